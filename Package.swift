@@ -1,0 +1,81 @@
+// swift-tools-version: 6.3
+import PackageDescription
+
+/// What every Swift target of this package is compiled with.
+let strict: [SwiftSetting] = [
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableExperimentalFeature("Lifetimes"),
+]
+
+let errno: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let argumentParser: Target.Dependency = .product(
+    name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+    name: "mayfly",
+    products: [
+        .executable(name: "mayfly", targets: ["MayflyCommand"]),
+        .library(name: "Mayfly", targets: ["Mayfly"]),
+        .library(name: "MayflyTesting", targets: ["MayflyTesting"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+    ],
+    targets: [
+        .target(name: "CFuseKernel", cSettings: [.define("_GNU_SOURCE")]),
+        .target(name: "CMemory", cSettings: [.define("_GNU_SOURCE")]),
+        .systemLibrary(
+            name: "CLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+
+        .target(name: "Arena", dependencies: ["CMemory", errno], swiftSettings: strict),
+        .target(
+            name: "InodeStore", dependencies: ["Arena", "CMemory", errno], swiftSettings: strict),
+        .target(
+            name: "FuseTransport", dependencies: ["CFuseKernel", "CLiburing", "CMemory", errno],
+            swiftSettings: strict),
+        .target(
+            name: "Mayfly",
+            dependencies: [
+                "Arena", "InodeStore", "FuseTransport", "CFuseKernel", "CMemory", errno, logging,
+            ],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "MayflyCommand", dependencies: ["Mayfly", argumentParser],
+            swiftSettings: strict),
+        .target(name: "MayflyTesting", dependencies: ["Mayfly"], swiftSettings: strict),
+        .target(
+            name: "MayflyTestSupport",
+            dependencies: [
+                "Arena", "InodeStore", "FuseTransport", "CFuseKernel", "CLiburing", "CMemory",
+                "Mayfly", errno,
+            ],
+            swiftSettings: strict),
+
+        .testTarget(
+            name: "ArenaTests", dependencies: ["Arena", "MayflyTestSupport"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "InodeStoreTests",
+            dependencies: ["InodeStore", "Arena", "MayflyTestSupport", errno],
+            swiftSettings: strict),
+        .testTarget(
+            name: "FuseTransportTests",
+            dependencies: ["FuseTransport", "CFuseKernel", "MayflyTestSupport", errno],
+            swiftSettings: strict),
+        .testTarget(
+            name: "MayflyTests",
+            dependencies: ["Mayfly", "MayflyCommand", "MayflyTesting", "MayflyTestSupport", errno],
+            swiftSettings: strict),
+        .testTarget(
+            name: "PosixTests", dependencies: ["MayflyCommand", "MayflyTestSupport", errno],
+            swiftSettings: strict),
+    ],
+    swiftLanguageModes: [.v6]
+)

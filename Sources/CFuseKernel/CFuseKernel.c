@@ -1,0 +1,2 @@
+// Compiles the ABI once, so that its assertions hold on this machine.
+#include "CFuseKernel.h"

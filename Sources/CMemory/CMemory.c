@@ -1,0 +1,2 @@
+// Nothing but inline functions: see include/CMemory.h.
+#include "CMemory.h"

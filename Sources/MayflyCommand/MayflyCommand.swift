@@ -1,0 +1,6 @@
+import ArgumentParser
+
+@main
+struct MayflyCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "mayfly")
+}
