@@ -1,6 +1,54 @@
 import ArgumentParser
+import Glibc
+import Mayfly
 
+/// The command `mayfly`: arguments and printing; everything else is in the library `Mayfly`.
 @main
 struct MayflyCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "mayfly")
+    static let configuration = CommandConfiguration(
+        commandName: "mayfly",
+        abstract: "A file system in memory, as near to tmpfs as user space can be.",
+        discussion: """
+            EXAMPLE:
+              mayfly mount /mnt/fast --size 4g
+              mayfly run -- sh -c 'cp -r ~/project . && cd project && make'
+              mayfly umount /mnt/fast
+
+            EXIT STATUS:
+              0    done
+              1    wrong arguments, or not permitted
+              2    the system refused memory, a process or a descriptor
+              32   mounting or unmounting failed
+              `mayfly run` has its own: see `mayfly run --help`.
+            """,
+        version: "mayfly \(MayflyVersion.text)",
+        subcommands: [MountCommand.self, UmountCommand.self, RunCommand.self])
+
+    /// Parses, runs, and ends the process; every error is one line on the standard error.
+    static func main() {
+        let arguments = Array(CommandLine.arguments.dropFirst())
+        let failed = arguments.first == "run" ? ExitStatus.runFailed : nil
+        do {
+            var command = try parseAsRoot(arguments)
+            try command.run()
+        } catch let error as MountError {
+            Console.complain(error.message)
+            Glibc.exit(failed ?? error.exitCode)
+        } catch let status as ExitCode {
+            Glibc.exit(status.rawValue)
+        } catch {
+            if exitCode(for: error).isSuccess {
+                print(fullMessage(for: error))
+                Glibc.exit(0)
+            }
+            let text = message(for: error).split(separator: "\n").joined(separator: " ")
+            let named = Self.configuration.subcommands.contains {
+                $0.configuration.commandName == arguments.first
+            }
+            let help = named ? "mayfly \(arguments[0]) --help" : "mayfly --help"
+            Console.complain("\(text.hasSuffix(".") ? String(text.dropLast()) : text): see `\(help)`")
+            Glibc.exit(failed ?? ExitStatus.usage)
+        }
+        Glibc.exit(0)
+    }
 }

@@ -1,0 +1,77 @@
+#include "cmem_process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+char **cmem_environment(void) { return environ; }
+
+int cmem_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
+
+struct cmem_started cmem_start(const char *directory, char *const arguments[],
+                               char *const environment[], const void *mask) {
+    // The child shares this memory until it executes, so it can leave its report here.
+    volatile struct cmem_started started = {0, 0, CMEM_STARTED};
+    sigset_t all, before;
+    sigfillset(&all);
+    // No handler of this process may run in the child while it borrows our memory.
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pid_t parent = getpid();
+    pid_t child = vfork();
+    if (child == 0) {
+        // Asked after, for the parent may have died before it could be told of.
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent) _exit(127);
+        sigprocmask(SIG_SETMASK, mask, NULL);
+        if (chdir(directory) != 0) {
+            started.stage = CMEM_AT_DIRECTORY;
+        } else {
+            execvpe(arguments[0], arguments, environment);
+            started.stage = CMEM_AT_EXECUTE;
+        }
+        started.error = errno;
+        _exit(127);
+    }
+    if (child < 0) {
+        started.stage = CMEM_AT_FORK;
+        started.error = errno;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (child > 0 && started.stage == CMEM_STARTED) started.process = child;
+    if (child > 0 && started.stage != CMEM_STARTED) {
+        while (waitpid(child, NULL, 0) < 0 && errno == EINTR) {}
+    }
+    return (struct cmem_started){started.process, started.error, started.stage};
+}
+
+int cmem_start_self(char *const arguments[], char *const environment[], const void *mask,
+                    int ready, int ready_target, int *process) {
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    int error = posix_spawn_file_actions_init(&actions);
+    if (error != 0) return error;
+    error = posix_spawnattr_init(&attributes);
+    if (error != 0) {
+        posix_spawn_file_actions_destroy(&actions);
+        return error;
+    }
+    error = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    if (error == 0) error = posix_spawn_file_actions_adddup2(&actions, ready, ready_target);
+    if (error == 0) error = posix_spawn_file_actions_addclosefrom_np(&actions, ready_target + 1);
+    if (error == 0) error = posix_spawnattr_setsigmask(&attributes, mask);
+    if (error == 0) {
+        short flags = POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK;
+        error = posix_spawnattr_setflags(&attributes, flags);
+    }
+    if (error == 0) {
+        error = posix_spawn(process, "/proc/self/exe", &actions, &attributes, arguments,
+                            environment);
+    }
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    return error;
+}

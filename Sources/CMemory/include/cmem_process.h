@@ -1,0 +1,34 @@
+// Starting processes, where Swift cannot: between vfork(2) and execve(2) no Swift code may run, and
+// what posix_spawn(3) needs here are GNU extensions that the Glibc module leaves out.
+#ifndef CMEM_PROCESS_H
+#define CMEM_PROCESS_H
+
+// What became of a start: process is 0 when it failed, and then stage and error say where and why.
+struct cmem_started {
+    int process;
+    int error;
+    enum cmem_stage {
+        CMEM_STARTED = 0,
+        CMEM_AT_FORK,
+        CMEM_AT_DIRECTORY,
+        CMEM_AT_EXECUTE,
+    } stage;
+};
+
+// Starts arguments[0], looked for in PATH, in the given directory and with the given sigset_t as
+// its mask. The process is killed when the calling thread ends, so call it on one that stays.
+struct cmem_started cmem_start(const char *directory, char *const arguments[],
+                               char *const environment[], const void *mask);
+
+// Starts this same program in a session of its own, with the given sigset_t as its mask, no input,
+// our output, the descriptor ready as number ready_target and no other. Returns 0 or an errno.
+int cmem_start_self(char *const arguments[], char *const environment[], const void *mask,
+                    int ready, int ready_target, int *process);
+
+// A pipe whose two ends are closed on execve: pipe2(2). Returns 0, or -1 with errno.
+int cmem_pipe(int ends[2]);
+
+// The environment of this process: environ(7).
+char **cmem_environment(void);
+
+#endif

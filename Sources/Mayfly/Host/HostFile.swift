@@ -1,0 +1,73 @@
+// Small files and links of /proc and /sys, read whole. Nothing here touches a mount's own content.
+
+import Glibc
+
+enum HostFile {
+    /// What the file at `path` holds, decoded as UTF-8 with repairs; nil when it cannot be read.
+    static func text(at path: String) -> String? {
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        var content: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 16384)
+        while true {
+            let count = unsafe chunk.withUnsafeMutableBytes { buffer in
+                unsafe read(descriptor, buffer.baseAddress, buffer.count)
+            }
+            if count < 0 {
+                if errno == EINTR { continue }
+                return nil
+            }
+            if count == 0 { break }
+            content.append(contentsOf: chunk[..<count])
+        }
+        return String(decoding: content, as: UTF8.self)
+    }
+
+    /// Where the symbolic link at `path` leads; nil when it cannot be read.
+    static func link(at path: String) -> String? {
+        let capacity = Int(PATH_MAX) + 64
+        var failed = false
+        let target = unsafe String(unsafeUninitializedCapacity: capacity) { buffer in
+            let count = unsafe buffer.withMemoryRebound(to: CChar.self) { characters in
+                unsafe readlink(path, characters.baseAddress!, characters.count)
+            }
+            failed = count < 0
+            return max(0, count)
+        }
+        return failed ? nil : target
+    }
+
+    /// The names in the folder at `path`, without "." and ".."; empty when it cannot be read.
+    static func names(in path: String) -> [String] {
+        guard let folder = unsafe opendir(path) else { return [] }
+        defer { unsafe closedir(folder) }
+        var names: [String] = []
+        while let entry = unsafe readdir(folder) {
+            let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+                unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        return names
+    }
+
+    /// `path` without symbolic links, "." and ".."; nil when it does not exist.
+    static func canonical(_ path: String) -> String? {
+        guard let resolved = unsafe realpath(path, nil) else { return nil }
+        defer { unsafe free(resolved) }
+        return unsafe String(cString: resolved)
+    }
+
+    /// `path` made absolute: its last name kept as it is, the folder above it without links.
+    ///
+    /// For a mountpoint whose server may be dead and so answers nothing.
+    static func canonicalParent(_ path: String) -> String? {
+        let parts = path.split(separator: "/")
+        guard let last = parts.last, last != ".", last != ".." else { return nil }
+        let above = parts.dropLast().joined(separator: "/")
+        let folder = path.hasPrefix("/") ? "/" + above : above.isEmpty ? "." : above
+        guard let parent = canonical(folder) else { return nil }
+        return parent == "/" ? "/\(last)" : "\(parent)/\(last)"
+    }
+}

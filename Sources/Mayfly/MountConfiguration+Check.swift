@@ -1,0 +1,76 @@
+import Glibc
+import SystemPackage
+
+extension MountConfiguration {
+    /// Finds what would keep the mount from being made, before anything has been made.
+    ///
+    /// Replaces the mountpoint by its absolute path without links, which the working directory may
+    /// change after. Asks nothing of the mount that may already lie there.
+    ///
+    /// - Throws: the mountpoint is missing, is no directory or cannot be reached; the caller may
+    ///   not mount; there is no /dev/fuse; the ring is demanded but switched off.
+    public mutating func check() throws(MountError) {
+        let path = try Self.directory(mountpoint)
+        mountpoint = path
+        guard Self.mayMount(status: HostFile.text(at: "/proc/self/status")) else {
+            throw MountError.notPermitted
+        }
+        let device = unsafe open("/dev/fuse", O_RDWR | O_CLOEXEC)
+        guard device >= 0 else { throw MountError.noDevice(Errno(rawValue: errno)) }
+        close(device)
+        if transport == .ring {
+            switch RingSwitch.current() {
+            case .on: break
+            case .off: throw MountError.ringSwitchedOff
+            case .absent: throw MountError.ringUnknown
+            }
+        }
+    }
+
+    /// The canonical path of the directory at `path`.
+    static func directory(_ path: String) throws(MountError) -> String {
+        guard !path.isEmpty else {
+            throw MountError(.usage, "the mountpoint is empty: name a directory")
+        }
+        var status = stat()
+        guard unsafe stat(path, &status) == 0, let canonical = HostFile.canonical(path) else {
+            let error = Errno(rawValue: errno)
+            switch error {
+            case .noSuchFileOrDirectory: throw MountError.missing(path)
+            case .notDirectory: throw MountError.notDirectory(path)
+            default: throw MountError.unreachable(path, error)
+            }
+        }
+        guard status.st_mode & S_IFMT == S_IFDIR else { throw MountError.notDirectory(path) }
+        return canonical
+    }
+
+    /// Whether `/proc/self/status` grants CAP_SYS_ADMIN, which mount(2) asks for.
+    static func mayMount(status: String?) -> Bool {
+        guard let status else { return geteuid() == 0 }
+        let prefix = "CapEff:"
+        guard let line = status.split(separator: "\n").first(where: { $0.hasPrefix(prefix) }),
+            let digits = line.split(whereSeparator: \.isWhitespace).last,
+            let capabilities = UInt64(digits, radix: 16)
+        else { return geteuid() == 0 }
+        let administrate: UInt64 = 1 << 21  // CAP_SYS_ADMIN
+        return capabilities & administrate != 0
+    }
+}
+
+/// The kernel parameter that lets FUSE servers take the ring.
+package enum RingSwitch: Sendable {
+    case on, off
+    /// The kernel has no FUSE over io_uring, or the fuse module is not loaded.
+    case absent
+
+    package static let path = "/sys/module/fuse/parameters/enable_uring"
+
+    package static func current() -> RingSwitch { parsed(HostFile.text(at: path)) }
+
+    /// - Source: kernel/params.c, `param_get_bool()`: "Y" or "N".
+    static func parsed(_ text: String?) -> RingSwitch {
+        guard let first = text?.first else { return .absent }
+        return first == "Y" || first == "1" ? .on : .off
+    }
+}

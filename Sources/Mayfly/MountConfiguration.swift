@@ -1,0 +1,146 @@
+import Glibc
+
+/// What a mount is to be: where, how large, whose, and how it talks with the kernel.
+///
+/// Every field but the mountpoint has a default. Build one in code, or let `apply(optionList:)` and
+/// the `set…` functions read it from text; then `MountedFileSystem(_:)` mounts it.
+public struct MountConfiguration: Sendable, Equatable {
+    /// The way requests may take.
+    public enum Transport: String, Sendable, CaseIterable {
+        /// The ring where the kernel offers it, /dev/fuse otherwise.
+        case automatic = "auto"
+        /// The ring or nothing: mounting fails without it.
+        case ring
+        /// /dev/fuse, even where the ring could be had.
+        case device = "dev"
+    }
+
+    /// When reading a file updates its access time; tmpfs and every other mount take `.relative`.
+    public enum AccessTime: Sendable {
+        case relative, never, strict
+    }
+
+    /// The entries a queue may have.
+    public static let queueDepthRange = 1...1024
+    /// The bytes one ring entry may carry; always whole pages.
+    public static let maxPayloadRange = 8 * 1024...1024 * 1024
+
+    /// The directory to mount on, absolute or relative to the working directory.
+    public var mountpoint: String
+    /// Content and metadata together, in whole pages; 0: no limit but memory; nil: half of the
+    /// usable memory.
+    public var sizeBytes: UInt64?
+    /// Files, directories and links that may exist; 0: no limit but memory; nil: half as many as
+    /// the machine's memory has pages.
+    public var inodes: UInt64?
+    /// Permissions of the root directory.
+    public var mode: UInt32 = 0o1777
+    /// Owner of the root directory: the caller.
+    public var userID: UInt32 = geteuid()
+    /// Group of the root directory: the caller's.
+    public var groupID: UInt32 = getegid()
+    public var readOnly = false
+    /// Ring entries per queue; nil: as many as the memory budget for rings allows.
+    public var queueDepth: Int?
+    /// Bytes one ring entry carries, so the largest read or write of one request; nil: 1 MiB where
+    /// the memory budget for rings allows it.
+    public var maxPayloadBytes: Int?
+    public var transport: Transport = .automatic
+    /// Prints every request to the standard error.
+    public var debugFuse = false
+    /// Lets users other than the mounting one in; permissions are checked for all alike.
+    public var allowOther: Bool = geteuid() == 0
+    /// Honours set-user-ID and set-group-ID bits ("suid").
+    public var allowSetuid = false
+    /// Honours device nodes ("dev").
+    public var allowDevices = false
+    /// Lets programs be executed ("exec").
+    public var allowExecution = true
+    /// Follows symbolic links ("nosymfollow" turns it off).
+    public var followSymlinks = true
+    public var accessTime: AccessTime = .relative
+    /// Does not count access times of directories ("nodiratime").
+    public var noDirectoryAccessTime = false
+    /// What the mount table names as the source.
+    public var source = "mayfly"
+    /// What the mount table names as the type: "fuse", or "fuse." and a subtype.
+    public var fsType = MountTable.ownType
+
+    public init(mountpoint: String) {
+        self.mountpoint = mountpoint
+    }
+
+    /// The limits with the defaults filled in.
+    ///
+    /// Deviation: for tmpfs 0 is no limit at all; here it is all of the usable memory, and as many
+    /// inodes as the machine has pages, so that ENOSPC comes before the OOM killer.
+    public func limits(in memory: SystemMemory) -> (sizeBytes: UInt64, inodes: UInt64) {
+        let pages = memory.physicalBytes / SizeText.pageBytes
+        let size = sizeBytes ?? memory.defaultSizeBytes
+        let inodes = self.inodes ?? memory.defaultInodes
+        let whole = memory.usableBytes / SizeText.pageBytes * SizeText.pageBytes
+        return (size == 0 ? whole : size, inodes == 0 ? pages : inodes)
+    }
+}
+
+/// Fields from text. `option` is what an error names: "--size" on the command line, "size=" in -o.
+extension MountConfiguration {
+    public mutating func setSize(
+        _ text: String, option: String = "--size", memory: SystemMemory = .current()
+    ) throws(MountError) {
+        sizeBytes = try SizeText.bytes(text, option: option, memory: memory)
+    }
+
+    public mutating func setInodes(
+        _ text: String, option: String = "--inodes"
+    ) throws(MountError) {
+        inodes = try SizeText.count(text, option: option)
+    }
+
+    public mutating func setMode(_ text: String, option: String = "--mode") throws(MountError) {
+        mode = try SizeText.mode(text, option: option)
+    }
+
+    public mutating func setUser(_ text: String, option: String = "--uid") throws(MountError) {
+        userID = try Accounts.userID(text, option: option)
+    }
+
+    public mutating func setGroup(_ text: String, option: String = "--gid") throws(MountError) {
+        groupID = try Accounts.groupID(text, option: option)
+    }
+
+    public mutating func setQueueDepth(
+        _ text: String, option: String = "--queue-depth"
+    ) throws(MountError) {
+        let range = Self.queueDepthRange
+        guard let depth = Int(text), range.contains(depth) else {
+            throw MountError(
+                .usage,
+                "bad \(option) '\(text)': give \(range.lowerBound) to \(range.upperBound) entries")
+        }
+        queueDepth = depth
+    }
+
+    public mutating func setMaxPayload(
+        _ text: String, option: String = "--max-payload"
+    ) throws(MountError) {
+        let wrong = MountError(
+            .usage, "bad \(option) '\(text)': give 8k to 1m, a multiple of 4k")
+        let count: UInt64
+        do { count = try SizeText.count(text, option: option) } catch { throw wrong }
+        guard let bytes = Int(exactly: count), Self.maxPayloadRange.contains(bytes),
+            bytes % Int(SizeText.pageBytes) == 0
+        else { throw wrong }
+        maxPayloadBytes = bytes
+    }
+
+    public mutating func setTransport(
+        _ text: String, option: String = "--transport"
+    ) throws(MountError) {
+        guard let transport = Transport(rawValue: text) else {
+            let names = Transport.allCases.map(\.rawValue).joined(separator: ", ")
+            throw MountError(.usage, "bad \(option) '\(text)': give one of \(names)")
+        }
+        self.transport = transport
+    }
+}

@@ -1,0 +1,85 @@
+import Glibc
+package import SystemPackage
+
+/// The messages that more than one place has to give, or that the core gives for the kernel.
+extension MountError {
+    /// What to type to turn the ring on.
+    public static let ringSwitchCommand = "echo 1 > /sys/module/fuse/parameters/enable_uring"
+
+    static func missing(_ mountpoint: String) -> MountError {
+        MountError(
+            .usage, "mountpoint \(mountpoint) does not exist: make it with `mkdir -p \(mountpoint)`"
+        )
+    }
+
+    static func notDirectory(_ mountpoint: String) -> MountError {
+        MountError(.usage, "mountpoint \(mountpoint) is not a directory: name one that is")
+    }
+
+    static func unreachable(_ mountpoint: String, _ error: Errno) -> MountError {
+        if error == .socketNotConnected {
+            return MountError(
+                .mount,
+                "\(mountpoint) holds a mount whose server has died: run `mayfly umount "
+                    + "\(mountpoint)` first")
+        }
+        return MountError(
+            .usage, "mountpoint \(mountpoint) cannot be reached (\(error)): name another")
+    }
+
+    static let notPermitted = MountError(
+        .usage,
+        "mounting is not permitted: run as root, or inside "
+            + "`unshare --user --map-root-user --mount`")
+
+    static func noDevice(_ error: Errno) -> MountError {
+        switch error {
+        case .noSuchFileOrDirectory, .noSuchAddressOrDevice, .operationNotSupportedByDevice:
+            MountError(
+                .mount, "there is no /dev/fuse: load the kernel's module with `modprobe fuse`")
+        case .permissionDenied, .notPermitted:
+            MountError(
+                .usage,
+                "/dev/fuse may not be opened: run as root, or let everyone with "
+                    + "`chmod 666 /dev/fuse`")
+        default:
+            MountError(.system, "/dev/fuse cannot be opened (\(error)): see open(2) for the reason")
+        }
+    }
+
+    static let ringSwitchedOff = MountError(
+        .mount,
+        "the ring is switched off: turn it on with `\(ringSwitchCommand)`, "
+            + "or leave out --transport ring")
+
+    static let ringUnknown = MountError(
+        .mount,
+        "this kernel has no FUSE over io_uring: it takes Linux 6.14 or later; "
+            + "leave out --transport ring")
+
+    /// The error for a mount(2) that failed with `error`.
+    package static func mounting(_ mountpoint: String, _ error: Errno) -> MountError {
+        switch error {
+        case .notPermitted, .permissionDenied: notPermitted
+        case .noSuchFileOrDirectory: missing(mountpoint)
+        case .notDirectory: notDirectory(mountpoint)
+        case .socketNotConnected: unreachable(mountpoint, error)
+        case Errno(rawValue: ENODEV):
+            MountError(
+                .mount, "the kernel knows no FUSE: load its module with `modprobe fuse`")
+        case .noMemory:
+            MountError(.system, "no memory to mount \(mountpoint): lower --queue-depth")
+        default:
+            MountError(
+                .mount, "mounting \(mountpoint) failed (\(error)): `dmesg | tail` may say why")
+        }
+    }
+
+    /// The error for memory that could not be reserved or filled.
+    package static func noMemory(_ what: String, bytes: UInt64) -> MountError {
+        MountError(
+            .system,
+            "no memory for \(what) (\(SizeText.described(bytes: bytes))): "
+                + "lower --size, --queue-depth or --max-payload")
+    }
+}

@@ -1,0 +1,71 @@
+// Starting the server in the background: a new process of this same program, not a fork of one
+// that may have threads. The caller stays until the mount answers or the server has failed.
+
+import CMemory
+import Glibc
+import SystemPackage
+import Synchronization
+
+public enum BackgroundServer {
+    /// The descriptor on which the server says that it is ready.
+    public static let readyDescriptor: Int32 = 3
+
+    /// Runs this program with `arguments` in a session of its own and waits until it is ready.
+    ///
+    /// Until then it has the caller's standard output and error, so what it prints arrives here.
+    /// A signal that ends this wait ends the server too.
+    ///
+    /// - Parameter arguments: without the program's name; they make it call
+    ///   `ForegroundServer.serve` with `readyDescriptor`.
+    /// - Returns: 0 once it is ready, or the exit status that it failed with, its message printed.
+    public static func start(arguments: [String]) throws(MountError) -> Int32 {
+        let signals = SignalWatch([SIGTERM, SIGINT, SIGHUP])
+        var ends: [Int32] = [-1, -1]
+        guard unsafe cmem_pipe(&ends) == 0 else { throw cannotStart(errno) }
+        let (reading, writing) = (ends[0], ends[1])
+        defer { close(reading) }
+        let process: pid_t
+        do {
+            defer { close(writing) }
+            process = try spawn(arguments, ready: writing, mask: signals.originalMask)
+        }
+        try signals.start { event in kill(process, event.signal) }
+        if awaitByte(on: reading) { return 0 }
+        let status = ChildStatus.waiting(for: process)
+        if case .signal(let number) = status {
+            throw MountError(
+                .mount, "the server died of signal \(number) before it was ready: see dmesg(1)")
+        }
+        return status.exitCode == 0 ? ExitStatus.mount : status.exitCode
+    }
+
+    private static func spawn(
+        _ arguments: [String], ready: Int32, mask: sigset_t
+    ) throws(MountError) -> pid_t {
+        var mask = mask
+        var process: pid_t = 0
+        let failure = unsafe withCStrings(["mayfly"] + arguments) { vector in
+            unsafe cmem_start_self(
+                vector, cmem_environment(), &mask, ready, readyDescriptor, &process)
+        }
+        guard failure == 0 else { throw cannotStart(failure) }
+        return process
+    }
+
+    private static func cannotStart(_ error: Int32) -> MountError {
+        MountError(
+            .system,
+            "the server cannot be started (\(Errno(rawValue: error))): use --foreground, "
+                + "or raise `ulimit -u` and `ulimit -n`")
+    }
+
+    /// Whether a byte came before the other end was closed.
+    private static func awaitByte(on descriptor: Int32) -> Bool {
+        var byte: UInt8 = 0
+        while true {
+            let count = unsafe read(descriptor, &byte, 1)
+            if count < 0, errno == EINTR { continue }
+            return count == 1
+        }
+    }
+}

@@ -1,0 +1,81 @@
+// Serving a mount in this process until it is unmounted: `mayfly mount --foreground`, and the
+// background server as well, which is the same thing with a descriptor to say "ready" on.
+
+import Glibc
+import Logging
+import Synchronization
+
+public enum ForegroundServer {
+    /// Mounts, says what was mounted, and returns once the mount is gone.
+    ///
+    /// SIGTERM, SIGINT and SIGHUP unmount in order; when the mount is busy it is detached and the
+    /// server ends with its last user, or at the next signal.
+    ///
+    /// - Parameters:
+    ///   - readyDescriptor: gets one byte once the mount answers, after which this process is in
+    ///     the background: working directory "/", standard output and error to /dev/null.
+    ///   - say: prints a line for the user.
+    public static func serve(
+        _ configuration: MountConfiguration, readyDescriptor: Int32? = nil,
+        say: (String) -> Void
+    ) throws(MountError) {
+        let signals = SignalWatch([SIGTERM, SIGINT, SIGHUP])
+        let fileSystem = try MountedFileSystem(configuration)
+        say(fileSystem.summary.transportLine)
+        say(fileSystem.summary.memoryLine)
+        let log = Logger(label: "mayfly") { label in
+            StreamLogHandler.standardError(label: label)
+        }
+        try signals.start(Ending(fileSystem, log).take)
+        if let readyDescriptor {
+            enterBackground(keepingOutput: configuration.debugFuse)
+            announce(on: readyDescriptor)
+        }
+        fileSystem.waitUntilUnmounted()
+    }
+
+    /// What signals do to the mount: the first asks, the second insists.
+    private final class Ending: Sendable {
+        private let fileSystem: MountedFileSystem
+        private let log: Logger
+        private let asked = Atomic<Bool>(false)
+
+        init(_ fileSystem: MountedFileSystem, _ log: Logger) {
+            self.fileSystem = fileSystem
+            self.log = log
+        }
+
+        func take(_ event: SignalWatch.Event) {
+            let insist = asked.exchange(true, ordering: .relaxed)  // one thread takes all signals
+            do {
+                if insist {
+                    try fileSystem.unmount(lazy: true, force: true)
+                } else {
+                    try fileSystem.endInOrder { log.warning("\($0)") }
+                }
+            } catch {
+                log.error("\(error.message)")
+                // Detached already: the last user keeps it, and insisting means not to wait.
+                if insist { exit(ExitStatus.mount) }
+            }
+        }
+    }
+
+    private static func enterBackground(keepingOutput: Bool) {
+        // The mountpoint is absolute by now, and no directory is to be kept busy.
+        _ = unsafe chdir("/")
+        guard !keepingOutput else { return }
+        fflush(nil)
+        let null = unsafe open("/dev/null", O_WRONLY | O_CLOEXEC)
+        guard null >= 0 else { return }
+        dup2(null, STDOUT_FILENO)
+        dup2(null, STDERR_FILENO)
+        close(null)
+    }
+
+    private static func announce(on descriptor: Int32) {
+        var ready: UInt8 = 1
+        while unsafe write(descriptor, &ready, 1) < 0, errno == EINTR {}
+        close(descriptor)
+    }
+}

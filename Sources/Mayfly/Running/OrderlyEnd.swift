@@ -1,0 +1,28 @@
+// How a serving process ends its own mount.
+
+import Glibc
+
+extension MountedFileSystem {
+    /// Unmounts, and if something sits in the mount takes it out of the tree all the same.
+    ///
+    /// What has just ended may hold the mount a moment longer, so it is tried for 0.2 s first.
+    ///
+    /// - Parameter warn: told who still uses the mount, when somebody does.
+    func endInOrder(warn: (String) -> Void) throws(MountError) {
+        for attempt in 0... {
+            do {
+                return try unmount(lazy: false, force: false)
+            } catch {
+                guard error.kind == .busy else { throw error }
+                guard attempt < 10 else { break }
+            }
+            usleep(20000)
+        }
+        let mountpoint = summary.mountpoint
+        let device = MountTable.current().entry(at: mountpoint)?.device
+        let holders = MountHolders.of(mountpoint: mountpoint, device: device)
+        let who = MountHolders.described(holders) ?? "something that cannot be seen from here"
+        warn("\(mountpoint) is still used by \(who): detached, it ends when they do")
+        try unmount(lazy: true, force: false)
+    }
+}

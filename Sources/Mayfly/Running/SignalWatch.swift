@@ -1,0 +1,79 @@
+// Signals as events: blocked everywhere, taken one by one on a thread of their own.
+
+import Glibc
+import Synchronization
+
+/// Takes over the signals that ask a process to end.
+///
+/// Made before any other thread, so that all inherit the blocked mask; `start` then gives every
+/// signal that came or comes to the handler. A signal that the process was started to ignore (as
+/// nohup(1) does with SIGHUP) stays ignored.
+struct SignalWatch: Sendable {
+    /// A signal that arrived.
+    struct Event: Sendable {
+        var signal: Int32
+        /// The terminal sent it, to this process's whole group at once.
+        var fromTerminal: Bool
+    }
+
+    /// The mask from before, which a child process is to get.
+    let originalMask: sigset_t
+    private let watched: sigset_t
+
+    init(_ signals: [Int32]) {
+        var watched = sigset_t()
+        unsafe sigemptyset(&watched)
+        for signal in signals where !Self.isIgnored(signal) { unsafe sigaddset(&watched, signal) }
+        var original = sigset_t()
+        unsafe pthread_sigmask(SIG_BLOCK, &watched, &original)
+        self.originalMask = original
+        self.watched = watched
+    }
+
+    /// Calls `handler` for each signal, on one thread that lives as long as the process.
+    func start(_ handler: @escaping @Sendable (Event) -> Void) throws(MountError) {
+        let watched = watched
+        try Self.thread {
+            var set = watched
+            while true {
+                var information = unsafe siginfo_t()
+                let signal = unsafe sigwaitinfo(&set, &information)
+                guard signal > 0 else { continue }  // EINTR
+                let byKernel = unsafe information.si_code == SI_KERNEL
+                handler(Event(signal: signal, fromTerminal: byKernel))
+            }
+        }
+    }
+
+    private static func isIgnored(_ signal: Int32) -> Bool {
+        var action = sigaction()
+        guard unsafe sigaction(signal, nil, &action) == 0 else { return false }
+        let current = unsafe unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self)
+        return current == 1  // SIG_IGN
+    }
+
+    private final class Body: Sendable {
+        let run: @Sendable () -> Void
+        init(_ run: @escaping @Sendable () -> Void) { self.run = run }
+    }
+
+    private static func thread(_ run: @escaping @Sendable () -> Void) throws(MountError) {
+        let body = unsafe Unmanaged.passRetained(Body(run))
+        var attributes = pthread_attr_t()
+        unsafe pthread_attr_init(&attributes)
+        defer { unsafe pthread_attr_destroy(&attributes) }
+        unsafe pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
+        var thread = pthread_t()
+        let failure = unsafe pthread_create(
+            &thread, &attributes,
+            { context in
+                guard let context = unsafe context else { return nil }
+                unsafe Unmanaged<Body>.fromOpaque(context).takeRetainedValue().run()
+                return nil
+            }, body.toOpaque())
+        guard failure == 0 else {
+            unsafe body.release()
+            throw MountError(.system, "no thread can be started: raise `ulimit -u`")
+        }
+    }
+}

@@ -1,0 +1,91 @@
+// Taking a mount out of the tree, for the process that serves it and for any other.
+
+import CMemory
+import Glibc
+import SystemPackage
+
+public enum Unmounting {
+    /// Ends the Mayfly mount at `path` and waits until its server has let go of it.
+    ///
+    /// What `mayfly umount` does. Works on a mount whose server has died as well.
+    ///
+    /// - Parameters:
+    ///   - lazy: takes it out of the tree now and lets those who use it finish.
+    ///   - force: aborts the connection, so that requests that hang fail.
+    /// - Throws: `path` is no Mayfly mount; it is busy; the caller may not unmount.
+    public static func unmountOwn(_ path: String, lazy: Bool, force: Bool) throws(MountError) {
+        let table = MountTable.current()
+        // The path is followed only when it is no mountpoint as it stands.
+        let found =
+            HostFile.canonicalParent(path).flatMap(table.entry(at:))
+            ?? HostFile.canonical(path).flatMap(table.entry(at:))
+        guard let entry = found else {
+            if HostFile.canonical(path) == nil {
+                throw MountError(.usage, "\(path) does not exist: name a mayfly mount's directory")
+            }
+            throw MountError(
+                .usage, "\(path) is not a mountpoint: `findmnt -t fuse.mayfly` lists those there are"
+            )
+        }
+        guard entry.isOwn else {
+            throw MountError(
+                .usage,
+                "\(path) is not a mayfly mount but \(entry.type) from \(entry.source): "
+                    + "use umount(8)")
+        }
+        let connection = entry.device.split(separator: ":").last
+        let server = connection.flatMap(MountHolders.server(ofConnection:))
+        try unmount(entry.mountpoint, lazy: lazy, force: force)
+        guard !lazy, let connection, let server, server != getpid() else { return }
+        let deadline = cmem_monotonic_nanoseconds() + releaseNanoseconds
+        while MountHolders.serves(server, connection: connection) {
+            guard cmem_monotonic_nanoseconds() < deadline else {
+                throw MountError(
+                    .mount,
+                    "\(path) is unmounted, but its server \(server) still holds its memory: "
+                        + "end it with `kill \(server)`")
+            }
+            usleep(2000)
+        }
+    }
+
+    /// umount2(2) with errors that say what to do.
+    ///
+    /// - Throws: `.busy` naming who keeps it so; `.usage` when not permitted or not mounted.
+    static func unmount(_ mountpoint: String, lazy: Bool, force: Bool) throws(MountError) {
+        var flags = Int32(UMOUNT_NOFOLLOW)
+        if lazy { flags |= Int32(MNT_DETACH) }
+        if force { flags |= Int32(MNT_FORCE) }
+        guard unsafe umount2(mountpoint, flags) != 0 else { return }
+        switch Errno(rawValue: errno) {
+        case .resourceBusy:
+            throw busy(mountpoint)
+        case .notPermitted, .permissionDenied:
+            throw MountError(
+                .usage,
+                "unmounting \(mountpoint) is not permitted: run as root, or in the namespace "
+                    + "that mounted it")
+        case .invalidArgument, .noSuchFileOrDirectory:
+            throw MountError(.usage, "\(mountpoint) is not mounted: there is nothing to do")
+        case let error:
+            throw MountError(
+                .mount, "unmounting \(mountpoint) failed (\(error)): try --force or --lazy")
+        }
+    }
+
+    /// How long `unmountOwn` waits for the server: freeing memory takes 0.1 s per GiB at worst.
+    private static let releaseNanoseconds: UInt64 = 60 * 1_000_000_000
+
+    static func busy(_ mountpoint: String) -> MountError {
+        let device = MountTable.current().entry(at: mountpoint)?.device
+        let holders = MountHolders.of(mountpoint: mountpoint, device: device)
+        if let who = MountHolders.described(holders) {
+            return MountError(
+                .busy, "\(mountpoint) is busy, kept so by \(who): end them, or use --lazy")
+        }
+        return MountError(
+            .busy,
+            "\(mountpoint) is busy, and nothing that can be seen from here keeps it so: look for "
+                + "mounts below it or other users' processes as root, or use --lazy")
+    }
+}

@@ -1,0 +1,56 @@
+import ArgumentParser
+import Mayfly
+
+/// `mayfly mount DIR`
+struct MountCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "mount",
+        abstract: "Mount a file system in memory on a directory.",
+        discussion: """
+            Returns when the mount answers; its server goes on in the background and ends when \
+            the mount is unmounted. Prints the transport taken with its memory, and the most \
+            memory the mount can ever take.
+
+            EXAMPLE:
+              mayfly mount /mnt/fast --size 4g
+              mayfly mount /mnt/fast -o size=25%,mode=0755,noexec
+
+            EXIT STATUS:
+              0    mounted; with --foreground: unmounted again
+              1    wrong arguments, or not permitted
+              2    the system refused memory, a process or a descriptor
+              32   mounting failed
+            """)
+
+    @Argument(help: "The directory to mount on.")
+    var directory: String
+
+    @OptionGroup var options: MountOptions
+
+    @Flag(
+        help: """
+            Stay in the foreground until the mount is unmounted. SIGTERM, SIGINT and SIGHUP \
+            unmount it.
+            """)
+    var foreground = false
+
+    @Option(help: .hidden)
+    var readyFd: Int32?
+
+    func run() throws {
+        var configuration = try options.configuration(mountpoint: directory)
+        try configuration.check()
+        if foreground {
+            try ForegroundServer.serve(
+                configuration, readyDescriptor: readyFd, say: Console.say)
+            return
+        }
+        // The command is the first argument, for the program itself has no options that it takes
+        // before one; what follows goes to the server as it stands.
+        let given = CommandLine.arguments.dropFirst(2)
+        let status = try BackgroundServer.start(
+            arguments: ["mount", "--foreground", "--ready-fd"]
+                + ["\(BackgroundServer.readyDescriptor)"] + given)
+        if status != 0 { throw ExitCode(status) }
+    }
+}

@@ -1,0 +1,87 @@
+import ArgumentParser
+import Mayfly
+
+/// The options that `mount` and `run` share.
+///
+/// All are read as text, so that the library checks them and one kind of error reports them.
+struct MountOptions: ParsableArguments {
+    @Option(
+        help: """
+            Most bytes of content and metadata: a number with k, m, g or t, or a share of memory \
+            such as 25%. Default: half of the memory, or of the memory cgroup's limit. 0: no limit \
+            but memory.
+            """)
+    var size: String?
+
+    @Option(
+        help: """
+            Most files, directories and links, with k, m or g. Default: half as many as the \
+            machine has pages of memory. 0: no limit but memory.
+            """)
+    var inodes: String?
+
+    @Option(help: "Permissions of the root directory in octal. Default: 1777.")
+    var mode: String?
+
+    @Option(help: "Owner of the root directory, by name or number. Default: the caller.")
+    var uid: String?
+
+    @Option(help: "Group of the root directory, by name or number. Default: the caller's.")
+    var gid: String?
+
+    @Flag(help: "Refuse all changes.")
+    var readOnly = false
+
+    @Option(
+        help: """
+            Ring entries per queue, 1 to 1024; there is one queue per CPU. Default: what a memory \
+            budget for rings allows.
+            """)
+    var queueDepth: String?
+
+    @Option(
+        help: """
+            Bytes one ring entry carries, 8k to 1m, a multiple of 4k. Default: 1m where the budget \
+            allows it.
+            """)
+    var maxPayload: String?
+
+    @Option(
+        help: """
+            auto: io_uring where the kernel offers it; ring: io_uring or nothing; dev: /dev/fuse. \
+            Default: auto.
+            """)
+    var transport: String?
+
+    @Flag(help: "Print every request to the standard error.")
+    var debugFuse = false
+
+    @Option(
+        name: .customShort("o", allowingJoined: true),
+        help: ArgumentHelp(
+            """
+            Options of mount(8), separated by commas: size=, nr_inodes=, nr_blocks=, mode=, uid=, \
+            gid=, ro, rw, suid, nosuid, dev, nodev, exec, noexec, noatime, relatime, \
+            strictatime, nodiratime, nosymfollow, allow_other, source=, fsname=, fstype=, \
+            subtype=, queue_depth=, max_payload=, transport=. May be repeated; the long options \
+            win. Default: rw,nosuid,nodev,exec,relatime, and allow_other for root.
+            """, valueName: "options"))
+    var lists: [String] = []
+
+    /// The configuration that the options describe, on `mountpoint`.
+    func configuration(mountpoint: String) throws(MountError) -> MountConfiguration {
+        var configuration = MountConfiguration(mountpoint: mountpoint)
+        for list in lists { try configuration.apply(optionList: list) }
+        if let size { try configuration.setSize(size) }
+        if let inodes { try configuration.setInodes(inodes) }
+        if let mode { try configuration.setMode(mode) }
+        if let uid { try configuration.setUser(uid) }
+        if let gid { try configuration.setGroup(gid) }
+        if readOnly { configuration.readOnly = true }
+        if let queueDepth { try configuration.setQueueDepth(queueDepth) }
+        if let maxPayload { try configuration.setMaxPayload(maxPayload) }
+        if let transport { try configuration.setTransport(transport) }
+        if debugFuse { configuration.debugFuse = true }
+        return configuration
+    }
+}
