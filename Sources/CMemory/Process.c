@@ -10,6 +10,8 @@
 
 char **cmem_environment(void) { return environ; }
 
+void cmem_name_process(const char *name) { prctl(PR_SET_NAME, name); }
+
 int cmem_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
 
 struct cmem_started cmem_start(const char *directory, char *const arguments[],

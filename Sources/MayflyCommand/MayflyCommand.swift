@@ -41,14 +41,18 @@ struct MayflyCommand: ParsableCommand {
                 print(fullMessage(for: error))
                 Glibc.exit(0)
             }
-            let text = message(for: error).split(separator: "\n").joined(separator: " ")
-            let named = Self.configuration.subcommands.contains {
-                $0.configuration.commandName == arguments.first
-            }
-            let help = named ? "mayfly \(arguments[0]) --help" : "mayfly --help"
-            Console.complain("\(text.hasSuffix(".") ? String(text.dropLast()) : text): see `\(help)`")
+            Console.complain(usageLine(for: error, arguments: arguments))
             Glibc.exit(failed ?? ExitStatus.usage)
         }
         Glibc.exit(0)
+    }
+
+    /// What ArgumentParser found wrong, in one line, with the help to look into.
+    private static func usageLine(for error: any Error, arguments: [String]) -> String {
+        let text = message(for: error).split(separator: "\n").joined(separator: " ")
+        let names = configuration.subcommands.map { $0.configuration.commandName }
+        let command = arguments.first.flatMap { names.contains($0) ? $0 : nil }
+        let help = ["mayfly", command, "--help"].compactMap(\.self).joined(separator: " ")
+        return "\(text.hasSuffix(".") ? String(text.dropLast()) : text): see `\(help)`"
     }
 }

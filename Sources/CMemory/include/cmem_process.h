@@ -28,6 +28,9 @@ int cmem_start_self(char *const arguments[], char *const environment[], const vo
 // A pipe whose two ends are closed on execve: pipe2(2). Returns 0, or -1 with errno.
 int cmem_pipe(int ends[2]);
 
+// Names this process for ps(1) and top(1), at most 15 bytes; threads started later take it over.
+void cmem_name_process(const char *name);
+
 // The environment of this process: environ(7).
 char **cmem_environment(void);
 

@@ -3,8 +3,8 @@
 
 import CMemory
 import Glibc
-import SystemPackage
 import Synchronization
+import SystemPackage
 
 public enum BackgroundServer {
     /// The descriptor on which the server says that it is ready.
@@ -29,14 +29,28 @@ public enum BackgroundServer {
             defer { close(writing) }
             process = try spawn(arguments, ready: writing, mask: signals.originalMask)
         }
-        try signals.start { event in kill(process, event.signal) }
-        if awaitByte(on: reading) { return 0 }
+        let interruption = Interruption()
+        try signals.start { event in
+            // A server that hangs before it is ready takes no signal but this.
+            let again = interruption.signal.exchange(event.signal, ordering: .relaxed) != 0
+            kill(process, again ? SIGKILL : event.signal)
+        }
+        let ready = awaitByte(on: reading)
+        if ready, interruption.signal.load(ordering: .relaxed) == 0 { return 0 }
         let status = ChildStatus.waiting(for: process)
+        let interrupted = interruption.signal.load(ordering: .relaxed)
+        if interrupted != 0 { return ExitStatus.signalBase + interrupted }
         if case .signal(let number) = status {
             throw MountError(
                 .mount, "the server died of signal \(number) before it was ready: see dmesg(1)")
         }
         return status.exitCode == 0 ? ExitStatus.mount : status.exitCode
+    }
+
+    /// The signal that interrupted the wait; 0 while there was none. The watch alone writes it, and
+    /// nothing else is published with it.
+    private final class Interruption: Sendable {
+        let signal = Atomic<Int32>(0)
     }
 
     private static func spawn(

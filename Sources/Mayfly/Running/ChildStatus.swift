@@ -35,6 +35,6 @@ func withCStrings<Result>(
 ) -> Result {
     var vector = unsafe strings.map { unsafe strdup($0) }
     unsafe vector.append(nil)
-    defer { for unsafe string in unsafe vector { unsafe free(string) } }
+    defer { for unsafestring in unsafe vector { unsafe free(string) } }
     return unsafe vector.withUnsafeBufferPointer { unsafe body($0.baseAddress!) }
 }

@@ -1,6 +1,7 @@
 // Serving a mount in this process until it is unmounted: `mayfly mount --foreground`, and the
 // background server as well, which is the same thing with a descriptor to say "ready" on.
 
+import CMemory
 import Glibc
 import Logging
 import Synchronization
@@ -20,6 +21,8 @@ public enum ForegroundServer {
         say: (String) -> Void
     ) throws(MountError) {
         let signals = SignalWatch([SIGTERM, SIGINT, SIGHUP])
+        // In the background it was started through a link whose name it has taken: "exe".
+        if readyDescriptor != nil { unsafe cmem_name_process("mayfly") }
         let fileSystem = try MountedFileSystem(configuration)
         say(fileSystem.summary.transportLine)
         say(fileSystem.summary.memoryLine)

@@ -127,9 +127,10 @@ public enum ScratchRun {
     private static func temporaryFolder() throws(MountError) -> String {
         let runtime = unsafe getenv("XDG_RUNTIME_DIR").map { unsafe String(cString: $0) }
         for parent in [runtime ?? "", "/tmp"] where parent.hasPrefix("/") {
-            var template = Array("\(parent)/mayfly-XXXXXX".utf8CString)
+            var template = Array("\(parent)/mayfly-run-XXXXXX".utf8CString)
             if unsafe mkdtemp(&template) != nil {
-                return String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+                return String(
+                    decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
             }
         }
         let error = Errno(rawValue: errno)

@@ -24,7 +24,8 @@ public enum Unmounting {
                 throw MountError(.usage, "\(path) does not exist: name a mayfly mount's directory")
             }
             throw MountError(
-                .usage, "\(path) is not a mountpoint: `findmnt -t fuse.mayfly` lists those there are"
+                .usage,
+                "\(path) is not a mountpoint: `findmnt -t fuse.mayfly` lists those there are"
             )
         }
         guard entry.isOwn else {
