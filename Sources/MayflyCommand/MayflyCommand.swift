@@ -53,6 +53,7 @@ struct MayflyCommand: ParsableCommand {
         let names = configuration.subcommands.map { $0.configuration.commandName }
         let command = arguments.first.flatMap { names.contains($0) ? $0 : nil }
         let help = ["mayfly", command, "--help"].compactMap(\.self).joined(separator: " ")
-        return "\(text.hasSuffix(".") ? String(text.dropLast()) : text): see `\(help)`"
+        let sentence = text.hasSuffix(".") ? text.dropLast() : text[...]
+        return "\(sentence.prefix(1).lowercased())\(sentence.dropFirst()) (see `\(help)`)"
     }
 }

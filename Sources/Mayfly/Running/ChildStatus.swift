@@ -35,6 +35,6 @@ func withCStrings<Result>(
 ) -> Result {
     var vector = unsafe strings.map { unsafe strdup($0) }
     unsafe vector.append(nil)
-    defer { for unsafestring in unsafe vector { unsafe free(string) } }
+    defer { unsafe vector.forEach { unsafe free($0) } }
     return unsafe vector.withUnsafeBufferPointer { unsafe body($0.baseAddress!) }
 }

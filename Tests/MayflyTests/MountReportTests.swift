@@ -1,0 +1,98 @@
+import Glibc
+import SystemPackage
+import Testing
+
+@testable import Mayfly
+
+/// What users read: errors, the lines at mount, and what is found in /proc.
+@Suite struct MountReportTests {
+    private func summary(
+        _ transport: MountSummary.Transport, _ absence: MountSummary.RingAbsence? = nil
+    ) -> MountSummary {
+        MountSummary(
+            mountpoint: "/mnt", transport: transport, ringAbsence: absence, queueCount: 2,
+            queueDepth: 8, payloadBytes: 1 << 20, ringMemoryBytes: 16 << 20, sizeBytes: 1 << 30,
+            inodes: 1000, maximumMemoryBytes: (1 << 30) + (48 << 20))
+    }
+
+    @Test func theRingsLine() {
+        #expect(
+            summary(.ring).transportLine
+                == "/mnt is mounted over io_uring: 2 queues, 8 entries of 1 MiB each, "
+                + "16 MiB of ring memory")
+    }
+
+    @Test func aRingThatIsOffComesWithTheCommandThatTurnsItOn() {
+        #expect(
+            summary(.device, .switchedOff).transportLine
+                == "/mnt is mounted over /dev/fuse, 16 MiB of buffers: the ring is off, turn it "
+                + "on with `echo 1 > /sys/module/fuse/parameters/enable_uring`")
+        #expect(summary(.device, .failed("x")).transportLine.hasSuffix("set up (x)"))
+        #expect(summary(.device, .notInKernel).transportLine.hasSuffix("Linux 6.14 or later"))
+    }
+
+    @Test func theMemoryLineAddsUp() {
+        #expect(
+            summary(.ring).memoryLine
+                == "it takes 1.05 GiB of memory at most: 1 GiB size, 32 MiB metadata of 1000 "
+                + "inodes, 16 MiB ring")
+        var unlimited = summary(.device)
+        unlimited.sizeBytes = .max
+        #expect(unlimited.memoryLine.contains(" 0 B metadata"))
+    }
+
+    @Test func errorsOfTheMountCallSayWhatToDo() {
+        #expect(MountError.mounting("/m", .notPermitted).message.contains("run as root"))
+        #expect(MountError.mounting("/m", .notPermitted).exitCode == ExitStatus.usage)
+        #expect(MountError.noDevice(.noSuchFileOrDirectory).message.contains("`modprobe fuse`"))
+        #expect(MountError.noDevice(.permissionDenied).message.contains("run as root"))
+        #expect(MountError.mounting("/m", .invalidArgument).exitCode == ExitStatus.mount)
+        #expect(MountError.noMemory("the region", bytes: 1 << 30).exitCode == ExitStatus.system)
+    }
+
+    @Test(arguments: [
+        ("CapEff:\t0000000000200000\n", true), ("Name:\tx\nCapEff:\t000001ffffffffff\n", true),
+        ("CapEff:\t0000000000000000\n", false), ("CapEff:\t00000000ffdfffff\n", false),
+    ])
+    func mountingTakesACapability(_ status: String, _ may: Bool) {
+        #expect(MountConfiguration.mayMount(status: status) == may)
+    }
+
+    @Test(
+        arguments: [
+            ("Y\n", .on), ("N\n", .off), ("1", .on), ("", .absent), (nil, .absent),
+        ] as [(String?, RingSwitch)])
+    func theRingsSwitch(_ text: String?, _ state: RingSwitch) {
+        #expect(RingSwitch.parsed(text) == state)
+    }
+
+    @Test func theMountTableIsRead() {
+        let table = MountTable(
+            parsing: """
+                22 1 0:21 / /proc rw,nosuid - proc proc rw
+                63 43 0:39 / /mnt/a\\040b rw,relatime shared:3 master:1 - fuse.mayfly my\\134fly rw
+                64 43 0:40 / /mnt/a\\040b rw,relatime - fuse mayfly rw
+                65 43 0:41 / /mnt/other rw - fuse.sshfs host: rw
+                broken line
+                """)
+        #expect(table.entries.count == 4)
+        #expect(table.entries[1].mountpoint == "/mnt/a b")
+        #expect(table.entries[1].source == "my\\fly")
+        #expect(table.entries[1].device == "0:39")
+        #expect(table.entry(at: "/mnt/a b")?.device == "0:40")
+        #expect(table.entry(at: "/mnt") == nil)
+        #expect(table.entries.map(\.isOwn) == [false, true, true, false])
+    }
+
+    @Test func onlyAFewHoldersAreNamed() {
+        let holders = (1...7).map { MountHolder(processID: $0, command: "c\($0)") }
+        #expect(MountHolders.described([]) == nil)
+        #expect(MountHolders.described([holders[0]]) == "1 (c1)")
+        #expect(MountHolders.described(holders, limit: 2) == "1 (c1), 2 (c2) and 5 more")
+    }
+
+    @Test func thisProcessHoldsItsRoot() {
+        let holders = MountHolders.of(mountpoint: "/", device: nil)
+        #expect(holders.contains { $0.processID == getpid() })
+    }
+}
