@@ -81,7 +81,9 @@ extension MountConfiguration {
         case "diratime": noDirectoryAccessTime = false
         case "allow_other": allowOther = true
         case "user", "users", "owner", "group":
-            // For mount(8) these imply what is the default here, except execution.
+            // Source: mount(8), "FILESYSTEM-INDEPENDENT MOUNT OPTIONS".
+            allowSetuid = false
+            allowDevices = false
             if flag == "user" || flag == "users" { allowExecution = false }
         default:
             if Self.ignoredFlags.contains(flag) { return }

@@ -29,7 +29,12 @@ public enum ForegroundServer {
         let log = Logger(label: "mayfly") { label in
             StreamLogHandler.standardError(label: label)
         }
-        try signals.start(Ending(fileSystem, log).take)
+        do {
+            try signals.start(Ending(fileSystem, log).take)
+        } catch {
+            try? fileSystem.unmount(lazy: true, force: false)
+            throw error
+        }
         if let readyDescriptor {
             enterBackground(keepingOutput: configuration.debugFuse)
             announce(on: readyDescriptor)

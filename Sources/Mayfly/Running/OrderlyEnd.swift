@@ -5,7 +5,8 @@ import Glibc
 extension MountedFileSystem {
     /// Unmounts, and if something sits in the mount takes it out of the tree all the same.
     ///
-    /// What has just ended may hold the mount a moment longer, so it is tried for 0.2 s first.
+    /// What has just ended may hold the mount a moment longer, so it is tried for 0.2 s first. That
+    /// somebody else has unmounted it meanwhile is as good.
     ///
     /// - Parameter warn: told who still uses the mount, when somebody does.
     func endInOrder(warn: (String) -> Void) throws(MountError) {
@@ -13,7 +14,10 @@ extension MountedFileSystem {
             do {
                 return try unmount(lazy: false, force: false)
             } catch {
-                guard error.kind == .busy else { throw error }
+                guard error.kind == .busy else {
+                    if MountTable.current().entry(at: summary.mountpoint) == nil { return }
+                    throw error
+                }
                 guard attempt < 10 else { break }
             }
             usleep(20000)

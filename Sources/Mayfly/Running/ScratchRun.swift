@@ -22,7 +22,7 @@ public enum ScratchRun {
     public static func run(
         _ configuration: MountConfiguration, command: [String], say: (String) -> Void
     ) throws(MountError) -> Int32 {
-        guard let name = command.first else {
+        guard !command.isEmpty else {
             throw MountError(.usage, "no command: write it after --, as in `mayfly run -- make`")
         }
         let signals = SignalWatch([SIGINT, SIGTERM, SIGHUP, SIGQUIT])
@@ -38,19 +38,13 @@ public enum ScratchRun {
         }
         let outcome: Int32
         do {
-            let environment = environment(root: summary.mountpoint)
-            let started = unsafe withCStrings(command) { arguments in
-                unsafe withCStrings(environment) { environment in
-                    var mask = signals.originalMask
-                    return unsafe cmem_start(summary.mountpoint, arguments, environment, &mask)
-                }
-            }
-            if started.process > 0 {
-                outcome = try wait(for: started.process, signals)
-            } else {
-                let failure = failure(of: started, name)
-                say(failure.message)
-                outcome = failure.exitCode
+            let root = summary.mountpoint
+            switch start(command, in: root, environment: environment(root: root), signals) {
+            case .process(let process):
+                outcome = try wait(for: process, signals)
+            case .failure(let message, let exitCode):
+                say(message)
+                outcome = exitCode
             }
         } catch {
             try? fileSystem.endInOrder(warn: say)
@@ -58,6 +52,28 @@ public enum ScratchRun {
         }
         try fileSystem.endInOrder(warn: say)
         return outcome
+    }
+
+    /// What became of starting a command.
+    enum Start: Equatable {
+        case process(pid_t)
+        case failure(message: String, exitCode: Int32)
+    }
+
+    /// Starts `command`, looked for in PATH, in `directory`, with the signal mask from before.
+    ///
+    /// It is killed when the calling thread ends.
+    static func start(
+        _ command: [String], in directory: String, environment: [String], _ signals: SignalWatch
+    ) -> Start {
+        let started = unsafe withCStrings(command) { arguments in
+            unsafe withCStrings(environment) { environment in
+                var mask = signals.originalMask
+                return unsafe cmem_start(directory, arguments, environment, &mask)
+            }
+        }
+        return started.process > 0
+            ? .process(started.process) : failure(of: started, command.first ?? "")
     }
 
     /// Passes signals on to `process` until it has ended.
@@ -81,9 +97,7 @@ public enum ScratchRun {
         init(_ process: consuming sending Mutex<pid_t?>) { self.process = process }
     }
 
-    private static func failure(
-        of started: cmem_started, _ name: String
-    ) -> (message: String, exitCode: Int32) {
+    private static func failure(of started: cmem_started, _ name: String) -> Start {
         let error = Errno(rawValue: started.error)
         switch started.stage {
         case CMEM_AT_EXECUTE where error == .noSuchFileOrDirectory || error == .notDirectory:
@@ -91,21 +105,20 @@ public enum ScratchRun {
                 name.contains("/") && !name.hasPrefix("/")
                 ? "it is looked for in the mount, so give its absolute path"
                 : "look at its spelling and at PATH"
-            return ("\(name) was not found: \(advice)", ExitStatus.notFound)
+            return .failure(
+                message: "\(name) was not found: \(advice)", exitCode: ExitStatus.notFound)
         case CMEM_AT_EXECUTE:
-            return (
-                "\(name) cannot be executed (\(error)): look at its permissions and first line",
-                ExitStatus.notExecutable
-            )
+            return .failure(
+                message: "\(name) cannot be executed (\(error)): look at its permissions and "
+                    + "first line", exitCode: ExitStatus.notExecutable)
         case CMEM_AT_DIRECTORY:
-            return (
-                "the mount cannot be entered (\(error)): choose --mode, --uid and --gid so that "
-                    + "you may", ExitStatus.runFailed
-            )
+            return .failure(
+                message: "the mount cannot be entered (\(error)): choose --mode, --uid and --gid "
+                    + "so that you may", exitCode: ExitStatus.runFailed)
         default:
-            return (
-                "no process can be started (\(error)): raise `ulimit -u`", ExitStatus.runFailed
-            )
+            return .failure(
+                message: "no process can be started (\(error)): raise `ulimit -u`",
+                exitCode: ExitStatus.runFailed)
         }
     }
 
