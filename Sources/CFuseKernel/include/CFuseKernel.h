@@ -2,4 +2,5 @@
 #ifndef CFUSEKERNEL_H
 #define CFUSEKERNEL_H
 #include "cfk_abi.h"
+#include "cfk_shims.h"
 #endif

@@ -1,0 +1,196 @@
+// A mounted connection: what was agreed on, its queues, and its end.
+//
+// Control plane only. The queues share no more than the words of `SessionControl` with it.
+
+internal import CFuseKernel
+internal import Glibc
+internal import Synchronization
+package import SystemPackage
+
+/// A mounted FUSE connection.
+///
+/// Life: `mount` answers INIT; the caller takes every ring queue and at least one device queue and
+/// serves each on a thread of its own; `unmount` or `end` (or anybody's umount(8)) makes every
+/// `wait` return a negative number; the threads leave; the last reference frees the memory.
+package final class FuseSession: Sendable {
+    /// Which way requests come.
+    package enum Transport: String, Sendable {
+        case ring
+        case device
+    }
+
+    /// How far `unmount` goes.
+    package enum UnmountMode: Sendable {
+        /// Refused with `EBUSY` while files are open.
+        case normal
+        /// Out of the tree at once, ended when the last file is closed (`MNT_DETACH`).
+        case lazy
+        /// Open files fail from now on; never refused (`MNT_FORCE`, `MNT_DETACH`).
+        case force
+    }
+
+    let core: SessionCore
+    /// Absolute path of the mount point.
+    package let mountpoint: String
+    package let plan: RingPlan
+    /// INIT flags in force (`CFK_INIT_*`).
+    package let initFlags: UInt64
+    /// Minor version of the protocol that the kernel speaks.
+    package let kernelMinorVersion: UInt32
+    /// Number of the connection under /sys/fs/fuse/connections; 0 where it could not be found.
+    package let connection: UInt32
+    /// Why the ring was not taken at mount, nil where it was.
+    package let ringRefusal: String?
+
+    init(
+        core: SessionCore, mountpoint: String, plan: RingPlan, handshake: Handshake,
+        connection: UInt32, ringRefusal: String?
+    ) {
+        self.core = core
+        self.mountpoint = mountpoint
+        self.plan = plan
+        initFlags = handshake.flags
+        kernelMinorVersion = handshake.kernelMinor
+        self.connection = connection
+        self.ringRefusal = ringRefusal
+    }
+
+    /// Nobody can serve the mount any more: it must not outlive this object.
+    deinit {
+        if state != .ended { end() }
+    }
+
+    /// Where the session stands.
+    package var state: SessionState { core.state }
+
+    /// Which way requests come; `device` as well after the kernel has refused the ring.
+    package var transportInUse: Transport {
+        ringRefusal == nil && core.state != .refused ? .ring : .device
+    }
+
+    /// Ring queues to take and serve; 0 where the ring was not taken at mount.
+    package var queueCount: Int { ringRefusal == nil ? plan.queueCount : 0 }
+    package var queueDepth: Int { plan.queueDepth }
+    package var payloadBytes: Int { plan.payloadBytes }
+
+    /// Bytes of the ring's buffers; 0 where there is no ring.
+    package var ringMemoryBytes: UInt64 { ringRefusal == nil ? plan.ringMemoryBytes : 0 }
+
+    /// The errno with which the kernel refused a REGISTER, nil where it did not.
+    package var registerRefusal: Errno? {
+        let code = unsafe core.control.pointee.refusal.load(ordering: .relaxed)
+        return code == 0 ? nil : Errno(rawValue: code)
+    }
+
+    /// One line for people: what was chosen, and why not the ring where it was not.
+    package var summary: String {
+        switch transportInUse {
+        case .ring:
+            return "ring: \(plan.queueCount) queues, depth \(plan.queueDepth), payload"
+                + " \(formatBytes(UInt64(plan.payloadBytes))),"
+                + " \(formatBytes(plan.ringMemoryBytes)) of ring memory"
+        case .device:
+            let reason =
+                ringRefusal ?? registerRefusal.map { "the kernel refused to register: \($0)" }
+                ?? "a queue was not served"
+            return "device: /dev/fuse, payload \(formatBytes(UInt64(plan.payloadBytes)))"
+                + " (no ring: \(reason))"
+        }
+    }
+
+    /// Counters of what went wrong on the wire; all 0 in a healthy session.
+    package var faults: WireFaults {
+        unsafe WireFaults(
+            droppedEntries: core.control.pointee.droppedEntries.load(ordering: .relaxed),
+            rejectedReplies: core.control.pointee.rejectedReplies.load(ordering: .relaxed),
+            strayCompletions: core.control.pointee.strayCompletions.load(ordering: .relaxed),
+            malformedRequests: core.control.pointee.malformedRequests.load(ordering: .relaxed))
+    }
+
+    /// The ring queue of a CPU, to be moved to the thread that serves it.
+    ///
+    /// - Precondition: `index` is below `queueCount`, and it is asked for once.
+    package func queue(at index: Int) -> RingQueue {
+        RingQueue(parts: core.take(index), core: core)
+    }
+
+    /// A reader of /dev/fuse. At least one must be served for as long as the mount is.
+    ///
+    /// - Throws: `ENOMEM`.
+    package func deviceQueue() throws(Errno) -> DeviceQueue {
+        try DeviceQueue(core: core, payloadBytes: plan.payloadBytes)
+    }
+
+    /// Ends the nap of a device reader, so that forgets are taken at once.
+    ///
+    /// For a file system that is full: what was removed is free only after its FORGET.
+    /// `deviceDrains` grows when the reader has found nothing more.
+    package func hurryForgets() {
+        cfk_wake(core.wake)
+    }
+
+    /// How many times a device reader has found /dev/fuse empty.
+    package var deviceDrains: UInt64 {
+        unsafe core.control.pointee.deviceDrains.load(ordering: .acquiring)
+    }
+
+    /// Turns the ring off for the connection: requests come over /dev/fuse from now on.
+    ///
+    /// For a caller that cannot start a queue's thread. Only before that queue has registered; the
+    /// same happens when a queue is dropped without having been registered.
+    package func refuseRing() {
+        core.refuseUntakenQueues()
+    }
+
+    /// Takes the mount out of the tree; nothing happens where somebody has done that before.
+    ///
+    /// Returns when the kernel has done it. The queues' threads leave then by themselves; with
+    /// `lazy` only when the last open file is closed.
+    ///
+    /// - Throws: `SessionError`: `EBUSY` with `normal`; `EPERM`.
+    package func unmount(_ mode: UnmountMode = .normal) throws(SessionError) {
+        guard isMounted else { return }
+        let flags: Int32 =
+            switch mode {
+            case .normal: 0
+            case .lazy: Int32(MNT_DETACH)
+            case .force: Int32(MNT_FORCE) | Int32(MNT_DETACH)
+            }
+        if unsafe umount2(mountpoint, flags | Int32(UMOUNT_NOFOLLOW)) != 0 {
+            let code = Errno(rawValue: errno)
+            if code == .invalidArgument, !isMounted { return }
+            if code == .resourceBusy {
+                throw SessionError(
+                    "\(mountpoint) is in use: close its files, or unmount it lazily", code: code)
+            }
+            throw SessionError("cannot unmount \(mountpoint)", code: code)
+        }
+    }
+
+    /// Whether this connection, and not another mount, is at the mount point.
+    package var isMounted: Bool {
+        let top = Machine.mounts().last { $0.path == mountpoint }
+        return top?.connection == connection
+    }
+
+    /// Ends the session whatever it is doing: open requests fail with `ECONNABORTED`, and the mount
+    /// leaves the tree.
+    package func end() {
+        unsafe core.control.pointee.abort()
+        if isMounted { unsafe _ = umount2(mountpoint, Int32(MNT_DETACH) | Int32(UMOUNT_NOFOLLOW)) }
+    }
+}
+
+/// What went wrong on the wire, counted.
+package struct WireFaults: Equatable, Sendable {
+    /// A healthy session's.
+    package static let none = WireFaults()
+    /// Ring entries given up after an error of one command.
+    package var droppedEntries = 0
+    /// Replies that write(2) on /dev/fuse refused.
+    package var rejectedReplies = 0
+    /// Completions that named no entry the kernel had.
+    package var strayCompletions = 0
+    /// Requests answered by the transport because their sizes did not fit together.
+    package var malformedRequests = 0
+}

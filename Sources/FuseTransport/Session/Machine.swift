@@ -1,0 +1,125 @@
+// What the machine says about itself in /sys and /proc. Read at mount, never on the request path.
+
+internal import Glibc
+
+/// The CPUs and limits that a session is built for.
+package enum Machine {
+    /// CPUs that can ever be: the kernel makes a queue for each, online or not.
+    ///
+    /// - Returns: Their numbers; where /sys does not tell, as many as are configured.
+    package static func possibleCPUs() -> [Int] {
+        if let text = readFile("/sys/devices/system/cpu/possible") {
+            let list = parseCPUList(text)
+            if !list.isEmpty { return list }
+        }
+        return Array(0..<max(1, sysconf(Int32(_SC_NPROCESSORS_CONF))))
+    }
+
+    /// CPU numbers of a list such as "0-3,8,10-11"; what cannot be read is left out.
+    package static func parseCPUList(_ text: String) -> [Int] {
+        var result: [Int] = []
+        for part in text.split(whereSeparator: { $0 == "," || $0.isWhitespace }) {
+            let ends = part.split(separator: "-", maxSplits: 1).compactMap { Int($0) }
+            // A bound on what a broken file can make this build.
+            guard let first = ends.first, let last = ends.last, first >= 0, first <= last,
+                last < 65536
+            else { continue }
+            result.append(contentsOf: first...last)
+        }
+        return result
+    }
+
+    /// NUMA node of each CPU; empty where the kernel has no nodes or only one.
+    static func nodes() -> [Int: Int] {
+        guard let text = readFile("/sys/devices/system/node/online") else { return [:] }
+        let nodes = parseCPUList(text)
+        if nodes.count < 2 { return [:] }
+        var result: [Int: Int] = [:]
+        for node in nodes {
+            guard let cpus = readFile("/sys/devices/system/node/node\(node)/cpulist") else {
+                continue
+            }
+            for cpu in parseCPUList(cpus) { result[cpu] = node }
+        }
+        return result
+    }
+
+    /// Whether FUSE over io_uring is switched on; nil where the kernel does not have it.
+    package static func ringEnabled() -> Bool? {
+        guard let text = readFile("/sys/module/fuse/parameters/enable_uring") else { return nil }
+        return text.hasPrefix("Y") || text.hasPrefix("1")
+    }
+
+    /// Pages that one request may have: fs.fuse.max_pages_limit, 256 where it is not told.
+    static func pageLimit() -> Int {
+        guard let text = readFile("/proc/sys/fs/fuse/max_pages_limit") else { return 256 }
+        return Int(text.trimmingEnd()) ?? 256
+    }
+
+    static var pageBytes: Int { sysconf(Int32(_SC_PAGESIZE)) }
+
+    /// A mount as /proc/self/mountinfo has it.
+    struct Mount {
+        /// Minor number of its device, which is the FUSE connection's number.
+        var connection: UInt32
+        var path: String
+    }
+
+    /// Mounts on anonymous devices, the last one on top.
+    static func mounts() -> [Mount] {
+        guard let text = readFile("/proc/self/mountinfo") else { return [] }
+        var result: [Mount] = []
+        for line in text.split(separator: "\n") {
+            let fields = line.split(separator: " ", maxSplits: 5)
+            guard fields.count > 5, fields[2].hasPrefix("0:"),
+                let minor = UInt32(fields[2].dropFirst(2))
+            else { continue }
+            result.append(Mount(connection: minor, path: unescape(fields[4])))
+        }
+        return result
+    }
+
+    /// A path of /proc/self/mountinfo, in which blanks stand as octal.
+    static func unescape(_ text: Substring) -> String {
+        let bytes = Array(text.utf8)
+        var result: [UInt8] = []
+        var index = 0
+        while index < bytes.count {
+            if bytes[index] == UInt8(ascii: "\\"), index + 3 < bytes.count,
+                let code = UInt8(
+                    String(decoding: bytes[(index + 1)...(index + 3)], as: UTF8.self), radix: 8)
+            {
+                result.append(code)
+                index += 4
+            } else {
+                result.append(bytes[index])
+                index += 1
+            }
+        }
+        return String(decoding: result, as: UTF8.self)
+    }
+
+    /// A whole small file as text, nil where it cannot be read.
+    static func readFile(_ path: String) -> String? {
+        let fd = unsafe open(path, O_RDONLY | O_CLOEXEC)
+        guard fd >= 0 else { return nil }
+        defer { close(fd) }
+        var bytes: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 16384)
+        while true {
+            let count = unsafe buffer.withUnsafeMutableBytes {
+                unsafe read(fd, $0.baseAddress, $0.count)
+            }
+            if count < 0 { return nil }
+            if count == 0 { break }
+            bytes.append(contentsOf: buffer[0..<count])
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+}
+
+extension String {
+    fileprivate func trimmingEnd() -> Substring {
+        self[...].prefix { !$0.isWhitespace }
+    }
+}

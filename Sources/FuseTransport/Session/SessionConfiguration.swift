@@ -1,0 +1,54 @@
+/// What to mount, how, and how much memory its queues may take.
+package struct SessionConfiguration: Sendable {
+    /// Which way requests come.
+    package enum Transport: String, Sendable, CaseIterable {
+        /// The ring where the kernel has it, else /dev/fuse.
+        case automatic
+        /// The ring, or an error.
+        case ring
+        /// /dev/fuse.
+        case device
+    }
+
+    /// Path of an existing directory.
+    package var mountpoint: String
+    /// First column of /proc/self/mounts.
+    package var source = "mayfly"
+    /// Third column of /proc/self/mounts: `fuse` or `fuse.` and a name.
+    package var fsType = "fuse.mayfly"
+    package var readOnly = false
+    package var noSuid = true
+    package var noDev = true
+    package var noExec = false
+    /// Whether other users than `userID` may enter (`allow_other`).
+    package var allowOther = false
+    /// Whether the kernel checks modes (`default_permissions`).
+    package var defaultPermissions = true
+    /// Type and permission bits of the root directory.
+    package var rootMode: UInt32 = 0o040755
+    /// Owner of the mount; nil for the process's effective ids.
+    package var userID: UInt32?
+    package var groupID: UInt32?
+    /// Ring entries per queue, 1 to 1024; nil for 8, or fewer within the memory budget.
+    package var queueDepth: Int?
+    /// Bytes of one request's data, 8 KiB to 1 MiB in whole pages; nil for 1 MiB, or less within
+    /// the memory budget.
+    package var maxPayloadBytes: Int?
+    /// Bytes that the queues' buffers may take where depth or payload are left open.
+    package var memoryBudgetBytes: UInt64 = 1 << 30
+    package var transport = Transport.automatic
+    /// Whether every request and reply is printed on standard error.
+    package var trace = false
+    /// INIT flags (`CFK_INIT_*`, 64 bits) that are taken where the kernel offers them. The transport
+    /// adds those it needs itself: INIT_EXT, MAX_PAGES, BIG_WRITES, SETXATTR_EXT, OVER_IO_URING.
+    package var wantedInitFlags: UInt64 = 0
+    /// Requests the kernel may have in flight in the background (readahead, writeback, async I/O).
+    /// Large, as kernels before 6.18.39 let the ring's background depth fall to one.
+    package var maxBackground: UInt16 = 512
+    /// Granularity of timestamps in nanoseconds.
+    package var timeGranularity: UInt32 = 1
+
+    package init(mountpoint: String) {
+        self.mountpoint = mountpoint
+    }
+}
