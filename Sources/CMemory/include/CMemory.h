@@ -61,6 +61,16 @@ CMEM_NO_LOCKS static inline uint64_t cmem_monotonic_nanoseconds(void) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+// Zero pages, or NULL: mmap(2). For the rare growth of a list that a request leads to.
+CMEM_NO_LOCKS static inline void *cmem_map(size_t bytes) {
+    void *address = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return address == MAP_FAILED ? NULL : address;
+}
+
+// Gives them back: munmap(2).
+CMEM_NO_LOCKS static inline void cmem_unmap(void *address, size_t bytes) { munmap(address, bytes); }
+
 // Prefers memory of the given NUMA node for a range: mbind(2) with MPOL_PREFERRED.
 // Returns 0, or -1 with errno; a kernel without NUMA answers ENOSYS.
 static inline int cmem_prefer_node(void *address, size_t bytes, int node) {

@@ -1,0 +1,121 @@
+// Arena: a region with its geometry, quotas, and the volatile state of those who work on it.
+
+
+internal import Glibc
+package import SystemPackage
+
+/// The region and what belongs to it while it is mapped. A trivial value.
+@safe package struct Arena: @unchecked Sendable {
+    // Sendable: addresses of mappings that live until `unmap`, the last call on any copy.
+    package let region: Region
+    package let geometry: Geometry
+    package let backing: Backing
+    /// Epoch and worker states: volatile, not in the image.
+    let volatileState: Region
+    /// Workers that exist; worker i owns shard i.
+    package let workerCount: Int
+
+    /// Makes an empty arena.
+    ///
+    /// - Parameters:
+    ///   - regionBytes: size of the reservation, a multiple of 2 MiB.
+    ///   - pageLimit: exact limit of pages of 4 KiB.
+    ///   - inodeSpaceLimit: exact limit of inode space, in the store's unit.
+    ///   - workerCount: threads that work on it at the same time, at most `shardCount`.
+    /// - Throws: `ENOMEM` when the address space cannot be had, `EINVAL` for impossible numbers.
+    package init(
+        regionBytes: UInt64, shardCount: Int = Geometry.defaultShardCount, pageLimit: UInt64,
+        inodeSpaceLimit: UInt64, workerCount: Int, backing: Backing = .anonymous
+    ) throws(Errno) {
+        guard workerCount > 0, workerCount <= shardCount,
+            regionBytes % Geometry.chunkBytes == 0, regionBytes >= 8 * Geometry.chunkBytes
+        else { throw .invalidArgument }
+        geometry = Geometry(bytes: regionBytes, shardCount: shardCount)
+        region = try Region(reserving: regionBytes, backing: backing)
+        self.backing = backing
+        self.workerCount = workerCount
+        volatileState = try WorkerState.reserve(workerCount)
+        region.store(Superblock.magic, Superblock.magicValue)
+        region.store(Superblock.version, Superblock.formatVersion)
+        region.store(Superblock.regionBytes, regionBytes)
+        region.store(Superblock.shardCount, UInt64(shardCount))
+        pages.initialize(limit: pageLimit)
+        inodeSpace.initialize(limit: inodeSpaceLimit)
+    }
+
+    /// The worker that owns shard `index`. One thread at a time may have entered it.
+    package func worker(_ index: Int) -> ArenaWorker {
+        precondition(index >= 0 && index < workerCount, "Arena.worker: \(index)")
+        return ArenaWorker(arena: self, index: UInt64(index))
+    }
+
+    /// Pages of content and of what is charged like it.
+    package var pages: Quota {
+        @_noLocks get {
+            Quota(
+                region: region, geometry: geometry, global: Superblock.pageQuota,
+                credit: Shard.pageCredit, batch: 256)
+        }
+    }
+    /// Inode space, in the store's unit.
+    package var inodeSpace: Quota {
+        @_noLocks get {
+            Quota(
+                region: region, geometry: geometry, global: Superblock.inodeQuota,
+                credit: Shard.inodeCredit, batch: 65_536)
+        }
+    }
+
+    /// Bytes of chunks that have been handed out at least once and not given back.
+    package var chunkBytesInUse: UInt64 {
+        var count: UInt64 = 0
+        for chunk in 0..<region.load(Superblock.freshChunk)
+        where region.load(geometry.descriptor(chunk) + Descriptor.state) != Descriptor.pool {
+            count += 1
+        }
+        return count * Geometry.chunkBytes
+    }
+
+    /// Gives everything back to the system. Nothing may use the arena any more.
+    package func unmap() {
+        WorkerState.unmap(volatileState, workerCount)
+        region.unmap()
+    }
+}
+
+/// One worker's right to its shard: the value every operation is called on. Trivial.
+@safe package struct ArenaWorker: Sendable {
+    package let arena: Arena
+    package let index: UInt64
+    package let region: Region
+    /// Offset of the shard's header in the region.
+    let header: UInt64
+    /// Offset of the worker's state in the volatile memory.
+    let state: UInt64
+
+    init(arena: Arena, index: UInt64) {
+        self.arena = arena
+        self.index = index
+        region = arena.region
+        header = arena.geometry.shard(index)
+        state = WorkerState.offset(index)
+    }
+
+    /// Whether an offset is the slot of an inode: in a chunk of inodes that somebody owns.
+    @_noLocks package func isInode(_ offset: UInt64) -> Bool {
+        let geometry = arena.geometry
+        let chunk = geometry.chunk(containing: offset)
+        let descriptor = geometry.descriptor(chunk)
+        return region.load(descriptor + Descriptor.tag) >> 32 == ChunkKind.inodes.rawValue
+            && region.loadAcquire(descriptor + Descriptor.state) != Descriptor.pool
+            && offset - geometry.chunkStart(chunk)
+                >= ChunkKind.inodes.firstUnit << ChunkKind.inodes.unitShift
+    }
+
+    /// A number that no other inode of this region has had (until 32 bits wrap).
+    @_noLocks package func nextGeneration() -> UInt32 {
+        let sequence = region.load(header + Shard.generation) + 1
+        region.store(header + Shard.generation, sequence)
+        return UInt32(truncatingIfNeeded: sequence * arena.geometry.shardCount + index)
+    }
+}

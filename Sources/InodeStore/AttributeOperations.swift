@@ -1,0 +1,275 @@
+// Attributes: reading and changing what stat(2) tells.
+
+internal import Arena
+package import CMemory
+package import SystemPackage
+
+/// What SETATTR changes: `valid` says which fields count.
+package struct AttributeChange: Sendable {
+    package static var mode: UInt32 { @_noLocks get { 1 << 0 } }
+    package static var userID: UInt32 { @_noLocks get { 1 << 1 } }
+    package static var groupID: UInt32 { @_noLocks get { 1 << 2 } }
+    package static var size: UInt32 { @_noLocks get { 1 << 3 } }
+    package static var accessTime: UInt32 { @_noLocks get { 1 << 4 } }
+    package static var modificationTime: UInt32 { @_noLocks get { 1 << 5 } }
+    /// With `accessTime`: take the clock's time, not the field's.
+    package static var accessNow: UInt32 { @_noLocks get { 1 << 7 } }
+    package static var modificationNow: UInt32 { @_noLocks get { 1 << 8 } }
+    package static var changeTime: UInt32 { @_noLocks get { 1 << 10 } }
+    /// The caller lacks CAP_FSETID: a change of size takes suid and sgid away.
+    package static var killPrivileges: UInt32 { @_noLocks get { 1 << 11 } }
+    /// The size is set through an open file: times change even when the size does not.
+    package static var throughFile: UInt32 { @_noLocks get { 1 << 6 } }
+
+    package var valid: UInt32 = 0
+    package var mode: UInt32 = 0
+    package var userID: UInt32 = 0
+    package var groupID: UInt32 = 0
+    package var size: UInt64 = 0
+    package var accessTime = cmem_time()
+    package var modificationTime = cmem_time()
+    package var changeTime = cmem_time()
+    @_noLocks package init() {}
+
+    @_noLocks func has(_ bit: UInt32) -> Bool { valid & bit != 0 }
+}
+
+extension StoreWorker {
+    // MARK: times
+
+    @_noLocks func setTime(_ inode: UInt64, _ field: UInt64, _ time: cmem_time) {
+        region.store(inode + Inode.seconds + field * 8, UInt64(bitPattern: time.seconds))
+        region.store32(inode + Inode.nanoseconds + field * 4, time.nanoseconds)
+    }
+
+    @_noLocks func time(_ inode: UInt64, _ field: UInt64) -> cmem_time {
+        cmem_time(
+            seconds: Int64(bitPattern: region.load(inode + Inode.seconds + field * 8)),
+            nanoseconds: region.load32(inode + Inode.nanoseconds + field * 4))
+    }
+
+    /// Access time under relatime: moved when it is older than a change, or than a day.
+    ///
+    /// Two readers may both move it, to nearly the same moment; no lock is worth that.
+    ///
+    /// - Source: fs/inode.c, `relatime_need_update()`.
+    @_noLocks func touchAccess(_ inode: UInt64) {
+        if region.load32(inode + Inode.flags) & InodeFlags.noAccessTime != 0 { return }
+        let access = time(inode, TimeField.access)
+        let now = cmem_now()
+        let isOld =
+            !Self.isLater(access, time(inode, TimeField.modification))
+            || !Self.isLater(access, time(inode, TimeField.change))
+            || now.seconds - access.seconds >= 24 * 60 * 60
+        if isOld { setTime(inode, TimeField.access, now) }
+    }
+
+    @_noLocks private static func isLater(_ a: cmem_time, _ b: cmem_time) -> Bool {
+        a.seconds > b.seconds || (a.seconds == b.seconds && a.nanoseconds > b.nanoseconds)
+    }
+
+    /// Sets modification and change time of a directory whose entries changed.
+    @_noLocks func touchDirectory(_ directory: UInt64, _ now: cmem_time) {
+        setTime(directory, TimeField.modification, now)
+        setTime(directory, TimeField.change, now)
+    }
+
+    /// Takes suid away, and sgid where the group may execute; the lock is held.
+    ///
+    /// - Source: fs/inode.c, `should_remove_suid()`.
+    @_noLocks func clearSetID(_ inode: UInt64) {
+        let mode = region.load32(inode + Inode.mode)
+        var cleared = mode & ~FileMode.setUserID
+        if mode & FileMode.groupExecute != 0 { cleared &= ~FileMode.setGroupID }
+        if cleared != mode { region.store32(inode + Inode.mode, cleared) }
+    }
+
+    // MARK: reading
+
+    /// What stat(2) tells, of one moment.
+    ///
+    /// - Throws: `ESTALE`.
+    /// - Concurrency: no lock; again when a change was under way.
+    @_noLocks package func attributes(_ node: NodeID) throws(Errno) -> Attributes {
+        attributes(of: try inode(node))
+    }
+
+    @_noLocks func attributes(of inode: UInt64) -> Attributes {
+        var result = Attributes()
+        var sequence: UInt64
+        repeat {
+            sequence = readSequence(inode)
+            fill(&result, inode)
+        } while !isUnchanged(inode, since: sequence)
+        return result
+    }
+
+    @_noLocks private func fill(_ result: inout Attributes, _ inode: UInt64) {
+        result.nodeID = nodeID(inode)
+        result.mode = region.load32(inode + Inode.mode)
+        result.flags = region.load32(inode + Inode.flags)
+        result.links = region.load32(inode + Inode.links)
+        result.generation = region.load32(inode + Inode.generation)
+        result.userID = region.load32(inode + Inode.userID)
+        result.groupID = region.load32(inode + Inode.groupID)
+        result.device = region.load32(inode + Inode.device)
+        if result.isDirectory {
+            result.size = (region.load(inode + Inode.entries) + 2) * Directory.entryBytes
+            result.blocks = 0
+        } else {
+            result.size = region.load(inode + Inode.size)
+            result.blocks = region.load(inode + Inode.pages) * 8
+        }
+        result.accessTime = time(inode, TimeField.access)
+        result.modificationTime = time(inode, TimeField.modification)
+        result.changeTime = time(inode, TimeField.change)
+        result.birthTime = time(inode, TimeField.birth)
+    }
+
+    // MARK: changing
+
+    /// Changes attributes as chmod(2), chown(2), truncate(2) and utimensat(2) do; who may is the
+    /// kernel's to decide.
+    ///
+    /// - Returns: the attributes afterwards.
+    /// - Throws: `EPERM` for an immutable or append-only inode, `EISDIR` and `EINVAL` for a size
+    ///   of what is no regular file, `EFBIG`, `ESTALE`, `ENOSPC` when an ACL cannot be changed.
+    /// - Source: fs/attr.c, `setattr_copy()`; mm/shmem.c, `shmem_setattr()`.
+    @_noLocks package func setAttributes(
+        _ node: NodeID, _ change: AttributeChange, caller: Caller
+    ) throws(Errno) -> Attributes {
+        let inode = try inode(node)
+        lock(inode)
+        defer { unlock(inode) }
+        let flags = region.load32(inode + Inode.flags)
+        try checkFlags(flags, change)
+        if change.has(AttributeChange.size) {
+            let type = type(inode)
+            if type == FileMode.directory { throw .isDirectory }
+            guard type == FileMode.regular else { throw .invalidArgument }
+            guard change.size <= Int64.max else { throw .fileTooLarge }
+        }
+        if change.has(AttributeChange.mode) && flags & InodeFlags.accessACL != 0 {
+            try changeMask(inode, mode: change.mode)
+        }
+        let now = cmem_now()
+        beginUpdate(inode)
+        apply(change, to: inode, now: now, caller: caller)
+        endUpdate(inode)
+        let owns = change.has(AttributeChange.userID) || change.has(AttributeChange.groupID)
+        if flags & InodeFlags.capability != 0 && (owns || change.has(AttributeChange.size)) {
+            dropCapability(inode)
+        }
+        var result = Attributes()
+        fill(&result, inode)
+        return result
+    }
+
+    @_noLocks
+    private func checkFlags(_ flags: UInt32, _ change: AttributeChange) throws(Errno) {
+        guard flags & (InodeFlags.immutable | InodeFlags.append) != 0 else { return }
+        if flags & InodeFlags.immutable != 0 { throw .notPermitted }
+        let guarded =
+            AttributeChange.mode | AttributeChange.userID | AttributeChange.groupID
+            | AttributeChange.size
+        if change.valid & guarded != 0 { throw .notPermitted }
+        // utimensat(2): an append-only file takes the clock's time only.
+        let setsTimes =
+            change.has(AttributeChange.accessTime) && !change.has(AttributeChange.accessNow)
+            || change.has(AttributeChange.modificationTime)
+                && !change.has(AttributeChange.modificationNow)
+        if setsTimes { throw .notPermitted }
+    }
+
+    @_noLocks private func apply(
+        _ change: AttributeChange, to inode: UInt64, now: cmem_time, caller: Caller
+    ) {
+        var setsChangeTime = true
+        if change.has(AttributeChange.userID) {
+            region.store32(inode + Inode.userID, change.userID)
+        }
+        if change.has(AttributeChange.groupID) {
+            region.store32(inode + Inode.groupID, change.groupID)
+        }
+        let owns = change.has(AttributeChange.userID) || change.has(AttributeChange.groupID)
+        if owns && type(inode) != FileMode.directory { clearSetID(inode) }
+        if change.has(AttributeChange.mode) {
+            let type = type(inode)
+            region.store32(inode + Inode.mode, type | change.mode & FileMode.permissions)
+        }
+        if change.has(AttributeChange.size) {
+            let isSame = change.size == region.load(inode + Inode.size)
+            resizeLocked(inode, to: change.size)
+            if change.has(AttributeChange.killPrivileges) { clearSetID(inode) }
+            if !isSame || change.has(AttributeChange.throughFile) {
+                setTime(inode, TimeField.modification, now)
+            } else {
+                setsChangeTime = change.valid & ~Self.sizeOnly != 0
+            }
+        }
+        if change.has(AttributeChange.accessTime) {
+            setTime(
+                inode, TimeField.access,
+                change.has(AttributeChange.accessNow) ? now : change.accessTime)
+        }
+        if change.has(AttributeChange.modificationTime) {
+            setTime(
+                inode, TimeField.modification,
+                change.has(AttributeChange.modificationNow) ? now : change.modificationTime)
+        }
+        if change.has(AttributeChange.changeTime) {
+            setTime(inode, TimeField.change, change.changeTime)
+        } else if setsChangeTime {
+            setTime(inode, TimeField.change, now)
+        }
+    }
+
+    private static var sizeOnly: UInt32 {
+        @_noLocks get { AttributeChange.size | AttributeChange.killPrivileges | 1 << 9 }
+    }
+
+    // MARK: FS_IOC_GETFLAGS and FS_IOC_SETFLAGS
+
+    /// The flags of chattr(1).
+    @_noLocks package func flags(_ node: NodeID) throws(Errno) -> UInt32 {
+        region.load32(try inode(node) + Inode.flags) & InodeFlags.settable
+    }
+
+    /// Sets the flags of chattr(1).
+    ///
+    /// - Throws: `EOPNOTSUPP` for a flag that tmpfs does not know, `ESTALE`.
+    /// - Source: mm/shmem.c, `shmem_fileattr_set()`.
+    @_noLocks package func setFlags(_ node: NodeID, _ flags: UInt32) throws(Errno) {
+        guard flags & ~InodeFlags.settable == 0 else { throw .notSupported }
+        let inode = try inode(node)
+        lock(inode)
+        beginUpdate(inode)
+        let kept = region.load32(inode + Inode.flags) & ~InodeFlags.settable
+        region.store32(inode + Inode.flags, kept | flags)
+        setTime(inode, TimeField.change, cmem_now())
+        endUpdate(inode)
+        unlock(inode)
+    }
+
+    // MARK: statfs(2)
+
+    /// Pages and inodes: limits and what is free, as tmpfs tells them.
+    package var statistics: StoreStatistics {
+        @_noLocks get {
+            let space = store.arena.inodeSpace
+            let pages = store.arena.pages
+            return StoreStatistics(
+                pages: pages.limit, pagesFree: pages.free,
+                inodes: space.limit / InodeStore.inodeSpaceUnit,
+                inodesFree: space.free / InodeStore.inodeSpaceUnit)
+        }
+    }
+}
+
+/// What statfs(2) tells. Pages are of 4 KiB.
+package struct StoreStatistics: Equatable, Sendable {
+    package let pages: UInt64
+    package let pagesFree: UInt64
+    package let inodes: UInt64
+    package let inodesFree: UInt64
+}

@@ -1,0 +1,628 @@
+// Content: the bytes of files.
+//
+// A small file lies in a blob of 64-byte units; a larger one in pages of 4 KiB behind a radix map,
+// in runs as long as the chunks allow, so that 1 MiB is a few long copies. An entry is the page's
+// offset, and bit 0 says that the page is allocated but was never written (fallocate(2)): it reads
+// as zeros and counts as a hole, as tmpfs has it.
+//
+// READ copies once, from here to the buffer it is given, and takes no lock; WRITE copies once, from
+// its buffer to here, under the inode's lock. A page is filled before its entry is published.
+
+internal import Arena
+internal import CMemory
+package import SystemPackage
+
+enum Content {
+    /// Bit of a map entry: allocated, never written.
+    static var unwritten: UInt64 { @_noLocks get { 1 } }
+    /// The largest content that is kept in a blob, in bytes.
+    static var blobLimit: UInt64 { @_noLocks get { 2048 } }
+    /// What one COPY_FILE_RANGE moves at most, so that a request stays short. 16 MiB.
+    static var copyLimit: UInt64 { @_noLocks get { 16 << 20 } }
+    /// An OS page of the region that stays zero: what holes are copied from.
+    static var zeroPage: UInt64 { @_noLocks get { 4096 } }
+}
+
+/// Modes of fallocate(2) that the store knows.
+package enum AllocateMode {
+    package static var keepSize: UInt32 { @_noLocks get { 1 } }
+    package static var punchHole: UInt32 { @_noLocks get { 2 } }
+    package static var zeroRange: UInt32 { @_noLocks get { 0x10 } }
+}
+
+extension StoreWorker {
+    // MARK: reading
+
+    /// Copies content to `target`, at most `count` bytes, from `offset`.
+    ///
+    /// - Returns: bytes copied; fewer than `count` only at the end of the file.
+    /// - Throws: `ESTALE`; `EISDIR`, `EINVAL` for what is no regular file.
+    /// - Concurrency: no lock; a concurrent write may be seen in part, as on tmpfs.
+    @_noLocks package func read(
+        _ node: NodeID, offset: UInt64, into target: UnsafeMutableRawPointer, count: UInt64
+    ) throws(Errno) -> UInt64 {
+        let inode = try regular(node)
+        let size = region.load(inode + Inode.size)
+        guard offset < size else { return 0 }
+        let wanted = min(count, size - offset)
+        let map = region.loadAcquire(inode + Inode.content)
+        var done: UInt64 = 0
+        while done < wanted {
+            let extent = extent(map, at: offset + done, atMost: wanted - done)
+            let to = unsafe target + Int(truncatingIfNeeded: done)
+            if extent.memory == 0 {
+                unsafe cmem_zero(to, Int(truncatingIfNeeded: extent.bytes))
+            } else {
+                unsafe cmem_copy(
+                    to, region.pointer(extent.memory), Int(truncatingIfNeeded: extent.bytes))
+            }
+            done += extent.bytes
+        }
+        touchAccess(inode)
+        return wanted
+    }
+
+    /// A stretch of content that lies together: its memory (0 for zeros) and length in bytes.
+    @_noLocks private func extent(
+        _ map: UInt64, at position: UInt64, atMost count: UInt64
+    ) -> (memory: UInt64, bytes: UInt64) {
+        if MapWord.form(map) == MapWord.blobForm {
+            let bytes = MapWord.detail(map) * 64
+            if position >= bytes { return (0, count) }
+            return (MapWord.offset(map) + position, min(count, bytes - position))
+        }
+        let index = position >> 12
+        let within = position & 4095
+        let slot = mapSlot(map, index)
+        if slot == 0 {
+            if index >= MapWord.span(map) { return (0, count) }
+            return (0, min(count, entriesInLeaf(map, from: index) << 12 - within))
+        }
+        let first = region.loadAcquire(slot)
+        let pages = min(entriesInLeaf(map, from: index), (within + count + 4095) >> 12)
+        let isHole = first == 0 || first & Content.unwritten != 0
+        var run: UInt64 = 1
+        while run < pages {
+            let value = region.loadAcquire(slot + run * 8)
+            if isHole {
+                guard value == 0 || value & Content.unwritten != 0 else { break }
+            } else {
+                guard value == first + run << 12 else { break }
+            }
+            run += 1
+        }
+        return (isHole ? 0 : first + within, min(count, run << 12 - within))
+    }
+
+    @_noLocks func regular(_ node: NodeID) throws(Errno) -> UInt64 {
+        let inode = try inode(node)
+        let type = type(inode)
+        if type == FileMode.regular { return inode }
+        throw type == FileMode.directory ? .isDirectory : .invalidArgument
+    }
+
+    // MARK: writing
+
+    /// Copies `count` bytes from `source` to `offset`.
+    ///
+    /// - Parameter killPrivileges: whether the writer lacks CAP_FSETID, so that suid and sgid go.
+    /// - Returns: bytes written; fewer than `count` when the file system became full.
+    /// - Throws: `ENOSPC` when nothing could be written, `EPERM` for an immutable file or an
+    ///   append-only one before its end, `ESTALE`, `EISDIR`, `EINVAL`, `EFBIG`.
+    @_noLocks package func write(
+        _ node: NodeID, offset: UInt64, from source: UnsafeRawPointer, count: UInt64,
+        killPrivileges: Bool
+    ) throws(Errno) -> UInt64 {
+        let inode = try regular(node)
+        guard offset <= Int64.max, count <= UInt64(Int64.max) - offset else { throw .fileTooLarge }
+        lock(inode)
+        defer { unlock(inode) }
+        let flags = region.load32(inode + Inode.flags)
+        if flags & (InodeFlags.immutable | InodeFlags.append) != 0 {
+            guard flags & InodeFlags.immutable == 0, offset >= region.load(inode + Inode.size)
+            else { throw .notPermitted }
+        }
+        if count == 0 { return 0 }
+        let written = try unsafe writeLocked(inode, offset: offset, from: source, count: count)
+        beginUpdate(inode)
+        if offset + written > region.load(inode + Inode.size) {
+            region.store(inode + Inode.size, offset + written)
+        }
+        let now = cmem_now()
+        setTime(inode, TimeField.modification, now)
+        setTime(inode, TimeField.change, now)
+        if killPrivileges { clearSetID(inode) }
+        endUpdate(inode)
+        if flags & InodeFlags.capability != 0 { dropCapability(inode) }
+        return written
+    }
+
+    /// - Precondition: the lock is held; `count` > 0.
+    /// - Throws: `ENOSPC` when nothing could be written.
+    @_noLocks func writeLocked(
+        _ inode: UInt64, offset: UInt64, from source: UnsafeRawPointer, count: UInt64
+    ) throws(Errno) -> UInt64 {
+        let map = region.load(inode + Inode.content)
+        if MapWord.form(map) <= MapWord.blobForm {
+            if offset + count <= Content.blobLimit {
+                try unsafe writeBlob(inode, map, offset: offset, from: source, count: count)
+                return count
+            }
+            if map != 0 { try convertBlob(inode, map) }
+        }
+        let field = inode + Inode.content
+        let last = (offset + count - 1) >> 12
+        var done: UInt64 = 0
+        while done < count {
+            let index = (offset + done) >> 12
+            do throws(Errno) {
+                // The whole leaf that this write needs at once, not by doublings.
+                _ = try ensureSlot(field, min(last, index | 511))
+                let slot = try ensureSlot(field, index)
+                let entries = min(
+                    entriesInLeaf(region.load(field), from: index), last - index + 1)
+                let end = min(count, (index + entries) << 12 - offset)
+                let reached = unsafe fillLeaf(
+                    inode, slot: slot, index: index, entries: entries, offset: offset,
+                    from: source, done: done, end: end)
+                if reached == done { throw Errno.noSpace }
+                done = reached
+                if reached < end { return done }
+            } catch {
+                if done == 0 { throw error }
+                return done
+            }
+        }
+        return done
+    }
+
+    /// Writes source[done..<end] through the entries of one leaf; returns how far it came.
+    @_noLocks private func fillLeaf(
+        _ inode: UInt64, slot: UInt64, index: UInt64, entries: UInt64, offset: UInt64,
+        from source: UnsafeRawPointer, done start: UInt64, end: UInt64
+    ) -> UInt64 {
+        var done = start
+        var entry: UInt64 = 0
+        while entry < entries {
+            let value = region.load(slot + entry * 8)
+            let pageStart = (index + entry) << 12
+            if value == 0 {
+                var holes: UInt64 = 1
+                while entry + holes < entries && region.load(slot + (entry + holes) * 8) == 0 {
+                    holes += 1
+                }
+                let goal = index + entry > 0 ? previousPage(inode, index + entry) : 0
+                guard let run = chargePages(inode, atMost: holes, goal: goal) else { return done }
+                let until = min(end, (index + entry + run.count) << 12 - offset)
+                unsafe fill(
+                    run.offset, pages: run.count, start: pageStart, zeroed: run.isClean,
+                    offset: offset, from: source, done: done, until: until)
+                var published: UInt64 = 0
+                while published < run.count {
+                    region.storeRelease(
+                        slot + (entry + published) * 8, run.offset + published << 12)
+                    published += 1
+                }
+                done = until
+                entry += run.count
+                continue
+            }
+            let page = value & ~Content.unwritten
+            var run: UInt64 = 1
+            if value & Content.unwritten == 0 {
+                while entry + run < entries
+                    && region.load(slot + (entry + run) * 8) == page + run << 12
+                {
+                    run += 1
+                }
+            }
+            let until = min(end, (index + entry + run) << 12 - offset)
+            unsafe fill(
+                page, pages: run, start: pageStart, zeroed: value & Content.unwritten == 0,
+                offset: offset, from: source, done: done, until: until)
+            if value & Content.unwritten != 0 { region.storeRelease(slot + entry * 8, page) }
+            done = until
+            entry += run
+        }
+        return done
+    }
+
+    /// Copies source[done..<until] into pages that begin at file position `start`; what the copy
+    /// does not cover is zeroed unless `zeroed` says that it holds what it should.
+    @_noLocks private func fill(
+        _ memory: UInt64, pages: UInt64, start: UInt64, zeroed: Bool, offset: UInt64,
+        from source: UnsafeRawPointer, done: UInt64, until: UInt64
+    ) {
+        let head = offset + done - start
+        let bytes = until - done
+        let tail = pages << 12 - head - bytes
+        if !zeroed {
+            if head > 0 { unsafe cmem_zero(region.pointer(memory), Int(head)) }
+            if tail > 0 {
+                unsafe cmem_zero(region.pointer(memory + head + bytes), Int(tail))
+            }
+        }
+        unsafe cmem_copy(region.pointer(memory + head), source + Int(done), Int(bytes))
+    }
+
+    /// Where the page before `index` ends, as a place to go on.
+    @_noLocks private func previousPage(_ inode: UInt64, _ index: UInt64) -> UInt64 {
+        let value = mapValue(region.load(inode + Inode.content), index - 1)
+        return value == 0 ? 0 : (value & ~Content.unwritten) + Geometry.pageBytes
+    }
+
+    /// Takes between 1 and `count` pages and charges them to the inode.
+    @_noLocks
+    private func chargePages(_ inode: UInt64, atMost count: UInt64, goal: UInt64) -> Run? {
+        let quota = store.arena.pages
+        let reserved = quota.reserve(atMost: count, shard: shard)
+        if reserved == 0 { return nil }
+        guard let run = worker.allocatePages(atMost: reserved, goal: goal) else {
+            quota.release(reserved, shard: shard)
+            return nil
+        }
+        quota.release(reserved - run.count, shard: shard)
+        region.store(inode + Inode.pages, region.load(inode + Inode.pages) + run.count)
+        return run
+    }
+
+    @_noLocks private func dischargePages(_ inode: UInt64, _ count: UInt64) {
+        region.store(inode + Inode.pages, region.load(inode + Inode.pages) - count)
+        store.arena.pages.release(count, shard: shard)
+    }
+
+    // MARK: blobs
+
+    @_noLocks private func writeBlob(
+        _ inode: UInt64, _ map: UInt64, offset: UInt64, from source: UnsafeRawPointer,
+        count: UInt64
+    ) throws(Errno) {
+        let had = map == 0 ? 0 : MapWord.detail(map)
+        let needed = (offset + count + 63) >> 6
+        if needed <= had {
+            unsafe cmem_copy(region.pointer(MapWord.offset(map) + offset), source, Int(count))
+            return
+        }
+        // Twice as large each time, so that appending stays linear.
+        var units = max(needed, had)
+        if had > 0 { units = min(max(needed, had * 2), Content.blobLimit >> 6) }
+        if map == 0 {
+            guard store.arena.pages.reserve(1, shard: shard) else { throw .noSpace }
+        }
+        guard let run = worker.allocate(.small, count: units) else {
+            if map == 0 { store.arena.pages.release(1, shard: shard) }
+            throw .noSpace
+        }
+        let kept = had * 64
+        if had > 0 {
+            unsafe cmem_copy(
+                region.pointer(run.offset), region.pointer(MapWord.offset(map)), Int(kept))
+        }
+        if !run.isClean {
+            unsafe cmem_zero(region.pointer(run.offset + kept), Int(units * 64 - kept))
+        }
+        unsafe cmem_copy(region.pointer(run.offset + offset), source, Int(count))
+        region.storeRelease(
+            inode + Inode.content,
+            MapWord.make(form: MapWord.blobForm, detail: units, offset: run.offset))
+        if had > 0 {
+            retire(.small, MapWord.offset(map), units: had)
+        } else {
+            region.store(inode + Inode.pages, 1)
+        }
+    }
+
+    /// Moves a blob's bytes into a page.
+    @_noLocks private func convertBlob(_ inode: UInt64, _ map: UInt64) throws(Errno) {
+        guard let page = worker.allocatePages(atMost: 1, goal: 0) else { throw .noSpace }
+        guard let leaf = worker.allocate(.small, count: 1) else {
+            worker.free(.pages, page.offset, count: 1)
+            throw .noSpace
+        }
+        let bytes = MapWord.detail(map) * 64
+        unsafe cmem_copy(region.pointer(page.offset), region.pointer(MapWord.offset(map)), Int(bytes))
+        if !page.isClean {
+            unsafe cmem_zero(region.pointer(page.offset + bytes), Int(4096 - bytes))
+        }
+        unsafe cmem_zero(region.pointer(leaf.offset), 64)
+        region.store(leaf.offset, page.offset)
+        region.storeRelease(
+            inode + Inode.content, MapWord.make(form: 3, detail: 3, offset: leaf.offset))
+        retire(.small, MapWord.offset(map), units: MapWord.detail(map))
+    }
+
+    // MARK: truncate(2)
+
+    /// Cuts or extends; the lock is held, times are the caller's.
+    @_noLocks func resizeLocked(_ inode: UInt64, to size: UInt64) {
+        let old = region.load(inode + Inode.size)
+        if size <= old {
+            // Even at the same size: pages that fallocate(2) put beyond the end go. The size first: a reader must not find zeros where the file has ended.
+            region.store(inode + Inode.size, size)
+            cut(inode, from: size)
+        } else {
+            region.store(inode + Inode.size, size)
+        }
+    }
+
+    @_noLocks private func cut(_ inode: UInt64, from size: UInt64) {
+        let field = inode + Inode.content
+        let map = region.load(field)
+        if map == 0 { return }
+        if size == 0 {
+            region.storeRelease(field, 0)
+            dischargePages(inode, region.load(inode + Inode.pages))
+            worker.retire(Retired(what: Reclaim.content, count: 1, offset: map))
+            return
+        }
+        if MapWord.form(map) == MapWord.blobForm {
+            zeroLocked(inode, from: size, to: MapWord.detail(map) * 64)
+            return
+        }
+        zeroLocked(inode, from: size, to: (size + 4095) & ~4095)
+        dropPages(inode, from: (size + 4095) >> 12, to: .max)
+    }
+
+    /// Zeroes bytes that lie in written pages or in the blob; makes none.
+    @_noLocks private func zeroLocked(_ inode: UInt64, from start: UInt64, to end: UInt64) {
+        let map = region.load(inode + Inode.content)
+        var position = start
+        while position < end {
+            let extent = extent(map, at: position, atMost: end - position)
+            if extent.memory != 0 {
+                unsafe cmem_zero(region.pointer(extent.memory), Int(extent.bytes))
+            }
+            position += extent.bytes
+        }
+    }
+
+    /// Gives back the pages from index `first` to before `end`.
+    @_noLocks private func dropPages(_ inode: UInt64, from first: UInt64, to end: UInt64) {
+        let field = inode + Inode.content
+        let map = region.load(field)
+        var index = first
+        var freed: UInt64 = 0
+        while let found = mapNext(map, from: index), found.index < end {
+            let slot = mapSlot(map, found.index)
+            let left = min(entriesInLeaf(map, from: found.index), end - found.index)
+            let page = found.value & ~Content.unwritten
+            region.storeRelease(slot, 0)
+            var run: UInt64 = 1
+            while run < left {
+                let value = region.load(slot + run * 8) & ~Content.unwritten
+                guard value == page + run << 12 else { break }
+                region.storeRelease(slot + run * 8, 0)
+                run += 1
+            }
+            retire(.pages, page, units: run)
+            freed += run
+            index = found.index + run
+            if MapWord.height(map) > 1 { dropLeafIfEmpty(map, found.index) }
+        }
+        dischargePages(inode, freed)
+    }
+
+    @_noLocks private func dropLeafIfEmpty(_ map: UInt64, _ index: UInt64) {
+        let slot = mapSlot(map, index & ~511)
+        if slot == 0 { return }
+        var at: UInt64 = 0
+        while at < 4096 {
+            if region.load(slot + at) != 0 { return }
+            at += 8
+        }
+        dropLeaf(map, index)
+    }
+
+    // MARK: fallocate(2)
+
+    /// Allocates, punches or zeroes a range.
+    ///
+    /// - Throws: `EOPNOTSUPP` for a mode that is not known, `ENOSPC` (nothing is changed then),
+    ///   `EPERM`, `EFBIG`, `EINVAL`, `ESTALE`.
+    /// - Source: fallocate(2); mm/shmem.c, `shmem_fallocate()`.
+    @_noLocks package func allocate(
+        _ node: NodeID, offset: UInt64, length: UInt64, mode: UInt32, killPrivileges: Bool = false
+    ) throws(Errno) {
+        let inode = try regular(node)
+        let keep = mode & AllocateMode.keepSize != 0
+        let what = mode & ~AllocateMode.keepSize
+        let isPunch = what == AllocateMode.punchHole
+        let isZero = what == AllocateMode.zeroRange
+        guard what == 0 || (isPunch && keep) || isZero else { throw .notSupportedOnSocket }
+        guard length > 0, offset <= Int64.max else { throw .invalidArgument }
+        guard length <= UInt64(Int64.max) - offset else { throw .fileTooLarge }
+        lock(inode)
+        defer { unlock(inode) }
+        let flags = region.load32(inode + Inode.flags)
+        if flags & InodeFlags.immutable != 0 { throw .notPermitted }
+        if flags & InodeFlags.append != 0 && what != 0 { throw .notPermitted }
+        let end = offset + length
+        if isPunch {
+            punchLocked(inode, from: offset, to: end)
+        } else {
+            try allocateLocked(inode, from: offset, to: end)
+            if isZero { zeroLocked(inode, from: offset, to: end) }
+        }
+        beginUpdate(inode)
+        if !keep && end > region.load(inode + Inode.size) { region.store(inode + Inode.size, end) }
+        let now = cmem_now()
+        setTime(inode, TimeField.modification, now)
+        setTime(inode, TimeField.change, now)
+        if killPrivileges { clearSetID(inode) }
+        endUpdate(inode)
+    }
+
+    @_noLocks private func punchLocked(_ inode: UInt64, from start: UInt64, to end: UInt64) {
+        let map = region.load(inode + Inode.content)
+        if map == 0 { return }
+        if MapWord.form(map) == MapWord.blobForm {
+            let bytes = MapWord.detail(map) * 64
+            if start == 0 && end >= 4096 {
+                region.storeRelease(inode + Inode.content, 0)
+                dischargePages(inode, 1)
+                worker.retire(Retired(what: Reclaim.content, count: 1, offset: map))
+            } else if start < bytes {
+                zeroLocked(inode, from: start, to: min(end, bytes))
+            }
+            return
+        }
+        let first = (start + 4095) >> 12
+        let last = end >> 12
+        if first > last {
+            zeroLocked(inode, from: start, to: end)
+            return
+        }
+        zeroLocked(inode, from: start, to: first << 12)
+        zeroLocked(inode, from: last << 12, to: end)
+        if first < last { dropPages(inode, from: first, to: last) }
+    }
+
+    /// Makes pages for the holes of a range; they count as holes until they are written.
+    @_noLocks
+    private func allocateLocked(
+        _ inode: UInt64, from start: UInt64, to end: UInt64
+    ) throws(Errno) {
+        let field = inode + Inode.content
+        let first = start >> 12
+        let last = (end - 1) >> 12
+        if MapWord.form(region.load(field)) == MapWord.blobForm {
+            try convertBlob(inode, region.load(field))
+        }
+        // All or nothing: count the holes, reserve them at once, and only then take pages.
+        var present: UInt64 = 0
+        var index = first
+        while let found = mapNext(region.load(field), from: index), found.index <= last {
+            present += 1
+            index = found.index + 1
+        }
+        let quota = store.arena.pages
+        var missing = last - first + 1 - present
+        guard quota.reserve(missing, shard: shard) else { throw .noSpace }
+        defer { quota.release(missing, shard: shard) }
+        index = first
+        while index <= last && missing > 0 {
+            _ = try ensureSlot(field, min(last, index | 511))
+            let slot = try ensureSlot(field, index)
+            let entries = min(entriesInLeaf(region.load(field), from: index), last - index + 1)
+            var entry: UInt64 = 0
+            while entry < entries {
+                var holes: UInt64 = 0
+                while entry + holes < entries && region.load(slot + (entry + holes) * 8) == 0 {
+                    holes += 1
+                }
+                if holes == 0 {
+                    entry += 1
+                    continue
+                }
+                guard let run = worker.allocatePages(atMost: holes, goal: 0) else {
+                    throw .noSpace
+                }
+                missing -= run.count
+                region.store(inode + Inode.pages, region.load(inode + Inode.pages) + run.count)
+                var published: UInt64 = 0
+                while published < run.count {
+                    region.storeRelease(
+                        slot + (entry + published) * 8,
+                        (run.offset + published << 12) | Content.unwritten)
+                    published += 1
+                }
+                entry += run.count
+            }
+            index += entries
+        }
+    }
+
+    // MARK: lseek(2)
+
+    /// The next offset with data (`SEEK_DATA`) or without (`SEEK_HOLE`).
+    ///
+    /// - Throws: `ENXIO` at or beyond the end of the file, and when no data follows.
+    @_noLocks package func seek(_ node: NodeID, offset: UInt64, hole: Bool) throws(Errno) -> UInt64
+    {
+        let inode = try regular(node)
+        let size = region.load(inode + Inode.size)
+        guard offset < size else { throw .noSuchAddressOrDevice }
+        let map = region.loadAcquire(inode + Inode.content)
+        var index = offset >> 12
+        if MapWord.form(map) == MapWord.blobForm {
+            if index > 0 {
+                if hole { return offset }
+                throw .noSuchAddressOrDevice
+            }
+            return hole ? min(size, 4096) : offset
+        }
+        if hole {
+            while true {
+                let value = mapValue(map, index)
+                if value == 0 || value & Content.unwritten != 0 { break }
+                index += 1
+            }
+            return min(size, max(offset, index << 12))
+        }
+        while let found = mapNext(map, from: index) {
+            if found.value & Content.unwritten == 0 {
+                guard found.index << 12 < size else { break }
+                return max(offset, found.index << 12)
+            }
+            index = found.index + 1
+        }
+        throw .noSuchAddressOrDevice
+    }
+
+    // MARK: copy_file_range(2)
+
+    /// Copies between two files, or within one, from memory to memory.
+    ///
+    /// - Returns: bytes copied, at most 16 MiB at once; 0 at the end of the source.
+    /// - Throws: as `write`; `EINVAL` when the ranges overlap in one file.
+    @_noLocks package func copyRange(
+        from source: NodeID, at sourceOffset: UInt64, to target: NodeID, at targetOffset: UInt64,
+        count: UInt64, killPrivileges: Bool
+    ) throws(Errno) -> UInt64 {
+        let from = try regular(source)
+        let to = try regular(target)
+        guard sourceOffset <= Int64.max, targetOffset <= Int64.max,
+            count <= UInt64(Int64.max) - max(sourceOffset, targetOffset)
+        else { throw .fileTooLarge }
+        var locks = LockSet(from, to)
+        lockAll(&locks)
+        defer { unlockAll(locks) }
+        let flags = region.load32(to + Inode.flags)
+        guard flags & (InodeFlags.immutable | InodeFlags.append) == 0 else { throw .notPermitted }
+        let size = region.load(from + Inode.size)
+        guard sourceOffset < size else { return 0 }
+        let wanted = min(min(count, size - sourceOffset), Content.copyLimit)
+        if from == to {
+            let apart =
+                sourceOffset + wanted <= targetOffset || targetOffset + wanted <= sourceOffset
+            guard apart else { throw .invalidArgument }
+        }
+        var done: UInt64 = 0
+        while done < wanted {
+            let map = region.load(from + Inode.content)
+            var piece = extent(map, at: sourceOffset + done, atMost: wanted - done)
+            if piece.memory == 0 { piece = (Content.zeroPage, min(piece.bytes, 4096)) }
+            do throws(Errno) {
+                let written = try unsafe writeLocked(
+                    to, offset: targetOffset + done, from: region.pointer(piece.memory),
+                    count: piece.bytes)
+                done += written
+                if written < piece.bytes { break }
+            } catch {
+                if done == 0 { throw error }
+                break
+            }
+        }
+        beginUpdate(to)
+        if targetOffset + done > region.load(to + Inode.size) {
+            region.store(to + Inode.size, targetOffset + done)
+        }
+        let now = cmem_now()
+        setTime(to, TimeField.modification, now)
+        setTime(to, TimeField.change, now)
+        if killPrivileges { clearSetID(to) }
+        endUpdate(to)
+        if flags & InodeFlags.capability != 0 { dropCapability(to) }
+        return done
+    }
+}

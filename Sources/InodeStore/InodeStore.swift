@@ -1,0 +1,239 @@
+// InodeStore: the tree of inodes in an arena.
+//
+// Lock order (outer first):
+//
+//     rename lock            one per store: a directory changes its parent
+//      └─ inode locks        up to four, in the order of nodeids
+//          └─ quota edge     one word per quota, held for O(shards) steps
+//
+// Readers (lookup, attributes, readlink, read, readdir, xattr reads) take none of them: they enter
+// the worker's epoch, follow offsets, and what they hold is not reused until they leave.
+
+package import Arena
+internal import CMemory
+package import SystemPackage
+
+/// Words of the superblock that are the store's.
+enum StoreSuperblock {
+    static var root: UInt64 { @_noLocks get { Superblock.storeWords } }
+}
+
+/// A file tree in one region. A trivial value.
+@safe package struct InodeStore: Sendable {
+    package let arena: Arena
+    /// 32 volatile bytes for every inode slot.
+    let sideTable: Region
+    /// Offset of the root inode.
+    let root: UInt64
+
+    /// What an inode or a further link takes of the inode space, as tmpfs counts it.
+    ///
+    /// - Source: mm/shmem.c, BOGO_INODE_SIZE.
+    package static var inodeSpaceUnit: UInt64 { @_noLocks get { 1024 } }
+
+    /// The most that the quotas let a mount keep, in bytes: content and metadata.
+    ///
+    /// Metadata is bounded by the inode limit (an inode with its name and share of the tables
+    /// stays below 1 KiB) and by the maps of its pages (8 bytes a page, once more for slack).
+    package static func maximumBytes(pageLimit: UInt64, inodeLimit: UInt64) -> UInt64 {
+        pageLimit * (Geometry.pageBytes + 16) + inodeLimit * inodeSpaceUnit
+    }
+
+    /// Makes an empty tree: a root directory.
+    ///
+    /// - Parameters:
+    ///   - pageLimit: exact limit of content in pages of 4 KiB.
+    ///   - inodeLimit: exact limit of inodes, the root among them.
+    ///   - workerCount: threads that work at the same time.
+    ///   - mode: permission bits of the root.
+    /// - Throws: `ENOMEM` when the address space cannot be had; `EINVAL` for impossible numbers.
+    package init(
+        pageLimit: UInt64, inodeLimit: UInt64, workerCount: Int,
+        shardCount: Int = Geometry.defaultShardCount, mode: UInt32 = 0o1777, owner: Caller,
+        backing: Backing = .anonymous
+    ) throws(Errno) {
+        guard pageLimit > 0, inodeLimit > 0, pageLimit < 1 << 34, inodeLimit < 1 << 32 else {
+            throw .invalidArgument
+        }
+        // Fragmentation and what waits for its readers must never be what says ENOSPC.
+        let need = Self.maximumBytes(pageLimit: pageLimit, inodeLimit: inodeLimit)
+        let slack = UInt64(workerCount) * 16 * Geometry.chunkBytes + (1 << 30)
+        let wanted = (need * 3 + slack) & ~(Geometry.chunkBytes - 1)
+        arena = try Arena(
+            regionBytes: wanted, shardCount: shardCount, pageLimit: pageLimit,
+            inodeSpaceLimit: inodeLimit * Self.inodeSpaceUnit, workerCount: workerCount,
+            backing: backing)
+        let side = try Self.reserveSide(arena)
+        sideTable = side
+        let first = arena.worker(0)
+        first.enter()
+        guard let slot = first.allocate(.inodes, count: 1),
+            arena.inodeSpace.reserve(Self.inodeSpaceUnit, shard: 0)
+        else { throw .noSpace }
+        root = slot.offset
+        let worker = StoreWorker(store: self, index: 0)
+        worker.initialize(
+            slot.offset, mode: FileMode.directory | mode & FileMode.permissions, caller: owner,
+            device: 0)
+        worker.region.store(slot.offset + Inode.parent, slot.offset)
+        worker.region.store32(slot.offset + Inode.links, 2)
+        worker.region.store(StoreSuperblock.root, slot.offset)
+        first.leave()
+    }
+
+    private static func reserveSide(_ arena: Arena) throws(Errno) -> Region {
+        let bytes = arena.geometry.bytes / Inode.bytes * Side.bytes + Geometry.chunkBytes
+        return try Region(reserving: bytes & ~(Geometry.chunkBytes - 1), backing: .anonymous)
+    }
+
+    /// The worker that owns shard `index`.
+    package func worker(_ index: Int) -> StoreWorker { StoreWorker(store: self, index: index) }
+
+    /// Gives all memory back. Nothing may use the store any more.
+    package func unmap() {
+        sideTable.unmap()
+        arena.unmap()
+    }
+}
+
+/// The right to work on a store with one shard: what every operation is called on. Trivial.
+///
+/// - Precondition of every operation: between `enter` and `leave`, by one thread at a time.
+@safe package struct StoreWorker: Sendable {
+    package let store: InodeStore
+    package let worker: ArenaWorker
+    let region: Region
+    let sideTable: Region
+    let region_firstChunk: UInt64
+    let shard: UInt64
+
+    init(store: InodeStore, index: Int) {
+        self.store = store
+        worker = store.arena.worker(index)
+        region = store.arena.region
+        sideTable = store.sideTable
+        region_firstChunk = store.arena.geometry.firstChunkOffset
+        shard = UInt64(index)
+    }
+
+    /// Begins a batch of operations.
+    @_noLocks package func enter() { worker.enter() }
+
+    /// Ends a batch: no pointer from `lookup`, `readLink` or `readDirectory` is used any more.
+    /// Frees what no reader can have any longer.
+    @_noLocks package func leave() {
+        if worker.hasRetired() { reclaim() }
+        worker.leave()
+    }
+
+    // MARK: nodeids
+
+    /// The inode of a nodeid.
+    ///
+    /// - Throws: `ESTALE` for a number that names no live inode.
+    @_noLocks func inode(_ node: NodeID) throws(Errno) -> UInt64 {
+        if node.rawValue == 1 { return store.root }
+        let offset = node.rawValue << 8
+        let geometry = store.arena.geometry
+        guard node.rawValue < geometry.bytes >> 8, offset >= geometry.firstChunkOffset,
+            worker.isInode(offset), region.load32(offset + Inode.mode) != 0
+        else { throw .staleNFSFileHandle }
+        return offset
+    }
+
+    @_noLocks func nodeID(_ inode: UInt64) -> UInt64 {
+        inode == store.root ? 1 : inode >> 8
+    }
+
+    @_noLocks func type(_ inode: UInt64) -> UInt32 {
+        region.load32(inode + Inode.mode) & FileMode.typeMask
+    }
+
+    /// The inode of a nodeid that must be a directory.
+    ///
+    /// - Throws: `ESTALE`, `ENOTDIR`.
+    @_noLocks func directory(_ node: NodeID) throws(Errno) -> UInt64 {
+        let inode = try inode(node)
+        guard type(inode) == FileMode.directory else { throw .notDirectory }
+        return inode
+    }
+
+    // MARK: inodes
+
+    /// Writes a new inode that nobody can reach yet.
+    @_noLocks
+    func initialize(_ inode: UInt64, mode: UInt32, caller: Caller, device: UInt32) {
+        var at = inode + 8
+        while at < inode + Inode.bytes {
+            region.store(at, 0)
+            at += 8
+        }
+        region.store32(inode + Inode.flags, 0)
+        region.store32(inode + Inode.links, 1)
+        region.store32(inode + Inode.generation, worker.nextGeneration())
+        region.store32(inode + Inode.userID, caller.userID)
+        region.store32(inode + Inode.groupID, caller.groupID)
+        region.store32(inode + Inode.device, device)
+        if mode & FileMode.typeMask == FileMode.directory {
+            region.store(inode + Inode.nextCookie, Directory.firstCookie)
+            region.store(inode + Inode.bucketCount, 1)
+        }
+        let now = cmem_now()
+        setTime(inode, TimeField.access, now)
+        setTime(inode, TimeField.modification, now)
+        setTime(inode, TimeField.change, now)
+        setTime(inode, TimeField.birth, now)
+        let side = side(inode)
+        sideTable.store(side + Side.lock, 0)
+        sideTable.store(side + Side.lookups, 0)
+        // Last: from here on the slot is an inode.
+        region.store32(inode + Inode.mode, mode)
+    }
+
+    /// Takes an inode slot and its inode space.
+    ///
+    /// - Throws: `ENOSPC`.
+    @_noLocks func allocateInode() throws(Errno) -> UInt64 {
+        guard store.arena.inodeSpace.reserve(InodeStore.inodeSpaceUnit, shard: shard) else {
+            throw .noSpace
+        }
+        guard let run = worker.allocate(.inodes, count: 1) else {
+            store.arena.inodeSpace.release(InodeStore.inodeSpaceUnit, shard: shard)
+            throw .noSpace
+        }
+        return run.offset
+    }
+
+    /// Ends an inode without names if the kernel has no reference either.
+    ///
+    /// Its space is free at once; its memory when the last reader has left.
+    @_noLocks func endIfUnused(_ inode: UInt64) {
+        guard region.load32(inode + Inode.links) == 0, markDead(inode) else { return }
+        store.arena.pages.release(region.load(inode + Inode.pages), shard: shard)
+        var space = InodeStore.inodeSpaceUnit
+        space += xattrSpace(inode)
+        store.arena.inodeSpace.release(space, shard: shard)
+        worker.retire(Retired(what: Reclaim.inode, count: 1, offset: inode))
+    }
+
+    /// FORGET: the kernel drops `count` references.
+    @_noLocks package func forget(_ node: NodeID, count: UInt64) {
+        guard node.rawValue != 1, let inode = try? inode(node) else { return }
+        let word = side(inode) + Side.lookups
+        // More than was given would wrap: a kernel that says so is wrong, and loses nothing.
+        var current = sideTable.load(word)
+        while true {
+            let rest = current & Side.dead == 0 ? current - min(current, count) : current
+            if sideTable.exchange(word, expected: current, desired: rest) {
+                if rest == 0 { endIfUnused(inode) }
+                return
+            }
+            current = sideTable.load(word)
+        }
+    }
+
+    /// The kernel's references to an inode.
+    package func lookupCount(_ node: NodeID) throws(Errno) -> UInt64 {
+        sideTable.load(side(try inode(node)) + Side.lookups)
+    }
+}

@@ -1,0 +1,256 @@
+// RadixMap: from an index to a word: pages of a file, dentries of a directory by cookie.
+//
+// A map word in the inode is the whole state, so that readers see one moment of it:
+//
+//     63..56  form: 0 empty, 1 blob (small content, Content.swift), 2 + height for a tree
+//     55..48  blob: units of 64 bytes; tree of height 1: log2 of the leaf's entries (3...9)
+//     47..0   offset
+//
+// A tree of height 1 is one leaf of 8 to 512 entries, which grows by doubling into a copy; higher
+// trees have nodes of 512 entries. An entry of 0 is a hole. Nodes are published with release and
+// read with acquire; what is replaced is retired.
+
+internal import Arena
+internal import CMemory
+internal import SystemPackage
+
+enum MapWord {
+    static var offsetMask: UInt64 { @_noLocks get { (1 << 48) - 1 } }
+    static var blobForm: UInt64 { @_noLocks get { 1 } }
+    @_noLocks static func form(_ word: UInt64) -> UInt64 { word >> 56 }
+    @_noLocks static func detail(_ word: UInt64) -> UInt64 { (word >> 48) & 0xFF }
+    @_noLocks static func offset(_ word: UInt64) -> UInt64 { word & offsetMask }
+    @_noLocks static func height(_ word: UInt64) -> UInt64 {
+        form(word) < 3 ? 0 : form(word) - 2
+    }
+    @_noLocks static func make(form: UInt64, detail: UInt64, offset: UInt64) -> UInt64 {
+        form << 56 | detail << 48 | offset
+    }
+    /// Entries that a tree of this word can index.
+    @_noLocks static func span(_ word: UInt64) -> UInt64 {
+        let height = height(word)
+        if height == 0 { return 0 }
+        if height == 1 { return 1 << detail(word) }
+        return 1 << (9 * height)
+    }
+}
+
+extension StoreWorker {
+    /// Where the entry of `index` stands, or 0 when no leaf covers it.
+    @_noLocks func mapSlot(_ map: UInt64, _ index: UInt64) -> UInt64 {
+        guard index < MapWord.span(map) else { return 0 }
+        var level = MapWord.height(map)
+        var node = MapWord.offset(map)
+        while level > 1 {
+            node = region.loadAcquire(node + ((index >> (9 * (level - 1))) & 511) * 8)
+            if node == 0 { return 0 }
+            level -= 1
+        }
+        return node + (level == 1 && MapWord.height(map) == 1 ? index : index & 511) * 8
+    }
+
+    /// Entries from `index` to the end of its leaf.
+    @_noLocks func entriesInLeaf(_ map: UInt64, from index: UInt64) -> UInt64 {
+        if MapWord.height(map) == 1 && index < MapWord.span(map) {
+            return MapWord.span(map) - index
+        }
+        return 512 - (index & 511)
+    }
+
+    /// The value at `index`, 0 for a hole.
+    @_noLocks func mapValue(_ map: UInt64, _ index: UInt64) -> UInt64 {
+        let slot = mapSlot(map, index)
+        return slot == 0 ? 0 : region.loadAcquire(slot)
+    }
+
+    /// The first index at or after `start` with a value, and the value.
+    ///
+    /// - Complexity: O(height) and the holes inside the nodes passed.
+    @_noLocks
+    func mapNext(_ map: UInt64, from start: UInt64) -> (index: UInt64, value: UInt64)? {
+        let span = MapWord.span(map)
+        var index = start
+        while index < span {
+            var level = MapWord.height(map)
+            var node = MapWord.offset(map)
+            while level > 1 {
+                let shift = 9 * (level - 1)
+                node = region.loadAcquire(node + ((index >> shift) & 511) * 8)
+                if node == 0 {
+                    index = ((index >> shift) + 1) << shift
+                    break
+                }
+                level -= 1
+            }
+            if node == 0 { continue }
+            var left = entriesInLeaf(map, from: index)
+            var slot = node + (MapWord.height(map) == 1 ? index : index & 511) * 8
+            while left > 0 {
+                let value = region.loadAcquire(slot)
+                if value != 0 { return (index, value) }
+                slot += 8
+                index += 1
+                left -= 1
+            }
+        }
+        return nil
+    }
+
+    /// Where the entry of `index` stands, with a leaf made for it if there is none.
+    ///
+    /// - Parameter field: offset of the map word; its form is empty or a tree.
+    /// - Precondition: the inode's lock is held.
+    /// - Throws: `ENOSPC` when the region is used up; the map stays whole.
+    @_noLocks func ensureSlot(_ field: UInt64, _ index: UInt64) throws(Errno) -> UInt64 {
+        var map = region.load(field)
+        if index >= MapWord.span(map) { map = try growMap(field, toHold: index) }
+        var level = MapWord.height(map)
+        if level == 1 { return MapWord.offset(map) + index * 8 }
+        var node = MapWord.offset(map)
+        while level > 1 {
+            let entry = node + ((index >> (9 * (level - 1))) & 511) * 8
+            var child = region.load(entry)
+            if child == 0 {
+                child = try allocateNode(entriesLog2: 9)
+                region.storeRelease(entry, child)
+            }
+            node = child
+            level -= 1
+        }
+        return node + (index & 511) * 8
+    }
+
+    @_noLocks private func allocateNode(entriesLog2: UInt64) throws(Errno) -> UInt64 {
+        let bytes: UInt64 = 8 << entriesLog2
+        let run = try allocateBlob(bytes: bytes)
+        if !run.isClean { unsafe cmem_zero(region.pointer(run.offset), Int(bytes)) }
+        return run.offset
+    }
+
+    @_noLocks
+    private func growMap(_ field: UInt64, toHold index: UInt64) throws(Errno) -> UInt64 {
+        var map = region.load(field)
+        while index >= MapWord.span(map) {
+            let height = MapWord.height(map)
+            let offset = MapWord.offset(map)
+            if height <= 1 && MapWord.detail(map) < 9 {
+                // A larger leaf, at least double, at most 512 entries.
+                var log2 = height == 0 ? 3 : MapWord.detail(map) + 1
+                while log2 < 9 && index >> log2 != 0 { log2 += 1 }
+                let leaf = try allocateNode(entriesLog2: log2)
+                if height == 1 {
+                    let bytes: UInt64 = 8 << MapWord.detail(map)
+                    var at: UInt64 = 0
+                    while at < bytes {
+                        region.store(leaf + at, region.load(offset + at))
+                        at += 8
+                    }
+                    retireBlob(offset, bytes: bytes)
+                }
+                map = MapWord.make(form: 3, detail: log2, offset: leaf)
+            } else {
+                let root = try allocateNode(entriesLog2: 9)
+                region.store(root, offset)
+                map = MapWord.make(form: MapWord.form(map) + 1, detail: 0, offset: root)
+            }
+            region.storeRelease(field, map)
+        }
+        return map
+    }
+
+    /// Sets the entry of `index` to 0 and gives back the leaf that becomes empty.
+    ///
+    /// - Precondition: the inode's lock is held.
+    @_noLocks func clearEntry(_ field: UInt64, _ index: UInt64) {
+        let map = region.load(field)
+        let slot = mapSlot(map, index)
+        guard slot != 0 else { return }
+        region.storeRelease(slot, 0)
+        guard MapWord.height(map) > 1 else { return }
+        // Most leaves that are not empty show it beside the entry.
+        let within = index & 511
+        if within > 0 && region.load(slot - 8) != 0 { return }
+        if within < 511 && region.load(slot + 8) != 0 { return }
+        let leaf = slot - within * 8
+        var at: UInt64 = 0
+        while at < 4096 {
+            if region.load(leaf + at) != 0 { return }
+            at += 8
+        }
+        dropLeaf(map, index)
+    }
+
+    /// Unlinks the leaf that covers `index`, which holds no value.
+    @_noLocks func dropLeaf(_ map: UInt64, _ index: UInt64) {
+        var level = MapWord.height(map)
+        guard level > 1 else { return }
+        var node = MapWord.offset(map)
+        var entry: UInt64 = 0
+        while level > 1 {
+            entry = node + ((index >> (9 * (level - 1))) & 511) * 8
+            node = region.load(entry)
+            if node == 0 { return }
+            level -= 1
+        }
+        region.storeRelease(entry, 0)
+        retireBlob(node, bytes: 4096)
+    }
+
+    /// Frees a map and, for content, its pages. Nobody can reach it any more.
+    @_noLocks func freeMap(_ map: UInt64, valuesArePages: Bool) {
+        if map == 0 { return }
+        if MapWord.form(map) == MapWord.blobForm {
+            worker.free(.small, MapWord.offset(map), count: MapWord.detail(map))
+            return
+        }
+        let height = MapWord.height(map)
+        if height == 1 {
+            freeLeaf(
+                MapWord.offset(map), entries: 1 << MapWord.detail(map),
+                valuesArePages: valuesArePages)
+        } else {
+            freeNode(MapWord.offset(map), level: height, valuesArePages: valuesArePages)
+        }
+    }
+
+    @_noLocks private func freeNode(_ node: UInt64, level: UInt64, valuesArePages: Bool) {
+        var at: UInt64 = 0
+        while at < 4096 {
+            let child = region.load(node + at)
+            if child != 0 {
+                if level == 2 {
+                    freeLeaf(child, entries: 512, valuesArePages: valuesArePages)
+                } else {
+                    freeNode(child, level: level - 1, valuesArePages: valuesArePages)
+                }
+            }
+            at += 8
+        }
+        worker.free(.pages, node, count: 1)
+    }
+
+    /// Frees a leaf's pages in as few runs as they lie in, and the leaf.
+    @_noLocks
+    private func freeLeaf(_ leaf: UInt64, entries: UInt64, valuesArePages: Bool) {
+        if valuesArePages {
+            var start: UInt64 = 0
+            var count: UInt64 = 0
+            var index: UInt64 = 0
+            while index < entries {
+                let page = region.load(leaf + index * 8) & ~Content.unwritten
+                if page != 0 {
+                    if count > 0 && page == start + count * Geometry.pageBytes {
+                        count += 1
+                    } else {
+                        if count > 0 { worker.free(.pages, start, count: count) }
+                        start = page
+                        count = 1
+                    }
+                }
+                index += 1
+            }
+            if count > 0 { worker.free(.pages, start, count: count) }
+        }
+        freeBlob(leaf, bytes: entries * 8)
+    }
+}

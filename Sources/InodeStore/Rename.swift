@@ -1,0 +1,228 @@
+// Rename: rename(2) and renameat2(2).
+
+internal import Arena
+internal import CMemory
+package import SystemPackage
+
+/// Flags of renameat2(2).
+package enum RenameFlags {
+    package static var noReplace: UInt32 { @_noLocks get { 1 } }
+    package static var exchange: UInt32 { @_noLocks get { 2 } }
+    package static var whiteout: UInt32 { @_noLocks get { 4 } }
+}
+
+/// The two places of a rename, with what was found there.
+private struct RenamePlan {
+    let oldDirectory: UInt64
+    let oldName: Name
+    let oldHash: UInt64
+    let newDirectory: UInt64
+    let newName: Name
+    let newHash: UInt64
+    var oldDentry: UInt64 = 0
+    var newDentry: UInt64 = 0
+    /// The inode that moves, and the one that it replaces or is exchanged with, or 0.
+    var moving: UInt64 = 0
+    var replaced: UInt64 = 0
+}
+
+extension StoreWorker {
+    /// Moves a name.
+    ///
+    /// - Parameters:
+    ///   - flags: `RenameFlags`.
+    ///   - caller: owner of the whiteout.
+    /// - Throws: `ENOENT`, `EEXIST`, `EISDIR`, `ENOTDIR`, `ENOTEMPTY`, `EINVAL` (a directory into
+    ///   itself, or impossible flags), `EPERM`, `EBUSY` for "." and "..", `ENOSPC`, `ESTALE`.
+    /// - Source: fs/namei.c, `vfs_rename()`; mm/shmem.c, `shmem_rename2()`.
+    @_noLocks package func rename(
+        _ oldParent: NodeID, _ oldName: Name, _ newParent: NodeID, _ newName: Name,
+        flags: UInt32, caller: Caller
+    ) throws(Errno) {
+        let known = RenameFlags.noReplace | RenameFlags.exchange | RenameFlags.whiteout
+        guard flags & ~known == 0 else { throw .invalidArgument }
+        if flags & RenameFlags.exchange != 0 && flags != RenameFlags.exchange {
+            throw .invalidArgument
+        }
+        let oldDirectory = try directory(oldParent)
+        let newDirectory = try directory(newParent)
+        try oldName.check()
+        try newName.check()
+        if oldName.isDots || newName.isDots { throw .resourceBusy }
+        var plan = RenamePlan(
+            oldDirectory: oldDirectory, oldName: oldName, oldHash: oldName.hash(),
+            newDirectory: newDirectory, newName: newName, newHash: newName.hash())
+        // The kernel holds a lock of its own for this; other callers need ours, so that two
+        // directories cannot become each other's ancestors.
+        let needsTreeLock = oldDirectory != newDirectory
+        if needsTreeLock { lockTree() }
+        defer { if needsTreeLock { unlockTree() } }
+        while true {
+            look(&plan)
+            if plan.oldDentry == 0 { throw .noSuchFileOrDirectory }
+            let seen = plan
+            var locks = LockSet(oldDirectory, newDirectory, plan.moving, plan.replaced)
+            lockAll(&locks)
+            defer { unlockAll(locks) }
+            look(&plan)
+            guard plan.oldDentry == seen.oldDentry, plan.newDentry == seen.newDentry,
+                plan.moving == seen.moving, plan.replaced == seen.replaced
+            else { continue }
+            try check(plan, flags: flags)
+            if plan.moving == plan.replaced { return }
+            if flags & RenameFlags.exchange != 0 {
+                exchange(plan)
+            } else {
+                try move(plan, flags: flags, caller: caller)
+            }
+            return
+        }
+    }
+
+    @_noLocks private func look(_ plan: inout RenamePlan) {
+        plan.oldDentry = findDentry(plan.oldDirectory, plan.oldName, hash: plan.oldHash)
+        plan.newDentry = findDentry(plan.newDirectory, plan.newName, hash: plan.newHash)
+        plan.moving =
+            plan.oldDentry == 0 ? 0 : region.loadAcquire(plan.oldDentry + Dentry.inode)
+        plan.replaced =
+            plan.newDentry == 0 ? 0 : region.loadAcquire(plan.newDentry + Dentry.inode)
+    }
+
+    @_noLocks private func check(_ plan: RenamePlan, flags: UInt32) throws(Errno) {
+        try checkRemoval(plan.oldDirectory, plan.moving)
+        try checkInsertion(plan.newDirectory)
+        let isExchange = flags & RenameFlags.exchange != 0
+        let movesDirectory = type(plan.moving) == FileMode.directory
+        if plan.replaced == 0 {
+            if isExchange { throw .noSuchFileOrDirectory }
+        } else {
+            if flags & RenameFlags.noReplace != 0 { throw .fileExists }
+            try checkRemoval(plan.newDirectory, plan.replaced)
+            let replacesDirectory = type(plan.replaced) == FileMode.directory
+            if isExchange {
+                if replacesDirectory
+                    && isInside(plan.oldDirectory, ancestor: plan.replaced)
+                {
+                    throw .invalidArgument
+                }
+            } else if plan.moving != plan.replaced {
+                if movesDirectory && !replacesDirectory { throw .notDirectory }
+                if !movesDirectory && replacesDirectory { throw .isDirectory }
+                if replacesDirectory {
+                    // Into its own ancestor: that one is never empty.
+                    if region.load(plan.replaced + Inode.entries) != 0 {
+                        throw .directoryNotEmpty
+                    }
+                }
+            }
+        }
+        if movesDirectory && isInside(plan.newDirectory, ancestor: plan.moving) {
+            throw .invalidArgument
+        }
+    }
+
+    /// Whether `ancestor` is `directory` or above it. The tree lock holds parents still.
+    @_noLocks private func isInside(_ directory: UInt64, ancestor: UInt64) -> Bool {
+        var at = directory
+        while true {
+            if at == ancestor { return true }
+            if at == store.root { return false }
+            let parent = region.loadAcquire(at + Inode.parent)
+            if parent == at || parent == 0 { return false }
+            at = parent
+        }
+    }
+
+    @_noLocks
+    private func move(_ plan: RenamePlan, flags: UInt32, caller: Caller) throws(Errno) {
+        var whiteout: UInt64 = 0
+        if flags & RenameFlags.whiteout != 0 {
+            whiteout = try allocateInode()
+            initialize(
+                whiteout, mode: FileMode.characterDevice, caller: caller, device: 0)
+        }
+        if plan.replaced == 0 {
+            do throws(Errno) {
+                try insertDentry(
+                    plan.newDirectory, plan.newName, hash: plan.newHash, inode: plan.moving)
+            } catch {
+                if whiteout != 0 {
+                    region.store32(whiteout + Inode.links, 0)
+                    endIfUnused(whiteout)
+                }
+                throw error
+            }
+        } else {
+            repointDentry(plan.newDentry, to: plan.moving)
+        }
+        if whiteout != 0 {
+            repointDentry(plan.oldDentry, to: whiteout)
+        } else {
+            removeDentry(plan.oldDirectory, plan.oldDentry)
+        }
+        let now = cmem_now()
+        let movesDirectory = type(plan.moving) == FileMode.directory
+        if movesDirectory {
+            region.storeRelease(plan.moving + Inode.parent, plan.newDirectory)
+        }
+        beginUpdate(plan.oldDirectory)
+        if movesDirectory { addLinks(plan.oldDirectory, -1) }
+        touchDirectory(plan.oldDirectory, now)
+        endUpdate(plan.oldDirectory)
+        beginUpdate(plan.newDirectory)
+        // One directory goes, one comes: the count changes only when none was replaced.
+        if movesDirectory && plan.replaced == 0 { addLinks(plan.newDirectory, 1) }
+        touchDirectory(plan.newDirectory, now)
+        endUpdate(plan.newDirectory)
+        touchChange(plan.moving, now)
+        if plan.replaced != 0 { dropLink(plan.replaced, now) }
+    }
+
+    @_noLocks private func exchange(_ plan: RenamePlan) {
+        repointDentry(plan.oldDentry, to: plan.replaced)
+        repointDentry(plan.newDentry, to: plan.moving)
+        let now = cmem_now()
+        let movesDirectory = type(plan.moving) == FileMode.directory
+        let replacesDirectory = type(plan.replaced) == FileMode.directory
+        if movesDirectory {
+            region.storeRelease(plan.moving + Inode.parent, plan.newDirectory)
+        }
+        if replacesDirectory {
+            region.storeRelease(plan.replaced + Inode.parent, plan.oldDirectory)
+        }
+        let change: Int32 = (replacesDirectory ? 1 : 0) - (movesDirectory ? 1 : 0)
+        beginUpdate(plan.oldDirectory)
+        addLinks(plan.oldDirectory, change)
+        touchDirectory(plan.oldDirectory, now)
+        endUpdate(plan.oldDirectory)
+        beginUpdate(plan.newDirectory)
+        addLinks(plan.newDirectory, -change)
+        touchDirectory(plan.newDirectory, now)
+        endUpdate(plan.newDirectory)
+        touchChange(plan.moving, now)
+        touchChange(plan.replaced, now)
+    }
+
+    @_noLocks private func addLinks(_ directory: UInt64, _ count: Int32) {
+        let links = Int32(bitPattern: region.load32(directory + Inode.links)) + count
+        region.store32(directory + Inode.links, UInt32(bitPattern: links))
+    }
+
+    @_noLocks private func touchChange(_ inode: UInt64, _ now: cmem_time) {
+        beginUpdate(inode)
+        setTime(inode, TimeField.change, now)
+        endUpdate(inode)
+    }
+
+    // MARK: the tree lock
+
+    @_noLocks private func lockTree() {
+        // The first words of the side table belong to no inode slot.
+        while !sideTable.exchange(0, expected: 0, desired: 1) {
+            worker.countLockWait()
+            cmem_yield()
+        }
+    }
+
+    @_noLocks private func unlockTree() { sideTable.storeRelease(0, 0) }
+}

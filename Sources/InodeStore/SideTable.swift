@@ -1,0 +1,150 @@
+// SideTable: what belongs to a running mount alone, 32 bytes per inode, outside the image.
+//
+// Ordering (per inode):
+//   lock      0 free, 1 held. Taken by compare-and-swap (acquire), given by a release store. Held
+//             for changes only; readers never touch it
+//   sequence  odd while attributes change. Writer: relaxed odd, release fence, words, release even.
+//             Reader: acquire, words, acquire fence, compare; again when it moved
+//   lookups   the kernel's references (nlookup). Added to before a reply that names the inode is
+//             committed, taken from by FORGET. The top bit marks the end: whoever sets it by
+//             compare-and-swap from 0 reclaims the inode
+
+internal import Arena
+internal import CMemory
+internal import Synchronization
+
+enum Side {
+    static var bytes: UInt64 { @_noLocks get { 32 } }
+    static var lock: UInt64 { @_noLocks get { 0 } }
+    static var sequence: UInt64 { @_noLocks get { 8 } }
+    static var lookups: UInt64 { @_noLocks get { 16 } }
+    static var dead: UInt64 { @_noLocks get { 1 << 63 } }
+}
+
+extension StoreWorker {
+    @_noLocks func side(_ inode: UInt64) -> UInt64 {
+        (inode - region_firstChunk) / Inode.bytes * Side.bytes
+    }
+
+    // MARK: the lock word
+
+    /// Takes an inode's lock. The holder runs on another processor and is brief (at most a copy of
+    /// 1 MiB), so the wait is a short spin, then yields.
+    @_noLocks func lock(_ inode: UInt64) {
+        let word = side(inode) + Side.lock
+        if sideTable.exchange(word, expected: 0, desired: 1) { return }
+        worker.countLockWait()
+        var spins = 0
+        repeat {
+            spins += 1
+            if spins < 64 { cmem_pause() } else { cmem_yield() }
+        } while sideTable.load(word) != 0
+            || !sideTable.exchange(word, expected: 0, desired: 1)
+    }
+
+    @_noLocks func unlock(_ inode: UInt64) {
+        sideTable.storeRelease(side(inode) + Side.lock, 0)
+    }
+
+    /// Takes up to four locks in the order of their offsets, which is the order of nodeids; equal
+    /// ones and zeros count once and not at all.
+    @_noLocks func lockAll(_ set: inout LockSet) {
+        set.sort()
+        var last: UInt64 = 0
+        var index = 0
+        while index < 4 {
+            let inode = set[index]
+            if inode != 0 && inode != last { lock(inode) }
+            last = inode
+            index += 1
+        }
+    }
+
+    @_noLocks func unlockAll(_ set: LockSet) {
+        var last: UInt64 = 0
+        var index = 0
+        while index < 4 {
+            let inode = set[index]
+            if inode != 0 && inode != last { unlock(inode) }
+            last = inode
+            index += 1
+        }
+    }
+
+    // MARK: attributes of one moment
+
+    @_noLocks func beginUpdate(_ inode: UInt64) {
+        let word = side(inode) + Side.sequence
+        sideTable.store(word, sideTable.load(word) + 1)
+        atomicMemoryFence(ordering: .releasing)
+    }
+
+    @_noLocks func endUpdate(_ inode: UInt64) {
+        let word = side(inode) + Side.sequence
+        sideTable.storeRelease(word, sideTable.load(word) + 1)
+    }
+
+    /// The sequence when no change is under way.
+    @_noLocks func readSequence(_ inode: UInt64) -> UInt64 {
+        let word = side(inode) + Side.sequence
+        var value = sideTable.loadAcquire(word)
+        while value & 1 != 0 {
+            cmem_pause()
+            value = sideTable.loadAcquire(word)
+        }
+        return value
+    }
+
+    @_noLocks func isUnchanged(_ inode: UInt64, since sequence: UInt64) -> Bool {
+        atomicMemoryFence(ordering: .acquiring)
+        return sideTable.load(side(inode) + Side.sequence) == sequence
+    }
+
+    // MARK: the kernel's references
+
+    /// Counts one reference of the kernel; false when the inode is at its end.
+    @_noLocks func retain(_ inode: UInt64) -> Bool {
+        let word = side(inode) + Side.lookups
+        if sideTable.add(word, 1) & Side.dead == 0 { return true }
+        sideTable.subtract(word, 1)
+        return false
+    }
+
+    /// Marks the end of an inode that has neither names nor references; true for one caller.
+    @_noLocks func markDead(_ inode: UInt64) -> Bool {
+        sideTable.exchange(side(inode) + Side.lookups, expected: 0, desired: Side.dead)
+    }
+}
+
+/// Up to four inodes to be locked together.
+struct LockSet {
+    private var a: UInt64
+    private var b: UInt64
+    private var c: UInt64
+    private var d: UInt64
+
+    @_noLocks init(_ a: UInt64, _ b: UInt64 = 0, _ c: UInt64 = 0, _ d: UInt64 = 0) {
+        self.a = a
+        self.b = b
+        self.c = c
+        self.d = d
+    }
+
+    @_noLocks subscript(_ index: Int) -> UInt64 {
+        switch index {
+        case 0: a
+        case 1: b
+        case 2: c
+        default: d
+        }
+    }
+
+    /// A sorting network of five exchanges.
+    @_noLocks mutating func sort() {
+        if a > b { (a, b) = (b, a) }
+        if c > d { (c, d) = (d, c) }
+        if a > c { (a, c) = (c, a) }
+        if b > d { (b, d) = (d, b) }
+        if b > c { (b, c) = (c, b) }
+    }
+}
