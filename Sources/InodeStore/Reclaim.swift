@@ -88,3 +88,14 @@ extension StoreWorker {
         }
     }
 }
+
+extension StoreWorker {
+    /// Looks after a shard whose worker is idle: frees what can be freed and, if asked, gives empty
+    /// chunks back to the system. Does nothing when the worker is busy: then it does so itself.
+    package func maintain(trims: Bool) {
+        guard worker.tryEnter() else { return }
+        if worker.hasRetired() { reclaim() }
+        if trims { _ = worker.trim() }
+        worker.leave()
+    }
+}

@@ -1,23 +1,218 @@
-// A stand-in: the place where store and transport meet.
+// A file system in memory, mounted: store, session and the threads between them.
+
+internal import CFuseKernel
+internal import FuseTransport
+internal import Glibc
+internal import InodeStore
+internal import Synchronization
+internal import SystemPackage
 
 /// A file system in memory, mounted and answering while this object lives.
+///
+/// Life: `init` mounts; `unmount`, or anybody's umount(8), ends it; `waitUntilUnmounted` returns when
+/// the kernel has let go and everything is freed.
 public final class MountedFileSystem: Sendable {
     public let summary: MountSummary
 
+    private let session: FuseSession
+    private let store: InodeStore
+    private let maintenance: Maintenance
+    private let counters: [RequestCounters]
+    private let threads: Mutex<Threads>
+    private let final: Mutex<MountStatistics?>
+
+    private struct Threads {
+        var serving: [QueueThread] = []
+        var maintaining: QueueThread?
+    }
+
     /// Mounts; requests are answered when this returns.
+    ///
+    /// - Throws: `MountError`, with one line that says what was wrong and what to do.
     public init(_ configuration: MountConfiguration) throws(MountError) {
         var configuration = configuration
         try configuration.check()
-        throw MountError(.mount, "this build of mayfly has no file system in it")
+        let memory = SystemMemory.current()
+        let limits = configuration.limits(in: memory)
+        let session: FuseSession
+        do throws(SessionError) {
+            session = try FuseSession.mount(configuration.session(in: memory))
+        } catch {
+            throw MountError(.mount, error.description)
+        }
+        let deviceReaders = session.queueCount > 0 ? 1 : max(2, Self.onlineProcessors)
+        let workerCount = session.queueCount + deviceReaders
+        let pageBytes = SizeText.pageBytes
+        let store: InodeStore
+        do throws(Errno) {
+            store = try InodeStore(
+                pageLimit: max(1, limits.sizeBytes / pageBytes), inodeLimit: max(1, limits.inodes),
+                workerCount: workerCount, mode: configuration.mode,
+                owner: Caller(userID: configuration.userID, groupID: configuration.groupID))
+        } catch {
+            session.end()
+            throw MountError(
+                .system,
+                "no memory for a file system of \(SizeText.described(bytes: limits.sizeBytes)) "
+                    + "(\(error)): give a smaller --size or --inodes")
+        }
+        let counters = (0..<workerCount).map { _ in RequestCounters.make() }
+        self.session = session
+        self.store = store
+        self.counters = counters
+        maintenance = Maintenance(store: store, counters: counters)
+        final = Mutex(nil)
+        threads = Mutex(Threads())
+        summary = Self.summary(
+            configuration, session, limits: limits,
+            storeBytes: InodeStore.maximumBytes(
+                pageLimit: limits.sizeBytes / pageBytes, inodeLimit: limits.inodes))
+        do throws(Errno) {
+            try start(deviceReaders: deviceReaders)
+        } catch {
+            session.end()
+            waitUntilUnmounted()
+            throw MountError(.system, "no thread can be started (\(error)): raise `ulimit -u`")
+        }
+    }
+
+    private func start(deviceReaders: Int) throws(Errno) {
+        var started = Threads()
+        defer { threads.withLock { $0 = started } }
+        for reader in 0..<deviceReaders {
+            let loop = loop(session.queueCount + reader)
+            let isOnly = deviceReaders == 1
+            started.serving.append(
+                try QueueThread.start(
+                    cpu: nil, name: "mayfly-dev-\(reader)", with: session.deviceQueue()
+                ) { loop.serve($0, isOnlyReader: isOnly) })
+        }
+        for index in 0..<session.queueCount {
+            let loop = loop(index)
+            started.serving.append(
+                try QueueThread.start(
+                    cpu: index, name: "mayfly-ring-\(index)", with: session.queue(at: index)
+                ) { loop.serve($0) })
+        }
+        let maintenance = maintenance
+        started.maintaining = try QueueThread.start(cpu: nil, name: "mayfly-maintain") {
+            maintenance.run()
+        }
+    }
+
+    private func loop(_ worker: Int) -> RequestLoop {
+        RequestLoop(
+            operations: Operations(
+                worker: store.worker(worker), policy: OperationPolicy(),
+                counters: counters[worker]),
+            session: session)
     }
 
     /// Takes the mount out of the tree.
+    ///
+    /// - Throws: `.busy` naming who uses it, unless `lazy` or `force`.
     public func unmount(lazy: Bool, force: Bool) throws(MountError) {
         try Unmounting.unmount(summary.mountpoint, lazy: lazy, force: force)
     }
 
     /// Returns once the mount is gone, whoever ended it, and everything is freed.
-    public func waitUntilUnmounted() {}
+    public func waitUntilUnmounted() {
+        let taken = threads.withLock { threads in
+            defer { threads = Threads() }
+            return threads
+        }
+        if taken.serving.isEmpty && taken.maintaining == nil { return }
+        for thread in taken.serving { thread.join() }
+        maintenance.end()
+        taken.maintaining?.join()
+        let last = statistics()
+        final.withLock { final in
+            guard final == nil else { return }
+            final = last
+            store.unmap()
+            for counter in counters { counter.deallocate() }
+        }
+    }
 
-    public func statistics() -> MountStatistics { MountStatistics() }
+    /// What the mount holds and has done; the last state once it is unmounted.
+    public func statistics() -> MountStatistics {
+        final.withLock { final in
+            if let final { return final }
+            let now = store.worker(0).statistics
+            let peak = maintenance.peak
+            return MountStatistics(
+                usedBytes: (now.pages - now.pagesFree) * SizeText.pageBytes,
+                peakBytes: peak.pages * SizeText.pageBytes,
+                usedInodes: now.inodes - now.inodesFree, peakInodes: peak.inodes,
+                requests: counters.reduce(0) { $0 + $1.total })
+        }
+    }
+
+    /// Requests answered so far, by opcode (the kernel's numbers).
+    package func requestCounts() -> [UInt64] {
+        final.withLock { final in
+            if final != nil { return [] }
+            return (0..<RequestCounters.count).map { opcode in
+                counters.reduce(0) { $0 + $1[opcode] }
+            }
+        }
+    }
+
+    private static var onlineProcessors: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
+
+    private static func summary(
+        _ configuration: MountConfiguration, _ session: FuseSession,
+        limits: (sizeBytes: UInt64, inodes: UInt64), storeBytes: UInt64
+    ) -> MountSummary {
+        let isRing = session.transportInUse == .ring
+        var absence: MountSummary.RingAbsence?
+        if !isRing {
+            if configuration.transport == .device {
+                absence = .notAsked
+            } else {
+                absence =
+                    MountSummary.RingAbsence.fromSwitch()
+                    ?? .failed(session.ringRefusal ?? "the kernel refused it")
+            }
+        }
+        let readers = UInt64(max(2, onlineProcessors))
+        let buffers =
+            isRing ? session.ringMemoryBytes : readers * 2 * UInt64(session.payloadBytes + 8192)
+        return MountSummary(
+            mountpoint: configuration.mountpoint, transport: isRing ? .ring : .device,
+            ringAbsence: absence, queueCount: session.queueCount,
+            queueDepth: session.queueDepth, payloadBytes: session.payloadBytes,
+            ringMemoryBytes: buffers, sizeBytes: limits.sizeBytes, inodes: limits.inodes,
+            maximumMemoryBytes: storeBytes + buffers)
+    }
+}
+
+extension MountConfiguration {
+    /// The transport's part of the configuration.
+    fileprivate func session(in memory: SystemMemory) -> SessionConfiguration {
+        var session = SessionConfiguration(mountpoint: mountpoint)
+        session.source = source
+        session.fsType = fsType
+        session.readOnly = readOnly
+        session.noSuid = !allowSetuid
+        session.noDev = !allowDevices
+        session.noExec = !allowExecution
+        session.allowOther = allowOther
+        session.rootMode = 0o040000 | mode & 0o7777
+        session.userID = geteuid()
+        session.groupID = getegid()
+        session.queueDepth = queueDepth
+        session.maxPayloadBytes = maxPayloadBytes
+        // Rings are to be a small part of what the machine has.
+        session.memoryBudgetBytes = min(1 << 30, max(4 << 20, memory.usableBytes / 64))
+        session.transport =
+            switch transport {
+            case .automatic: .automatic
+            case .ring: .ring
+            case .device: .device
+            }
+        session.trace = debugFuse
+        session.wantedInitFlags = OperationPolicy.initFlags
+        return session
+    }
 }

@@ -1,0 +1,64 @@
+// Maintenance: what nobody's request pays for.
+//
+// A queue that sleeps can free nothing, and memory that a shard no longer needs goes back to the
+// system only when somebody gives it. So a thread of low priority enters each worker that is idle,
+// frees what waits for its readers, and gives empty chunks back, within a second.
+
+internal import CMemory
+internal import Glibc
+internal import InodeStore
+internal import Synchronization
+
+/// The maintenance thread's work.
+final class Maintenance: Sendable {
+    /// Time between two rounds while requests come. Half of the second that is promised.
+    private static let intervalMicroseconds: UInt32 = 100_000
+    /// Rounds between two that give memory back.
+    private static let roundsPerTrim = 4
+
+    private let store: InodeStore
+    private let workerCount: Int
+    private let counters: [RequestCounters]
+    private let isEnding = Atomic<Bool>(false)
+    private let peakPages = Atomic<UInt64>(0)
+    private let peakInodes = Atomic<UInt64>(0)
+
+    init(store: InodeStore, counters: [RequestCounters]) {
+        self.store = store
+        workerCount = counters.count
+        self.counters = counters
+    }
+
+    func end() { isEnding.store(true, ordering: .releasing) }
+
+    /// The highest use that a round has seen, in pages and inodes.
+    var peak: (pages: UInt64, inodes: UInt64) {
+        observe()
+        return (peakPages.load(ordering: .relaxed), peakInodes.load(ordering: .relaxed))
+    }
+
+    func run() {
+        var served: UInt64 = 0
+        var round = 0
+        var quietRounds = 0
+        while !isEnding.load(ordering: .acquiring) {
+            usleep(Self.intervalMicroseconds)
+            round += 1
+            let now = counters.reduce(0) { $0 + $1.total }
+            quietRounds = now == served ? quietRounds + 1 : 0
+            served = now
+            // Nothing was asked since everything was put in order: nothing to do.
+            if quietRounds > 2 * Self.roundsPerTrim { continue }
+            observe()
+            for index in 0..<workerCount {
+                store.worker(index).maintain(trims: round % Self.roundsPerTrim == 0)
+            }
+        }
+    }
+
+    private func observe() {
+        let now = store.worker(0).statistics
+        peakPages.max(now.pages - now.pagesFree, ordering: .relaxed)
+        peakInodes.max(now.inodes - now.inodesFree, ordering: .relaxed)
+    }
+}

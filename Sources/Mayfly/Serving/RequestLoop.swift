@@ -1,0 +1,68 @@
+// RequestLoop: what a serving thread does: take what is ready, answer it, commit it all, wait.
+
+internal import CFuseKernel
+internal import CMemory
+internal import FuseTransport
+internal import InodeStore
+internal import SystemPackage
+
+/// Serves one queue until the session ends.
+struct RequestLoop: Sendable {
+    let operations: Operations
+    let session: FuseSession
+
+    /// The loop of a ring queue, on the queue's own thread.
+    func serve(_ queue: consuming RingQueue) {
+        do throws(Errno) { try queue.register() } catch { return }
+        while true {
+            let count = queue.wait()
+            if count < 0 { return }
+            if count == 0 { continue }
+            operations.worker.enter()
+            for index in 0..<count {
+                let request = queue.request(index)
+                var reply = operations.answer(request)
+                if Self.mayBeStale(reply, request) { reply = retry(request) }
+                queue.commit(index, error: reply.error, bytes: reply.bytes)
+            }
+            operations.worker.leave()
+        }
+    }
+
+    /// The loop of a reader of /dev/fuse: forgets alone while the ring runs, everything without it.
+    func serve(_ queue: consuming DeviceQueue, isOnlyReader: Bool) {
+        while true {
+            let count = queue.wait()
+            if count < 0 { return }
+            if count == 0 { continue }
+            operations.worker.enter()
+            let request = queue.request(0)
+            var reply = operations.answer(request)
+            // The only reader would wait for itself.
+            if !isOnlyReader, Self.mayBeStale(reply, request) { reply = retry(request) }
+            queue.commit(0, error: reply.error, bytes: reply.bytes)
+            operations.worker.leave()
+        }
+    }
+
+    /// What a removed file held is free only when its FORGET has been taken, and that may still
+    /// wait on /dev/fuse: neither ENOSPC nor statfs(2) may be wrong for that.
+    private static func mayBeStale(_ reply: Reply, _ request: FuseRequest) -> Bool {
+        reply.error == Errno.noSpace.rawValue || request.opcode == UInt32(CFK_STATFS)
+    }
+
+    /// Has the forgets that wait taken, then answers once more.
+    @inline(never)
+    private func retry(_ request: FuseRequest) -> Reply {
+        operations.worker.leave()
+        let before = session.deviceDrains
+        let deadline = cmem_monotonic_nanoseconds() + 20_000_000
+        // Twice empty: the first time may have been looked at before this request was made.
+        while session.deviceDrains < before + 2, cmem_monotonic_nanoseconds() < deadline {
+            session.hurryForgets()
+            cmem_yield()
+        }
+        operations.worker.enter()
+        return operations.answer(request)
+    }
+}
