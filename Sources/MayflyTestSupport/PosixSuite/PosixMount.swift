@@ -1,0 +1,113 @@
+import CPosixSupport
+import Glibc
+import SystemPackage
+
+/// A file system that the suite mounted in a temporary directory.
+package final class PosixMount: Sendable {
+    package let root: PosixPath
+    package let kind: PosixKind
+    /// The server's process; nil for tmpfs.
+    private let server: Int64?
+
+    private init(root: PosixPath, kind: PosixKind, server: Int64?) {
+        self.root = root
+        self.kind = kind
+        self.server = server
+    }
+
+    /// Mounts tmpfs; 0 bytes or inodes leave its own limits.
+    package static func tmpfs(bytes: Int = 0, inodes: Int = 0) throws -> PosixMount {
+        let root = try temporaryDirectory()
+        var options = ["mode=0755"]
+        if bytes > 0 { options.append("size=\(bytes)") }
+        if inodes > 0 { options.append("nr_inodes=\(inodes)") }
+        let text = PosixPath(options.joined(separator: ",")).terminated
+        try answer(unsafe cps_mount_tmpfs(root.terminated, text), "mount(tmpfs)")
+        return PosixMount(root: root, kind: .tmpfs, server: nil)
+    }
+
+    /// Starts `mayfly mount --foreground` and waits until its directory is a mount.
+    package static func mayfly(
+        binary: String, kind: PosixKind, bytes: Int = 0, inodes: Int = 0
+    ) throws -> PosixMount {
+        let root = try temporaryDirectory()
+        var arguments = [binary, "mount", "--foreground"]
+        arguments += ["--transport", kind == .ring ? "ring" : "dev"]
+        if bytes > 0 { arguments += ["--size", "\(bytes)"] }
+        if inodes > 0 { arguments += ["--inodes", "\(inodes)"] }
+        let server = try spawn(arguments + [root.description])
+        let mount = PosixMount(root: root, kind: kind, server: server)
+        let outside = try PosixPath("/tmp").status().device
+        for _ in 0..<1000 {
+            if let device = try? root.status().device, device != outside { return mount }
+            if case let status = cps_wait(server, 0), status >= 0 {
+                throw PosixFailure("mayfly ended with status \(status) before it mounted")
+            }
+            usleep(10_000)
+        }
+        mount.abort()
+        mount.stop()
+        throw PosixFailure("mayfly did not mount within 10 s")
+    }
+
+    /// Kills the server, which ends every call that waits for it.
+    package func abort() {
+        if let server { _ = cps_kill(server, SIGKILL) }
+    }
+
+    /// Whether the server still runs.
+    package var isAlive: Bool {
+        guard let server else { return true }
+        return cps_wait(server, 0) == -Int64(EAGAIN)
+    }
+
+    /// Ends the server, unmounts and removes the directory.
+    ///
+    /// - Returns: the server's exit status, 0 for tmpfs.
+    @discardableResult
+    package func stop() -> Int64 {
+        var status: Int64 = 0
+        if let server {
+            _ = cps_kill(server, SIGTERM)
+            status = -Int64(EAGAIN)
+            for _ in 0..<1000 where status == -Int64(EAGAIN) {
+                status = cps_wait(server, 0)
+                if status == -Int64(EAGAIN) { usleep(10_000) }
+            }
+            if status == -Int64(EAGAIN) {
+                abort()
+                status = cps_wait(server, 1)
+            }
+            // A server that unmounted has left nothing to unmount, and this does no harm.
+            _ = unsafe cps_unmount(root.terminated, 1)
+        } else if unsafe cps_unmount(root.terminated, 0) < 0 {
+            _ = unsafe cps_unmount(root.terminated, 1)
+        }
+        try? root.rmdir()
+        return status
+    }
+
+    private static func temporaryDirectory() throws -> PosixPath {
+        var template = PosixPath("/tmp/mayfly-XXXXXX").terminated.map { CChar(bitPattern: $0) }
+        if unsafe mkdtemp(&template) == nil {
+            throw PosixCallFailure(errno: Errno(rawValue: errno), call: "mkdtemp")
+        }
+        let path = PosixPath(template.dropLast().map { UInt8(bitPattern: $0) })
+        try path.chmod(0o755)
+        return path
+    }
+}
+
+/// Starts a program with these arguments, the first of which is its path.
+package func spawn(
+    _ arguments: [String], quiet: Bool = false
+) throws(PosixCallFailure) -> Int64 {
+    let list = arguments.map { Array($0.utf8) + [0] }.reduce([], +)
+    let process = unsafe cps_spawn(list, Int32(arguments.count), quiet ? 1 : 0)
+    return try answer(process, "execve(\(arguments[0]))")
+}
+
+/// Runs a program silently and gives its exit status.
+package func run(_ arguments: [String]) throws(PosixCallFailure) -> Int64 {
+    try answer(cps_wait(try spawn(arguments, quiet: true), 1), "waitpid")
+}

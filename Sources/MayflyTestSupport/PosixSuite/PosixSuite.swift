@@ -1,0 +1,32 @@
+import CPosixSupport
+import Glibc
+
+/// The cases, and how one of them is run.
+package enum PosixSuite {
+    package static let all: [PosixCase] = open
+
+    /// Runs a case in a new directory of the mount, on a thread of its own.
+    ///
+    /// - Parameter abort: ends whatever the case waits for; called when the time is over.
+    package static func run(
+        _ posixCase: PosixCase, _ context: PosixContext, timeoutSeconds: Int = 60,
+        abort: () -> Void
+    ) throws {
+        if posixCase.needsRoot && geteuid() != 0 { throw PosixSkip(reason: "needs root") }
+        let thread = PosixThread {
+            try answer(cps_unshare_fs(), "unshare(CLONE_FS)")
+            umask(0o022)
+            try context.root.mkdir()
+            try posixCase.body(context)
+        }
+        if try thread.join(timeoutSeconds: timeoutSeconds) { return }
+        abort()
+        if (try? thread.join(timeoutSeconds: 10)) == false { thread.abandon() }
+        throw PosixFailure("\(posixCase.name) was stopped after \(timeoutSeconds) s")
+    }
+
+    /// The larger number when the environment asks for long runs.
+    static func scaled(_ usual: Int, _ long: Int) -> Int {
+        unsafe getenv("MAYFLY_POSIX_LONG") == nil ? usual : long
+    }
+}
