@@ -62,7 +62,7 @@ enum MayflyBinary {
     /// Whether there is something to test and a kernel to test it on.
     static let mounts: Bool =
         PosixTests.isRoot && (try? PosixPath("/dev/fuse").isOpenable()) == true
-        && (try? MayflyTestSupport.run(["/bin/sh", "-c", asks, path])) == 0
+        && (try? runProgram(["/bin/sh", "-c", asks, path])) == 0
 
     private static let asks = #""$0" mount --help | grep -q -e --transport"#
 }

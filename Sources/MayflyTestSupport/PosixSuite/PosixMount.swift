@@ -35,7 +35,7 @@ package final class PosixMount: Sendable {
         arguments += ["--transport", kind == .ring ? "ring" : "dev"]
         if bytes > 0 { arguments += ["--size", "\(bytes)"] }
         if inodes > 0 { arguments += ["--inodes", "\(inodes)"] }
-        let server = try spawn(arguments + [root.description])
+        let server = try spawnProgram(arguments + [root.description])
         let mount = PosixMount(root: root, kind: kind, server: server)
         let outside = try PosixPath("/tmp").status().device
         for _ in 0..<1000 {
@@ -99,7 +99,7 @@ package final class PosixMount: Sendable {
 }
 
 /// Starts a program with these arguments, the first of which is its path.
-package func spawn(
+package func spawnProgram(
     _ arguments: [String], quiet: Bool = false
 ) throws(PosixCallFailure) -> Int64 {
     let list = arguments.map { Array($0.utf8) + [0] }.reduce([], +)
@@ -108,6 +108,6 @@ package func spawn(
 }
 
 /// Runs a program silently and gives its exit status.
-package func run(_ arguments: [String]) throws(PosixCallFailure) -> Int64 {
-    try answer(cps_wait(try spawn(arguments, quiet: true), 1), "waitpid")
+package func runProgram(_ arguments: [String]) throws(PosixCallFailure) -> Int64 {
+    try answer(cps_wait(try spawnProgram(arguments, quiet: true), 1), "waitpid")
 }

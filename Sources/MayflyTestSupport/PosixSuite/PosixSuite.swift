@@ -4,7 +4,8 @@ import Glibc
 /// The cases, and how one of them is run.
 package enum PosixSuite {
     package static let all: [PosixCase] =
-        open + names + directories + links + special + nameless
+        open + names + directories + links + special + nameless + renames + renameFlags + sizes
+        + allocation + transfers + copies + mappings
 
     /// Runs a case in a new directory of the mount, on a thread of its own.
     ///
