@@ -5,7 +5,7 @@ import Glibc
 package enum PosixSuite {
     package static let all: [PosixCase] =
         open + names + directories + links + special + nameless + renames + renameFlags + sizes
-        + allocation + transfers + copies + mappings
+        + allocation + transfers + copies + mappings + attributes + accessLists + ownership
 
     /// Runs a case in a new directory of the mount, on a thread of its own.
     ///
