@@ -133,12 +133,11 @@ extension PosixSuite {
                 try expectError(.invalidArgument, t["a"].setAccessList(list), "\(list)")
             }
             let good = PosixAccessList(0o640).bytes
-            let malformed: [[UInt8]] = [Array(good.dropLast()), [1] + good.dropFirst(), [2, 0, 0]]
-            for bytes in malformed {
-                try expectError(
-                    in: [.invalidArgument, .notSupported],
-                    t["a"].setAttribute(PosixAccessList.access, bytes))
-            }
+            let name = PosixAccessList.access
+            try expectError(.invalidArgument, t["a"].setAttribute(name, Array(good.dropLast())))
+            try expectError(.invalidArgument, t["a"].setAttribute(name, [2, 0, 0]))
+            // posix_acl_from_xattr(): another version is not supported.
+            try expectError(.notSupported, t["a"].setAttribute(name, [1] + good.dropFirst()))
             try expectEqual(t["a"].status().permissions, 0o600)
         },
         PosixCase("acl/named-user-is-let-in", needsRoot: true) { t in

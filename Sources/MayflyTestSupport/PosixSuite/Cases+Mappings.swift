@@ -133,7 +133,9 @@ extension PosixSuite {
             try expectError(
                 .permissionDenied, PosixMapping(t["a"].open(O_WRONLY), page, protection: PROT_READ))
             try expectError(
-                .operationNotSupportedByDevice, PosixMapping(t.root.open(O_RDONLY), page,
+                .operationNotSupportedByDevice,
+                PosixMapping(
+                    t.root.open(O_RDONLY), page,
                     protection: PROT_READ))
         },
         PosixCase("execute/a-copy-of-a-program") { t in

@@ -190,12 +190,12 @@ extension PosixSuite {
             try expectEqual(file.status().size, Int64.max)
             try expectEqual(file.pread(1, at: Int64.max - 1), [0x78])
             try expectError(.invalidArgument, file.pread(4, at: Int64.max - 1))
-            try expectError(in: [.fileTooLarge, .invalidArgument], file.pwrite("x", at: .max))
+            try expectError(.invalidArgument, file.pwrite("x", at: .max))
             try expectError(.invalidArgument, file.pwrite("x", at: -1))
             try expectError(.invalidArgument, file.pread(1, at: -1))
             try expectError(.invalidArgument, file.seek(-1))
             try expectEqual(file.seek(.max), .max)
-            try expectError(in: [.overflow, .invalidArgument], file.seek(1, SEEK_CUR))
+            try expectError(.invalidArgument, file.seek(1, SEEK_CUR))
         },
     ]
 
@@ -266,7 +266,7 @@ extension PosixSuite {
                 CPS_FALLOC_PUNCH_HOLE, 0x100,
             ] {
                 try expectError(
-                    in: [.notSupported, .invalidArgument],
+                    .notSupported,
                     file.allocate(mode, Int64(page), Int64(page)))
             }
             try expectEqual(file.pread(4 * page, at: 0), filled(4 * page))

@@ -41,7 +41,9 @@ struct PosixAccessList: Sendable, Equatable {
         }
         entries = []
         for start in stride(from: 4, to: bytes.count, by: 8) {
-            let word = { (at: Int) in UInt16(bytes[start + at]) | UInt16(bytes[start + at + 1]) << 8 }
+            let word = { (offset: Int) in
+                UInt16(bytes[start + offset]) | UInt16(bytes[start + offset + 1]) << 8
+            }
             guard let tag = Tag(rawValue: word(0)) else { return nil }
             let id = UInt32(word(4)) | UInt32(word(6)) << 16
             entries.append(Entry(tag: tag, permissions: word(2), id: id))

@@ -95,7 +95,8 @@ func answer(
     _ value: Int64, _ call: @autoclosure () -> String
 ) throws(PosixCallFailure) -> Int64 {
     if value < 0 {
-        throw PosixCallFailure(errno: Errno(rawValue: Int32(truncatingIfNeeded: -value)), call: call())
+        let errno = Errno(rawValue: Int32(truncatingIfNeeded: -value))
+        throw PosixCallFailure(errno: errno, call: call())
     }
     return value
 }
@@ -127,18 +128,4 @@ func expectError<T>(
         throw PosixFailure("expected \(expected), got \(failure) \(note)", file: file, line: line)
     }
     throw PosixFailure("expected \(expected), got success \(note)", file: file, line: line)
-}
-
-/// Expects `call` to fail with one of these.
-func expectError<T>(
-    in expected: [Errno], _ call: @autoclosure () throws -> T, file: StaticString = #fileID,
-    line: UInt = #line
-) throws {
-    do {
-        _ = try call()
-    } catch let failure as PosixCallFailure {
-        if expected.contains(failure.errno) { return }
-        throw PosixFailure("expected one of \(expected), got \(failure)", file: file, line: line)
-    }
-    throw PosixFailure("expected one of \(expected), got success", file: file, line: line)
 }

@@ -117,7 +117,10 @@ final class PosixFile: Sendable {
         return Int(try answer(result, "copy_file_range"))
     }
 
-    func send(to target: PosixFile, at offset: Int64, _ length: Int) throws(PosixCallFailure) -> Int {
+    /// sendfile(2).
+    func send(
+        to target: PosixFile, at offset: Int64, _ length: Int
+    ) throws(PosixCallFailure) -> Int {
         Int(try answer(cps_sendfile(target.fd, fd, offset, length), "sendfile"))
     }
 

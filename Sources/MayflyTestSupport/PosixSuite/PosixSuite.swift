@@ -6,6 +6,7 @@ package enum PosixSuite {
     package static let all: [PosixCase] =
         open + names + directories + links + special + nameless + renames + renameFlags + sizes
         + allocation + transfers + copies + mappings + attributes + accessLists + ownership
+        + times + flags + limits + listings + handles + locks + storms
 
     /// Runs a case in a new directory of the mount, on a thread of its own.
     ///
