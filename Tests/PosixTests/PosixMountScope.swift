@@ -29,6 +29,8 @@ struct PosixMountScope: TestTrait, TestScoping {
 final class PosixRunner: Sendable {
     private struct State {
         var mount: PosixMount?
+        /// The small mounts of the case that runs.
+        var small: [PosixMount] = []
         var caseCount = 0
     }
 
@@ -41,6 +43,7 @@ final class PosixRunner: Sendable {
         let kind = kind
         let (root, mount, index) = try state.withLock { state in
             state.caseCount += 1
+            state.small = []
             if kind == .directory {
                 let root = PosixPath(environment("MAYFLY_POSIX_DIR") ?? "/")
                 return (root, PosixMount?.none, state.caseCount)
@@ -54,9 +57,14 @@ final class PosixRunner: Sendable {
             return (mount.root, mount, state.caseCount)
         }
         let context = PosixContext(root: root / "case\(index)", kind: kind) { bytes, inodes in
-            try Self.mount(kind, bytes: bytes, inodes: inodes)
+            let mount = try Self.mount(kind, bytes: bytes, inodes: inodes)
+            self.state.withLock { $0.small.append(mount) }
+            return mount
         }
-        try PosixSuite.run(posixCase, context) { mount?.abort() }
+        try PosixSuite.run(posixCase, context) {
+            mount?.abort()
+            state.withLock { $0.small }.forEach { $0.abort() }
+        }
         if let mount, !mount.isAlive { throw PosixFailure("the server died during the case") }
     }
 

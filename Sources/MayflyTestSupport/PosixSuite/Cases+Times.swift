@@ -165,6 +165,7 @@ extension PosixSuite {
             try expectEqual(t["a"].status().modification, after.modification)
         },
         // mount(8), relatime: the access time moves when it is not after the modification time.
+        // A FUSE server does not see a read that the page cache answers.
         PosixCase("times/read") { t in
             let file = try t["a"].create("text")
             waitForClockTick()
@@ -177,6 +178,17 @@ extension PosixSuite {
             waitForClockTick()
             _ = try file.pread(4, at: 0)
             try expectEqual(file.status().access, after.access, "relatime")
+        },
+        // A read that the page cache cannot answer, so that a server sees it.
+        PosixCase("times/direct-read") { t in
+            try t["a"].create().write([UInt8](repeating: 1, count: 4096))
+            waitForClockTick()
+            let before = try t["a"].status()
+            let file = try t["a"].open(O_RDONLY | CPS_O_DIRECT)
+            try expectEqual(file.preadAligned(4096, at: 0).count, 4096)
+            let after = try t["a"].status()
+            try expectTrue(after.access > before.access)
+            try expectEqual(after.change, before.change)
         },
         PosixCase("times/read-of-a-folder") { t in
             try t["d"].mkdir()

@@ -1,5 +1,6 @@
 import CPosixSupport
 import Glibc
+import Synchronization
 import SystemPackage
 
 /// A file system that the suite mounted in a temporary directory.
@@ -8,6 +9,11 @@ package final class PosixMount: Sendable {
     package let kind: PosixKind
     /// The server's process; nil for tmpfs.
     private let server: Int64?
+    /// The server's exit status, `running` until it was waited for: its number may then be
+    /// another process's.
+    private let status = Mutex(PosixMount.running)
+
+    private static let running = -Int64(EAGAIN)
 
     private init(root: PosixPath, kind: PosixKind, server: Int64?) {
         self.root = root
@@ -32,51 +38,66 @@ package final class PosixMount: Sendable {
     ) throws -> PosixMount {
         let root = try temporaryDirectory()
         var arguments = [binary, "mount", "--foreground"]
-        arguments += ["--transport", kind == .ring ? "ring" : "dev"]
+        arguments += ["--transport", kind == .ring ? "ring" : "dev", "--mode", "0755"]
         if bytes > 0 { arguments += ["--size", "\(bytes)"] }
         if inodes > 0 { arguments += ["--inodes", "\(inodes)"] }
         let server = try spawnProgram(arguments + [root.description])
         let mount = PosixMount(root: root, kind: kind, server: server)
-        let outside = try PosixPath("/tmp").status().device
-        for _ in 0..<1000 {
-            if let device = try? root.status().device, device != outside { return mount }
-            if case let status = cps_wait(server, 0), status >= 0 {
-                throw PosixFailure("mayfly ended with status \(status) before it mounted")
-            }
-            usleep(10_000)
+        // A server that never answers hangs whoever asks, so another thread does.
+        let waiter = PosixThread { try mount.waitUntilMounted() }
+        do {
+            if try waiter.join(timeoutSeconds: 20) { return mount }
+        } catch {
+            mount.stop()
+            throw error
         }
         mount.abort()
+        if (try? waiter.join(timeoutSeconds: 10)) == false { waiter.abandon() }
         mount.stop()
-        throw PosixFailure("mayfly did not mount within 10 s")
+        throw PosixFailure("mayfly did not mount within 20 s")
+    }
+
+    private func waitUntilMounted() throws {
+        let outside = try PosixPath("/tmp").status().device
+        while true {
+            if let device = try? root.status().device, device != outside { return }
+            if !isAlive {
+                throw PosixFailure("mayfly ended before it mounted, status \(poll(wait: false))")
+            }
+            usleep(5_000)
+        }
+    }
+
+    private func poll(wait: Bool) -> Int64 {
+        guard let server else { return 0 }
+        return status.withLock { status in
+            if status == Self.running { status = cps_wait(server, wait ? 1 : 0) }
+            return status
+        }
+    }
+
+    private func signal(_ number: Int32) {
+        guard let server else { return }
+        status.withLock { if $0 == Self.running { _ = cps_kill(server, number) } }
     }
 
     /// Kills the server, which ends every call that waits for it.
-    package func abort() {
-        if let server { _ = cps_kill(server, SIGKILL) }
-    }
+    package func abort() { signal(SIGKILL) }
 
     /// Whether the server still runs.
-    package var isAlive: Bool {
-        guard let server else { return true }
-        return cps_wait(server, 0) == -Int64(EAGAIN)
-    }
+    package var isAlive: Bool { server == nil || poll(wait: false) == Self.running }
 
     /// Ends the server, unmounts and removes the directory.
     ///
     /// - Returns: the server's exit status, 0 for tmpfs.
     @discardableResult
     package func stop() -> Int64 {
-        var status: Int64 = 0
-        if let server {
-            _ = cps_kill(server, SIGTERM)
-            status = -Int64(EAGAIN)
-            for _ in 0..<1000 where status == -Int64(EAGAIN) {
-                status = cps_wait(server, 0)
-                if status == -Int64(EAGAIN) { usleep(10_000) }
-            }
-            if status == -Int64(EAGAIN) {
+        if server != nil {
+            signal(SIGTERM)
+            for _ in 0..<1000 where isAlive { usleep(10_000) }
+            if isAlive {
                 abort()
-                status = cps_wait(server, 1)
+                _ = poll(wait: true)
             }
             // A server that unmounted has left nothing to unmount, and this does no harm.
             _ = unsafe cps_unmount(root.terminated, 1)
@@ -84,11 +105,13 @@ package final class PosixMount: Sendable {
             _ = unsafe cps_unmount(root.terminated, 1)
         }
         try? root.rmdir()
-        return status
+        return poll(wait: false)
     }
 
     private static func temporaryDirectory() throws -> PosixPath {
-        var template = PosixPath("/tmp/mayfly-XXXXXX").terminated.map { CChar(bitPattern: $0) }
+        var template = PosixPath("/tmp/mayfly-posix-XXXXXX").terminated.map {
+            CChar(bitPattern: $0)
+        }
         if unsafe mkdtemp(&template) == nil {
             throw PosixCallFailure(errno: Errno(rawValue: errno), call: "mkdtemp")
         }

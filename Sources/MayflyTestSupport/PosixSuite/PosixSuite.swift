@@ -8,11 +8,15 @@ package enum PosixSuite {
         + allocation + transfers + copies + mappings + attributes + accessLists + ownership
         + times + flags + limits + listings + handles + locks + storms
 
+    /// How long a case may take before it counts as hanging.
+    package static var usualTimeoutSeconds: Int { scaled(60, 1800) }
+
     /// Runs a case in a new directory of the mount, on a thread of its own.
     ///
     /// - Parameter abort: ends whatever the case waits for; called when the time is over.
     package static func run(
-        _ posixCase: PosixCase, _ context: PosixContext, timeoutSeconds: Int = 60,
+        _ posixCase: PosixCase, _ context: PosixContext,
+        timeoutSeconds: Int = PosixSuite.usualTimeoutSeconds,
         abort: () -> Void
     ) throws {
         if posixCase.needsRoot && geteuid() != 0 { throw PosixSkip(reason: "needs root") }
