@@ -50,6 +50,11 @@ extension PosixSuite {
             try expectError(.notDirectory, t["a"].open(O_RDONLY | O_DIRECTORY))
             try t["d"].open(O_RDONLY | O_DIRECTORY).close()
         },
+        // Since Linux 6.4 the two flags together are refused: fs/open.c, build_open_flags().
+        PosixCase("open/directory-flag-with-creation") { t in
+            try expectError(.invalidArgument, t["d"].open(O_RDONLY | O_CREAT | O_DIRECTORY))
+            try expectTrue(!t["d"].exists)
+        },
         PosixCase("open/nofollow") { t in
             try t["a"].create()
             try t["link"].symlink("a")
