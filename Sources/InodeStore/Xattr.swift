@@ -25,7 +25,7 @@ enum Xattr {
     /// What an attribute takes of the inode space, near to what tmpfs takes.
     ///
     /// - Source: fs/xattr.c, `simple_xattr_space()`.
-    @_noLocks static func space(name: UInt64, value: UInt64) -> UInt64 { 40 + name + 1 + value }
+    @_noLocks static func space(name: UInt64, value: UInt64) -> UInt64 { 40 + name + value }
 }
 
 /// Names with a meaning of their own.
