@@ -35,11 +35,13 @@ extension StoreWorker {
 
     /// Copies content to `target`, at most `count` bytes, from `offset`.
     ///
+    /// - Parameter touchesAccess: false for a file opened with O_NOATIME.
     /// - Returns: bytes copied; fewer than `count` only at the end of the file.
     /// - Throws: `ESTALE`; `EISDIR`, `EINVAL` for what is no regular file.
     /// - Concurrency: no lock; a concurrent write may be seen in part, as on tmpfs.
     @_noLocks package func read(
-        _ node: NodeID, offset: UInt64, into target: UnsafeMutableRawPointer, count: UInt64
+        _ node: NodeID, offset: UInt64, into target: UnsafeMutableRawPointer, count: UInt64,
+        touchesAccess: Bool = true
     ) throws(Errno) -> UInt64 {
         let inode = try regular(node)
         let size = region.load(inode + Inode.size)
@@ -58,7 +60,7 @@ extension StoreWorker {
             }
             done += extent.bytes
         }
-        touchAccess(inode)
+        if touchesAccess { touchAccess(inode) }
         return wanted
     }
 
@@ -421,7 +423,7 @@ extension StoreWorker {
     ///   `EPERM`, `EFBIG`, `EINVAL`, `ESTALE`.
     /// - Source: fallocate(2); mm/shmem.c, `shmem_fallocate()`.
     @_noLocks package func allocate(
-        _ node: NodeID, offset: UInt64, length: UInt64, mode: UInt32, killPrivileges: Bool = false
+        _ node: NodeID, offset: UInt64, length: UInt64, mode: UInt32
     ) throws(Errno) {
         let inode = try regular(node)
         let keep = mode & AllocateMode.keepSize != 0
@@ -448,7 +450,6 @@ extension StoreWorker {
         let now = cmem_now()
         setTime(inode, TimeField.modification, now)
         setTime(inode, TimeField.change, now)
-        if killPrivileges { clearSetID(inode) }
         endUpdate(inode)
     }
 
@@ -577,7 +578,7 @@ extension StoreWorker {
     /// - Throws: as `write`; `EINVAL` when the ranges overlap in one file.
     @_noLocks package func copyRange(
         from source: NodeID, at sourceOffset: UInt64, to target: NodeID, at targetOffset: UInt64,
-        count: UInt64, killPrivileges: Bool
+        count: UInt64
     ) throws(Errno) -> UInt64 {
         let from = try regular(source)
         let to = try regular(target)
@@ -620,7 +621,6 @@ extension StoreWorker {
         let now = cmem_now()
         setTime(to, TimeField.modification, now)
         setTime(to, TimeField.change, now)
-        if killPrivileges { clearSetID(to) }
         endUpdate(to)
         if flags & InodeFlags.capability != 0 { dropCapability(to) }
         return done

@@ -38,7 +38,11 @@ extension StoreWorker {
     /// - Throws: `ESTALE` when it is gone.
     @_noLocks package func lookup(handle node: NodeID) throws(Errno) -> Attributes {
         let inode = try inode(node)
-        guard retain(inode) else { throw .staleNFSFileHandle }
+        // Without a name it lives for the kernel's references alone, and the kernel would not ask
+        // if it had one: its FORGET is on the way.
+        guard region.load32(inode + Inode.links) > 0, retain(inode) else {
+            throw .staleNFSFileHandle
+        }
         return attributes(of: inode)
     }
 
