@@ -29,11 +29,22 @@
     @usableFromInline package let firstChunkOffset: UInt64
     @usableFromInline package let chunkCount: UInt64
 
-    /// - Precondition: `bytes` is a multiple of the chunk size and holds at least eight chunks.
+    /// Whether a region can be divided so: whole chunks, eight at least, and one of them for use.
+    package static func fits(bytes: UInt64, shardCount: Int) -> Bool {
+        guard bytes % chunkBytes == 0, bytes / chunkBytes >= 8, bytes < 1 << 48,
+            shardCount > 0, shardCount <= 65_535
+        else { return false }
+        let headers =
+            shardsOffset + UInt64(shardCount) * shardBytes
+            + bytes / chunkBytes * descriptorBytes
+        return headers <= bytes - chunkBytes
+    }
+
+    /// - Precondition: `fits(bytes:shardCount:)`.
     package init(bytes: UInt64, shardCount: Int) {
         precondition(
-            bytes % Self.chunkBytes == 0 && bytes / Self.chunkBytes >= 8, "Geometry: \(bytes) bytes")
-        precondition(shardCount > 0 && shardCount <= 65_535, "Geometry: \(shardCount) shards")
+            Self.fits(bytes: bytes, shardCount: shardCount),
+            "Geometry: \(bytes) bytes, \(shardCount) shards")
         self.bytes = bytes
         self.shardCount = UInt64(shardCount)
         descriptorsOffset = Self.shardsOffset + UInt64(shardCount) * Self.shardBytes

@@ -167,10 +167,11 @@ extension StoreWorker {
                 let reached = unsafe fillLeaf(
                     inode, slot: slot, index: index, entries: entries, offset: offset,
                     from: source, done: done, end: end)
-                if reached == done { throw Errno.noSpace }
                 done = reached
-                if reached < end { return done }
+                if reached < end { throw Errno.noSpace }
             } catch {
+                // No page came, perhaps, into the leaf that was made for it.
+                dropLeafIfEmpty(region.load(field), index)
                 if done == 0 { throw error }
                 return done
             }
@@ -339,7 +340,8 @@ extension StoreWorker {
     @_noLocks func resizeLocked(_ inode: UInt64, to size: UInt64) {
         let old = region.load(inode + Inode.size)
         if size <= old {
-            // Even at the same size: pages that fallocate(2) put beyond the end go. The size first: a reader must not find zeros where the file has ended.
+            // Even at the same size: pages that fallocate(2) put beyond the end go. The size
+            // first: a reader must not find zeros where the file has ended.
             region.store(inode + Inode.size, size)
             cut(inode, from: size)
         } else {
@@ -399,20 +401,9 @@ extension StoreWorker {
             retire(.pages, page, units: run)
             freed += run
             index = found.index + run
-            if MapWord.height(map) > 1 { dropLeafIfEmpty(map, found.index) }
+            dropLeafIfEmpty(map, found.index)
         }
         dischargePages(inode, freed)
-    }
-
-    @_noLocks private func dropLeafIfEmpty(_ map: UInt64, _ index: UInt64) {
-        let slot = mapSlot(map, index & ~511)
-        if slot == 0 { return }
-        var at: UInt64 = 0
-        while at < 4096 {
-            if region.load(slot + at) != 0 { return }
-            at += 8
-        }
-        dropLeaf(map, index)
     }
 
     // MARK: fallocate(2)
@@ -451,6 +442,7 @@ extension StoreWorker {
         setTime(inode, TimeField.modification, now)
         setTime(inode, TimeField.change, now)
         endUpdate(inode)
+        if flags & InodeFlags.capability != 0 { dropCapability(inode) }
     }
 
     @_noLocks private func punchLocked(_ inode: UInt64, from start: UInt64, to end: UInt64) {
