@@ -45,7 +45,6 @@ extension RingQueue {
         }
         let refusal = unsafe submitRegistrations(vectors)
         carried = readyCount > 0
-        uncommitted = readyCount
         if let refusal {
             refuse(refusal)
             if live == 0 { throw refusal }
@@ -84,9 +83,7 @@ extension RingQueue {
             let count = unsafe cfk_ring_completions(ring)
             for index in 0..<count {
                 let completion = unsafe cfk_ring_completion(ring, index)
-                guard completion.entry < UInt64(depth) else { continue }
-                let entry = Int(completion.entry)
-                guard unsafe slots[entry].holder == .kernel else { continue }
+                guard let entry = entryWithKernel(completion.entry) else { continue }
                 switch -completion.result {
                 case 0: accept(entry)
                 case Errno.resourceTemporarilyUnavailable.rawValue:

@@ -61,8 +61,8 @@ final class SessionCore: @unchecked Sendable {
         unsafe Glibc.free(mountpoint)
     }
 
-    func add(_ new: RingParts) {
-        parts.withLock { $0.append(Slot(parts: new)) }
+    func add(_ new: RingParts, isTaken: Bool = false) {
+        parts.withLock { $0.append(Slot(parts: new, isTaken: isTaken)) }
     }
 
     /// Closes the rings that were made, where the mount will not use them.
@@ -96,6 +96,14 @@ final class SessionCore: @unchecked Sendable {
             return free?.parts
         }
         if let free { unsafe RingParts.refuse(free.ring, control) }
+    }
+
+    var faults: WireFaults {
+        unsafe WireFaults(
+            droppedEntries: control.pointee.droppedEntries.load(ordering: .relaxed),
+            rejectedReplies: control.pointee.rejectedReplies.load(ordering: .relaxed),
+            strayCompletions: control.pointee.strayCompletions.load(ordering: .relaxed),
+            malformedRequests: control.pointee.malformedRequests.load(ordering: .relaxed))
     }
 
     var state: SessionState {
