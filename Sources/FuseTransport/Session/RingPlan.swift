@@ -80,7 +80,7 @@ package struct RingPlan: Equatable, Sendable {
 }
 
 /// A size for people: "16 MiB", "1.5 KiB", exact where the unit divides it.
-func formatBytes(_ bytes: UInt64) -> String {
+package func formatBytes(_ bytes: UInt64) -> String {
     var unit = 0
     var scale: UInt64 = 1
     let names = ["bytes", "KiB", "MiB", "GiB", "TiB"]
@@ -89,5 +89,6 @@ func formatBytes(_ bytes: UInt64) -> String {
         scale *= 1024
     }
     let tenths = (bytes % scale) * 10 / scale
-    return tenths == 0 ? "\(bytes / scale) \(names[unit])" : "\(bytes / scale).\(tenths) \(names[unit])"
+    let whole = bytes / scale
+    return tenths == 0 ? "\(whole) \(names[unit])" : "\(whole).\(tenths) \(names[unit])"
 }
