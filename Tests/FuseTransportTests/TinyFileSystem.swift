@@ -1,6 +1,7 @@
 // The smallest file system that can be read and written: a root with one file named "file".
 //
-// It serves the transport's mount tests as Mayfly would: one thread per ring queue, one for /dev/fuse.
+// It serves the transport's mount tests as Mayfly would: one thread per ring queue, one for
+// /dev/fuse.
 
 import CFuseKernel
 import FuseTransport

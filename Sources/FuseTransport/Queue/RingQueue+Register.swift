@@ -1,8 +1,8 @@
 // Registering: the kernel gets to know the buffers of every entry.
 //
-// The ring starts when every queue of the connection has an entry that is free; until then, or until
-// a REGISTER fails, requests block in the kernel. A failed REGISTER turns the ring off for the
-// connection (fs/fuse/dev_uring.c, `fuse_uring_cmd()`), and the requests come over /dev/fuse.
+// The ring starts when every queue of the connection has an entry that is free; until then, or
+// until a REGISTER fails, requests block in the kernel. A failed REGISTER turns the ring off for
+// the connection (fs/fuse/dev_uring.c, `fuse_uring_cmd()`), and the requests come over /dev/fuse.
 //
 // A queue some of whose entries were registered before the failure goes on: the ring may have
 // started in between, and then requests do come. Only a queue without any entry can leave, and

@@ -89,7 +89,8 @@ package struct RingQueue: ~Copyable {
 
     /// Submits all replies, waits for requests, and says how many there are.
     ///
-    /// - Returns: The number of requests, every one of which must be committed before the next wait;
+    /// - Returns: The number of requests, every one of which must be committed before the next
+    /// wait;
     ///   0 when it woke for nothing (a signal, or only requests that the transport answers itself);
     ///   negative when the session has ended: leave the loop.
     /// - Precondition: every request of the last wait is committed.
@@ -226,7 +227,8 @@ package struct RingQueue: ~Copyable {
         unsafe slots[entry].holder = .lost
         live -= 1
         switch -result {
-        case Errno.socketNotConnected.rawValue, Errno.connectionAbort.rawValue, Errno.operationNotSupportedByDevice.rawValue:
+        case Errno.socketNotConnected.rawValue, Errno.connectionAbort.rawValue,
+            Errno.operationNotSupportedByDevice.rawValue:
             ended = true
         default:
             unsafe _ = control.pointee.droppedEntries.add(1, ordering: .relaxed)

@@ -31,13 +31,14 @@ package struct RingPlan: Equatable, Sendable {
 
     /// The plan for a machine and a budget.
     ///
-    /// What the caller chose is kept, whatever it costs. What is left open starts at its default and
-    /// is halved until the sum is within the budget: depth first, as one entry serves one client as
-    /// well as eight do, then the payload.
+    /// What the caller chose is kept, whatever it costs. What is left open starts at its default
+    /// and is halved until the sum is within the budget: depth first, as one entry serves one
+    /// client as well as eight do, then the payload.
     ///
     /// - Parameters:
     ///   - pageLimit: Pages of one request, fs.fuse.max_pages_limit; the kernel would clamp to it.
-    /// - Throws: `SessionError` for a depth or payload out of range, or a budget that cannot be kept.
+    /// - Throws: `SessionError` for a depth or payload out of range, or a budget that cannot be
+    /// kept.
     package static func make(
         queueCount: Int, depth: Int?, payloadBytes: Int?, budgetBytes: UInt64, pageLimit: Int,
         pageBytes: Int

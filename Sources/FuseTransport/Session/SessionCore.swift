@@ -1,9 +1,9 @@
 // What a session and its queues hold together: descriptors, the shared words, the rings' memory.
 //
 // Order of teardown, which the kernel's races make necessary (CVE-2026-64259 and its kin): the
-// file system is unmounted first; then every queue leaves its ring; then, with the last reference to
-// this object gone, the buffers are unmapped. References do that by themselves: every queue holds
-// one, and the session lets go of its own after the unmount.
+// file system is unmounted first; then every queue leaves its ring; then, with the last reference
+// to this object gone, the buffers are unmapped. References do that by themselves: every queue
+// holds one, and the session lets go of its own after the unmount.
 
 internal import CFuseKernel
 internal import CLiburing

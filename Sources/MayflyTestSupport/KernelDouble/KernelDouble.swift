@@ -1,8 +1,8 @@
 // A kernel for the ring, in memory: as many queues as a test wants, on any machine.
 //
-// The queues under test are the transport's own. Only io_uring_enter(2) is replaced: the double reads
-// the submissions from the shared words, hands requests to registered entries in an order of its
-// own, and takes the replies. Client threads stand for the processes that use the mount.
+// The queues under test are the transport's own. Only io_uring_enter(2) is replaced: the double
+// reads the submissions from the shared words, hands requests to registered entries in an order of
+// its own, and takes the replies. Client threads stand for the processes that use the mount.
 //
 // It can lie as well (`DoubleRequest.Lie`), which no real kernel should.
 

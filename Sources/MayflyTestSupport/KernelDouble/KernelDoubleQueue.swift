@@ -194,7 +194,7 @@ package final class KernelDoubleQueue: @unchecked Sendable {
         let bytes = unsafe Int(
             (entry.headers + 256).load(as: cfk_ring_ent_in_out.self).payload_sz)
         if header.unique != commitID ^ 0x5555 { violationList.append("unique \(header.unique)") }
-        if header.error > 0 || header.error <= -512 { violationList.append("error \(header.error)") }
+        if !(-511...0).contains(header.error) { violationList.append("error \(header.error)") }
         if Int(header.len) != MemoryLayout<cfk_out_header>.size + bytes {
             violationList.append("len \(header.len) with \(bytes) bytes")
         }
