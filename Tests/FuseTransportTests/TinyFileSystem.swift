@@ -67,6 +67,7 @@ import SystemPackage
             return put(entry, request)
         case .getattr?:
             var reply = cfk_attr_out()
+            reply.attr_valid = 3600
             reply.attr = attributes(request.nodeID)
             return put(reply, request)
         case .setattr?:
@@ -76,6 +77,7 @@ import SystemPackage
                 size.store(change.size, ordering: .relaxed)
             }
             var reply = cfk_attr_out()
+            reply.attr_valid = 3600
             reply.attr = attributes(request.nodeID)
             return put(reply, request)
         case .open?, .opendir?: return put(cfk_open_out(), request)
