@@ -1,6 +1,7 @@
 // The smallest file system that can be read and written: a root with one file named "file".
 //
-// It serves the transport's mount tests as Mayfly would: one thread per ring queue, one for /dev/fuse.
+// It serves the transport's mount tests as Mayfly would: one thread per ring queue, one for
+// /dev/fuse.
 
 import CFuseKernel
 import FuseTransport
@@ -66,6 +67,7 @@ import SystemPackage
             return put(entry, request)
         case .getattr?:
             var reply = cfk_attr_out()
+            reply.attr_valid = 3600
             reply.attr = attributes(request.nodeID)
             return put(reply, request)
         case .setattr?:
@@ -75,6 +77,7 @@ import SystemPackage
                 size.store(change.size, ordering: .relaxed)
             }
             var reply = cfk_attr_out()
+            reply.attr_valid = 3600
             reply.attr = attributes(request.nodeID)
             return put(reply, request)
         case .open?, .opendir?: return put(cfk_open_out(), request)
