@@ -78,11 +78,11 @@ enum WorkerState {
 }
 
 /// Something that was unlinked and waits for its readers.
-@frozen package struct Retired: Sendable {
+@usableFromInline @frozen package struct Retired: Sendable {
     /// What it is, in the caller's terms; a run of units is `ChunkKind.rawValue`.
-    package let what: UInt32
-    package let count: UInt32
-    package let offset: UInt64
+    @usableFromInline package let what: UInt32
+    @usableFromInline package let count: UInt32
+    @usableFromInline package let offset: UInt64
 
     @inlinable @_noLocks package init(what: UInt32, count: UInt32, offset: UInt64) {
         self.what = what
