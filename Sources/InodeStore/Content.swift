@@ -585,6 +585,7 @@ extension StoreWorker {
         let size = region.load(from + Inode.size)
         guard sourceOffset < size else { return 0 }
         let wanted = min(min(count, size - sourceOffset), Content.copyLimit)
+        if wanted == 0 { return 0 }
         if from == to {
             let apart =
                 sourceOffset + wanted <= targetOffset || targetOffset + wanted <= sourceOffset
