@@ -168,6 +168,7 @@ extension ModelFileSystem {
     ) throws(Errno) {
         guard !name.isEmpty, name.utf8.count <= 255 else { throw .outOfRange }
         guard value.count <= 65_536 else { throw .argListTooLong }
+        try Self.checkNamespace(name)
         try checkChangeable(inode)
         if ModelACL.isName(name) {
             guard let acl = ModelACL(value) else { throw .invalidArgument }
@@ -190,7 +191,17 @@ extension ModelFileSystem {
         inode.xattrs[name] = value
     }
 
+    private static func checkNamespace(_ name: String) throws(Errno) {
+        if ModelACL.isName(name) { return }
+        for prefix in ["user.", "trusted.", "security."] where name.hasPrefix(prefix) {
+            if name == prefix { throw .invalidArgument }
+            return
+        }
+        throw .notSupported
+    }
+
     package func removeXattr(_ inode: ModelInode, _ name: String) throws(Errno) {
+        try Self.checkNamespace(name)
         try checkChangeable(inode)
         if inode.xattrs.removeValue(forKey: name) == nil && !ModelACL.isName(name) {
             throw .noData
