@@ -131,9 +131,11 @@ extension ArenaWorker {
     /// - Complexity: O(1); the list doubles when it is full, off the common path.
     @_noLocks package func retire(_ item: Retired) {
         let states = arena.volatileState
+        let count =
+            states.load(state + WorkerState.listTail) - states.load(state + WorkerState.listHead)
+        if count == states.load(state + WorkerState.listCapacity) { growList() }
+        // After growing: that moves the items, and the tail with them.
         let tail = states.load(state + WorkerState.listTail)
-        let head = states.load(state + WorkerState.listHead)
-        if tail - head == states.load(state + WorkerState.listCapacity) { growList() }
         let capacity = states.load(state + WorkerState.listCapacity)
         let epoch = states.loadAcquire(WorkerState.globalEpoch)
         let slot = unsafe listPointer() + Int(truncatingIfNeeded: (tail % capacity) * 3)
