@@ -133,7 +133,11 @@ extension ModelFileSystem {
         }
         if has(AttributeChange.userID) { inode.userID = change.userID }
         if has(AttributeChange.groupID) { inode.groupID = change.groupID }
-        if owns && !inode.isDirectory { inode.clearSetID() }
+        let changesNothing =
+            !guarded && !has(AttributeChange.accessTime)
+            && !has(AttributeChange.modificationTime) && !has(AttributeChange.changeTime)
+        let takesPrivileges = owns || changesNothing
+        if takesPrivileges && !inode.isDirectory { inode.clearSetID() }
         if has(AttributeChange.mode) {
             inode.mode = inode.type | change.mode & FileMode.permissions
             if var acl = inode.xattrs[ModelACL.accessName].flatMap({ ModelACL($0) }) {
@@ -149,7 +153,7 @@ extension ModelFileSystem {
             inode.size = change.size
             if has(AttributeChange.killPrivileges) { inode.clearSetID() }
         }
-        if owns || has(AttributeChange.size) { inode.xattrs["security.capability"] = nil }
+        if takesPrivileges || has(AttributeChange.size) { inode.xattrs["security.capability"] = nil }
     }
 
     package func setFlags(_ inode: ModelInode, _ flags: UInt32) throws(Errno) {
