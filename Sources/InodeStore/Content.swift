@@ -120,7 +120,8 @@ extension StoreWorker {
         lock(inode)
         defer { unlock(inode) }
         let flags = region.load32(inode + Inode.flags)
-        if flags & (InodeFlags.immutable | InodeFlags.append) != 0 {
+        // Where OPEN is checked, a descriptor keeps the right that it was opened with.
+        if flags & (InodeFlags.immutable | InodeFlags.append) != 0 && !store.options.checksOpen {
             guard flags & InodeFlags.immutable == 0, offset >= region.load(inode + Inode.size)
             else { throw .notPermitted }
         }
