@@ -31,6 +31,7 @@ let package = Package(
     targets: [
         .target(name: "CFuseKernel", cSettings: [.define("_GNU_SOURCE")]),
         .target(name: "CMemory", cSettings: [.define("_GNU_SOURCE")]),
+        .target(name: "CPosixSupport", cSettings: [.define("_GNU_SOURCE")]),
         .systemLibrary(
             name: "CLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
 
@@ -54,7 +55,7 @@ let package = Package(
             name: "MayflyTestSupport",
             dependencies: [
                 "Arena", "InodeStore", "FuseTransport", "CFuseKernel", "CLiburing", "CMemory",
-                "Mayfly", errno,
+                "CPosixSupport", "Mayfly", errno,
             ],
             swiftSettings: strict),
 
