@@ -45,7 +45,7 @@ struct DifferentialGenerator {
 
     private mutating func next() -> DifferentialOperation {
         var operation = DifferentialOperation(random.pick(kinds))
-        if random.oneIn(40) { umask = random.pick([0, 0o022, 0o077, 0o027, 0o777]) }
+        if random.oneIn(40) { umask = random.pick([0, 0o022, 0o022, 0o022, 0o077, 0o027]) }
         operation.umask = umask
         operation.identity = random.oneIn(identityWeight) ? 1 + random.below(2) : 0
         operation.path = path()

@@ -187,20 +187,35 @@ final class DifferentialPair {
         if old.mayflyInode != b.inode {
             throw fail("\(name()) is inode \(b.inode) on mayfly and was \(old.mayflyInode)")
         }
-        let moved = (
-            old.tmpfs.modification != now.tmpfs.modification,
-            old.tmpfs.change != now.tmpfs.change
-        )
-        let movedHere = (
-            old.mayfly.modification != now.mayfly.modification,
-            old.mayfly.change != now.mayfly.change
-        )
-        if moved != movedHere {
-            throw fail(
-                "times of \(name()) moved (modification, change): \(moved) on tmpfs, "
-                    + "\(movedHere) on mayfly")
-        }
+        try compareMove(
+            old.tmpfs.change, now.tmpfs.change, old.mayfly.change, now.mayfly.change,
+            "change time of \(name())")
+        try compareMove(
+            old.tmpfs.modification, now.tmpfs.modification, old.mayfly.modification,
+            now.mayfly.modification, "modification time of \(name())")
     }
+
+    /// A time must have moved on both or on neither.
+    ///
+    /// tmpfs takes some times from a clock that ticks every few milliseconds, Mayfly all from an
+    /// exact one: within a tick Mayfly alone may move.
+    private func compareMove(
+        _ old: PosixTime, _ new: PosixTime, _ oldHere: PosixTime, _ newHere: PosixTime,
+        _ name: @autoclosure () -> String
+    ) throws(DifferentialDivergence) {
+        let moved = old != new
+        let movedHere = oldHere != newHere
+        if moved == movedHere { return }
+        let apart =
+            (newHere.seconds - new.seconds) * 1_000_000_000
+            + newHere.nanoseconds - new.nanoseconds
+        if movedHere && apart < Self.tickNanoseconds { return }
+        throw fail(
+            "\(name()) \(moved ? "moved" : "stood still") on tmpfs (\(new)), "
+                + "\(movedHere ? "moved" : "stood still") on mayfly (\(newHere))")
+    }
+
+    private static let tickNanoseconds: Int64 = 20_000_000
 
     private func compareAccessTime(_ index: Int) throws(DifferentialDivergence) {
         var a = cps_stat()

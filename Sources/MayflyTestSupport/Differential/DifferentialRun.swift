@@ -42,12 +42,15 @@ package struct DifferentialRun: Sendable {
     }
 
     /// Plays a history from an empty folder; nil when both do the same.
+    ///
+    /// - Parameter waits: before the last operation, so that no clock stands still over it.
     func replay(
-        _ history: [DifferentialOperation], treeInterval: Int = DifferentialRun.treeInterval
+        _ history: [DifferentialOperation], treeInterval: Int = DifferentialRun.treeInterval,
+        waits: Bool = false
     ) throws -> DifferentialDivergence? {
         let pair = try DifferentialPair(
             tmpfs: tmpfs, mayfly: mayfly, name: name, isShared: isShared)
-        let found = play(history, on: pair, treeInterval: treeInterval)
+        let found = play(history, on: pair, treeInterval: treeInterval, waits: waits)
         pair.remove()
         if let found { return found }
         do throws(DifferentialDivergence) {
@@ -60,11 +63,13 @@ package struct DifferentialRun: Sendable {
     }
 
     private func play(
-        _ history: [DifferentialOperation], on pair: DifferentialPair, treeInterval: Int
+        _ history: [DifferentialOperation], on pair: DifferentialPair, treeInterval: Int,
+        waits: Bool
     ) -> DifferentialDivergence? {
         do throws(DifferentialDivergence) {
             for index in history.indices {
                 pair.step = index
+                if waits && index == history.count - 1 { usleep(25_000) }
                 try pair.perform(history[index])
                 if index % treeInterval == treeInterval - 1 { try pair.compareTree() }
             }

@@ -32,7 +32,8 @@ private struct Shrinker {
     mutating func fails(_ candidate: [DifferentialOperation]) -> Bool {
         attempts += 1
         guard attempts <= DifferentialRun.shrinkLimit,
-            let found = try? run.replay(candidate, treeInterval: candidate.count < 60 ? 1 : 50)
+            let found = try? run.replay(
+                candidate, treeInterval: candidate.count < 60 ? 1 : 50, waits: true)
         else { return false }
         history = Array(candidate.prefix(found.step + 1))
         divergence = found
