@@ -32,6 +32,20 @@ package struct AttributeChange: Sendable {
     @_noLocks package init() {}
 
     @_noLocks func has(_ bit: UInt32) -> Bool { valid & bit != 0 }
+
+    /// Whether suid and sgid go: with a new owner, and with a change of nothing at all, which is
+    /// how chown(2) of -1 and -1, and a change of content other than WRITE, arrive.
+    ///
+    /// - Source: fs/fuse/dir.c, `fuse_setattr()`; fs/inode.c, `file_remove_privs()`.
+    var takesPrivileges: Bool {
+        @_noLocks get {
+            let owner = AttributeChange.userID | AttributeChange.groupID
+            let some =
+                owner | AttributeChange.mode | AttributeChange.size | AttributeChange.accessTime
+                | AttributeChange.modificationTime | AttributeChange.changeTime
+            return valid & owner != 0 || valid & some == 0
+        }
+    }
 }
 
 extension StoreWorker {
@@ -156,8 +170,7 @@ extension StoreWorker {
         beginUpdate(inode)
         apply(change, to: inode, now: now, caller: caller)
         endUpdate(inode)
-        let owns = change.has(AttributeChange.userID) || change.has(AttributeChange.groupID)
-        if flags & InodeFlags.capability != 0 && (owns || change.has(AttributeChange.size)) {
+        if flags & InodeFlags.capability != 0 && (change.takesPrivileges || change.has(AttributeChange.size)) {
             dropCapability(inode)
         }
         var result = Attributes()
@@ -191,8 +204,7 @@ extension StoreWorker {
         if change.has(AttributeChange.groupID) {
             region.store32(inode + Inode.groupID, change.groupID)
         }
-        let owns = change.has(AttributeChange.userID) || change.has(AttributeChange.groupID)
-        if owns && type(inode) != FileMode.directory { clearSetID(inode) }
+        if change.takesPrivileges && type(inode) != FileMode.directory { clearSetID(inode) }
         if change.has(AttributeChange.mode) {
             let type = type(inode)
             region.store32(inode + Inode.mode, type | change.mode & FileMode.permissions)

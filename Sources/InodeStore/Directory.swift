@@ -347,7 +347,7 @@ extension StoreWorker {
         touchAccess(inode)
         return DirectoryHandle(
             inode: inode, nodeID: nodeID(inode),
-            parentNodeID: nodeID(region.loadAcquire(inode + Inode.parent)))
+            parentNodeID: nodeID(liveParent(inode)))
     }
 }
 

@@ -298,7 +298,8 @@ extension FuseSession {
                 "mounting is not permitted: run as root, or in a namespace of your own"
                     + " (unshare --user --map-root-user --mount)", code: error)
         case .operationNotSupportedByDevice:
-            return SessionError("the kernel has no FUSE: load the module (modprobe fuse)", code: error)
+            return SessionError(
+                "the kernel has no FUSE: load the module (modprobe fuse)", code: error)
         case .resourceBusy:
             return SessionError("\(mountpoint) is busy", code: error)
         case .invalidArgument:

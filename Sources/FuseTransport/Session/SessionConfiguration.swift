@@ -39,8 +39,9 @@ package struct SessionConfiguration: Sendable {
     package var transport = Transport.automatic
     /// Whether every request and reply is printed on standard error.
     package var trace = false
-    /// INIT flags (`CFK_INIT_*`, 64 bits) that are taken where the kernel offers them. The transport
-    /// adds those it needs itself: INIT_EXT, MAX_PAGES, BIG_WRITES, SETXATTR_EXT, OVER_IO_URING.
+    /// INIT flags (`CFK_INIT_*`, 64 bits) that are taken where the kernel offers them. The
+    /// transport adds those it needs itself: INIT_EXT, MAX_PAGES, BIG_WRITES, SETXATTR_EXT,
+    /// OVER_IO_URING.
     package var wantedInitFlags: UInt64 = 0
     /// Requests the kernel may have in flight in the background (readahead, writeback, async I/O).
     /// Large, as kernels before 6.18.39 let the ring's background depth fall to one.
