@@ -124,8 +124,7 @@ extension StoreHistory {
             },
             { worker throws(Errno) in
                 try worker.copyRange(
-                    from: id(from), at: start, to: id(to), at: target, count: count,
-                    killPrivileges: false)
+                    from: id(from), at: start, to: id(to), at: target, count: count)
             })
         if let (mine, its) = result {
             try expect(mine == its, "copy: \(mine) by the model, \(its)")
