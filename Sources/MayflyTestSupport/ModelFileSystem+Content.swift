@@ -189,7 +189,7 @@ extension ModelFileSystem {
         if flags & XattrFlags.create != 0 && isThere { throw .fileExists }
         if flags & XattrFlags.replace != 0 && !isThere { throw .noData }
         // The old value is given back only when the new one has its space.
-        guard UInt64(40 + name.utf8.count + 1 + value.count) <= spaceFree else {
+        guard UInt64(40 + name.utf8.count + value.count) <= spaceFree else {
             throw .noSpace
         }
         inode.xattrs[name] = value
