@@ -1,13 +1,13 @@
 // Mail: runs of units on their way from one thread of a test to another.
 
 import Arena
-import Synchronization
+import MayflyTestSupport
 
 final class Mail: Sendable {
     typealias Letter = (kind: ChunkKind, offset: UInt64, count: UInt64)
-    private let boxes: Mutex<[[Letter]]>
+    private let boxes: Guarded<[[Letter]]>
 
-    init(_ count: Int) { boxes = Mutex([[Letter]](repeating: [], count: count)) }
+    init(_ count: Int) { boxes = Guarded([[Letter]](repeating: [], count: count)) }
 
     func send(_ letter: Letter, to index: Int) {
         boxes.withLock { $0[index].append(letter) }
