@@ -72,6 +72,9 @@ int64_t cpd_path_set_flags(const void *path, uint32_t flags) {
 int64_t cpd_map_write(int32_t fd, const void *source, size_t count, int64_t offset) {
     int64_t start = offset & ~4095LL;
     int64_t within = offset - start;
+    struct stat status;
+    if (fstat(fd, &status) < 0) return -errno;
+    if (!S_ISREG(status.st_mode)) return -ENODEV;
     int64_t place = lseek(fd, 0, SEEK_CUR);
     if (place < 0) return -errno;
     int64_t data = lseek(fd, start, SEEK_DATA);
@@ -79,8 +82,6 @@ int64_t cpd_map_write(int32_t fd, const void *source, size_t count, int64_t offs
     lseek(fd, place, SEEK_SET);
     if (data < 0) return -error;
     if (data != start) return -ENODATA;
-    struct stat status;
-    if (fstat(fd, &status) < 0) return -errno;
     if (within + (int64_t)count > 4096) count = (size_t)(4096 - within);
     if (start + within + (int64_t)count > status.st_size) return -ENXIO;
     char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, start);

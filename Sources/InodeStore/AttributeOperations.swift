@@ -234,7 +234,10 @@ extension StoreWorker {
             let isSame = change.size == region.load(inode + Inode.size)
             resizeLocked(inode, to: change.size)
             if change.has(AttributeChange.killPrivileges) { clearSetID(inode) }
-            if !isSame || change.has(AttributeChange.throughFile) {
+            // To 0 bytes it is mostly open(2) with O_TRUNC, which moves the times of an empty file
+            // too, and which the kernel sends as it sends truncate(2).
+            // Source: fs/fuse/dir.c, `update_mtime()`.
+            if !isSame || change.size == 0 || change.has(AttributeChange.throughFile) {
                 setTime(inode, TimeField.modification, now)
             } else {
                 setsChangeTime = change.valid & ~Self.sizeOnly != 0

@@ -12,6 +12,8 @@ final class DifferentialSide {
     let paths: [[UInt8]]
     let parents: [[UInt8]]
     private(set) var descriptors = [Int32](repeating: -1, count: DifferentialOperation.slotCount)
+    /// Whether flags were set that forbid changes.
+    private var hasGuards = false
     let buffer: UnsafeMutableRawPointer
     static let bufferBytes = 4 << 20
 
@@ -44,6 +46,8 @@ final class DifferentialSide {
     ///
     /// - Returns: the result and how many bytes of `buffer` belong to it.
     func perform(_ operation: DifferentialOperation) -> (result: Int64, bytes: Int) {
+        if isAvoided(operation) { return (Self.avoided, 0) }
+        if operation.kind == .setFlags && operation.mode & 0x30 != 0 { hasGuards = true }
         let who = DifferentialOperation.identities[operation.identity]
         if operation.identity != 0 {
             _ = unsafe cpd_become(who.uid, who.gid, who.groups, who.groups.count)
@@ -58,7 +62,6 @@ final class DifferentialSide {
     }
 
     private func call(_ operation: DifferentialOperation) -> (Int64, Int) {
-        if isAvoided(operation) { return (Self.avoided, 0) }
         switch operation.kind {
         case .read, .readAt, .readVector, .getAttribute, .readLink, .getFlags:
             let result = readingCall(operation)
@@ -80,17 +83,69 @@ final class DifferentialSide {
 
     /// Whether the call would meet one of Docs/Deviations.md; both sides say the same.
     private func isAvoided(_ operation: DifferentialOperation) -> Bool {
+        let isUser = operation.identity != 0
         switch operation.kind {
-        case .allocate: return hasSetID(operation.slot)
-        case .copyRange: return hasSetID(operation.otherSlot)
+        case .allocate: return hasSetID(operation.slot) || isGuarded(operation.slot)
+        case .copyRange: return hasSetID(operation.otherSlot) || isGuarded(operation.otherSlot)
+        case .write, .writeAt, .writeVector, .mapWrite, .truncateDescriptor:
+            return isUser && hasLoneSetGroup(operation.slot) || isGuarded(operation.slot)
+        case .chownDescriptor: return isUser && hasLoneSetGroup(operation.slot)
+        case .chown:
+            return isUser && Self.hasLoneSetGroup(status(paths[operation.path], operation.flags))
+        case .truncate:
+            guard let status = status(paths[operation.path], 1) else { return false }
+            return isUser && Self.hasLoneSetGroup(status) || isGuarded(path: operation.path)
+                || operation.offset == 0 && status.size == 0
+        case .open:
+            let writes = operation.flags & (O_ACCMODE | O_TRUNC) != O_RDONLY
+            guard writes, let status = status(paths[operation.path], 1) else { return false }
+            return operation.flags & O_TRUNC != 0 && isUser && Self.hasLoneSetGroup(status)
+                || isGuarded(path: operation.path)
+        case .access: return isGuarded(path: operation.path)
+        case .seek:
+            guard let status = status(slot: operation.slot) else { return false }
+            return status.mode & S_IFMT == S_IFDIR && operation.flags > 1
         default: return false
         }
     }
 
-    private func hasSetID(_ slot: Int) -> Bool {
+    private func status(_ path: [UInt8], _ follow: Int32) -> cps_stat? {
         var status = cps_stat()
-        return unsafe cpd_stat(descriptors[slot], [0], 0, 0, &status) == 0
-            && status.mode & (S_ISUID | S_ISGID) != 0
+        return unsafe cpd_stat(CPS_AT_FDCWD, path, follow, 0, &status) == 0 ? status : nil
+    }
+
+    private func status(slot: Int) -> cps_stat? {
+        guard descriptors[slot] >= 0 else { return nil }
+        var status = cps_stat()
+        return unsafe cpd_stat(descriptors[slot], [0], 0, 0, &status) == 0 ? status : nil
+    }
+
+    private func hasSetID(_ slot: Int) -> Bool {
+        (status(slot: slot)?.mode ?? 0) & (S_ISUID | S_ISGID) != 0
+    }
+
+    private func hasLoneSetGroup(_ slot: Int) -> Bool { Self.hasLoneSetGroup(status(slot: slot)) }
+
+    private static func hasLoneSetGroup(_ status: cps_stat?) -> Bool {
+        (status?.mode ?? 0) & (S_ISGID | S_IXGRP) == S_ISGID
+    }
+
+    /// Immutable or append-only. Asked by root, so the identity is changed afterwards.
+    private func isGuarded(_ slot: Int) -> Bool {
+        guard hasGuards, descriptors[slot] >= 0 else { return false }
+        var flags: UInt32 = 0
+        _ = unsafe cps_get_flags(descriptors[slot], &flags)
+        return flags & (CPS_FS_IMMUTABLE | CPS_FS_APPEND) != 0
+    }
+
+    private func isGuarded(path index: Int) -> Bool {
+        guard hasGuards else { return false }
+        var flags: UInt32 = 0
+        let fd = unsafe cps_open(CPS_AT_FDCWD, paths[index], O_RDONLY | O_NONBLOCK, 0)
+        if fd < 0 { return false }
+        defer { _ = cps_close(Int32(fd)) }
+        _ = unsafe cps_get_flags(Int32(fd), &flags)
+        return flags & (CPS_FS_IMMUTABLE | CPS_FS_APPEND) != 0
     }
 
     private func readingCall(_ operation: DifferentialOperation) -> Int64 {
