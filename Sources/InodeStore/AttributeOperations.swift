@@ -33,6 +33,11 @@ package struct AttributeChange: Sendable {
         }
     }
 
+    /// Whether sgid goes, where suid goes, even from a file that its group may not execute: the
+    /// caller does not belong to the group.
+    ///
+    /// - Source: fs/attr.c, `setattr_should_drop_sgid()`.
+    package var isByStranger = false
     package var valid: UInt32 = 0
     package var mode: UInt32 = 0
     package var userID: UInt32 = 0
@@ -49,7 +54,7 @@ package struct AttributeChange: Sendable {
     /// how chown(2) of -1 and -1, and a change of content other than WRITE, arrive.
     ///
     /// - Source: fs/fuse/dir.c, `fuse_setattr()`; fs/inode.c, `file_remove_privs()`.
-    var takesPrivileges: Bool {
+    package var takesPrivileges: Bool {
         @_noLocks get {
             let owner = AttributeChange.userID | AttributeChange.groupID
             let some =
@@ -106,13 +111,13 @@ extension StoreWorker {
         setTime(directory, TimeField.change, now)
     }
 
-    /// Takes suid away, and sgid where the group may execute; the lock is held.
+    /// Takes suid away, and sgid where the group may execute or a stranger asks; the lock is held.
     ///
-    /// - Source: fs/inode.c, `should_remove_suid()`.
-    @_noLocks func clearSetID(_ inode: UInt64) {
+    /// - Source: fs/attr.c, `setattr_should_drop_suidgid()`.
+    @_noLocks func clearSetID(_ inode: UInt64, isByStranger: Bool = false) {
         let mode = region.load32(inode + Inode.mode)
         var cleared = mode & ~FileMode.setUserID
-        if mode & FileMode.groupExecute != 0 { cleared &= ~FileMode.setGroupID }
+        if isByStranger || mode & FileMode.groupExecute != 0 { cleared &= ~FileMode.setGroupID }
         if cleared != mode { region.store32(inode + Inode.mode, cleared) }
     }
 
@@ -225,7 +230,9 @@ extension StoreWorker {
         if change.has(AttributeChange.groupID) {
             region.store32(inode + Inode.groupID, change.groupID)
         }
-        if change.takesPrivileges && type(inode) != FileMode.directory { clearSetID(inode) }
+        if change.takesPrivileges && type(inode) != FileMode.directory {
+            clearSetID(inode, isByStranger: change.isByStranger)
+        }
         if change.has(AttributeChange.mode) {
             let type = type(inode)
             region.store32(inode + Inode.mode, type | change.mode & FileMode.permissions)
@@ -233,7 +240,9 @@ extension StoreWorker {
         if change.has(AttributeChange.size) {
             let isSame = change.size == region.load(inode + Inode.size)
             resizeLocked(inode, to: change.size)
-            if change.has(AttributeChange.killPrivileges) { clearSetID(inode) }
+            if change.has(AttributeChange.killPrivileges) {
+                clearSetID(inode, isByStranger: change.isByStranger)
+            }
             // To 0 bytes it is mostly open(2) with O_TRUNC, which moves the times of an empty file
             // too, and which the kernel sends as it sends truncate(2).
             // Source: fs/fuse/dir.c, `update_mtime()`.

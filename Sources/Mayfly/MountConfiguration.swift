@@ -66,6 +66,12 @@ public struct MountConfiguration: Sendable, Equatable {
     /// Off: such a file can be opened, and each change of it fails with EPERM. On: every open(2)
     /// costs a request, and every last close(2) one that nobody waits for.
     public var checksOpen = false
+    /// Carries out asynchronous O_DIRECT requests of one thread one by one ("sync_dio").
+    ///
+    /// Off: the kernel sends them side by side, two to three times as fast, but a buffered read of the
+    /// same file at the same time may leave an old page in the cache
+    /// (mm/filemap.c, `generic_file_direct_write()`, drops such pages behind synchronous writes only).
+    public var directInOrder = false
     /// What the mount table names as the source.
     public var source = "mayfly"
     /// What the mount table names as the type: "fuse", or "fuse." and a subtype.

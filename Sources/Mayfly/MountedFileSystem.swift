@@ -240,6 +240,7 @@ extension MountConfiguration {
             }
         session.trace = debugFuse
         session.wantedInitFlags = OperationPolicy.initFlags
+        if directInOrder { session.wantedInitFlags &= ~CFK_INIT_ASYNC_DIO }
         return session
     }
 }

@@ -43,6 +43,7 @@ import Testing
         #expect(made.accessTime == .never && made.noDirectoryAccessTime)
         #expect(try configuration("strictatime").accessTime == .strict)
         #expect(try configuration("check_open").checksOpen)
+        #expect(try configuration("sync_dio").directInOrder)
     }
 
     @Test func theLaterOfTwoWins() throws {
