@@ -12,6 +12,7 @@ extension Operations {
         guard Int(arguments.size) <= request.replyCapacity else { throw .invalidArgument }
         let count = try unsafe worker.read(
             node, offset: arguments.offset, into: request.reply, count: UInt64(arguments.size))
+        counters.countRead(count)
         return Reply(error: 0, bytes: Int(truncatingIfNeeded: count))
     }
 
@@ -23,6 +24,7 @@ extension Operations {
             node, offset: arguments.offset, from: UnsafeRawPointer(request.payload),
             count: UInt64(arguments.size),
             killPrivileges: arguments.write_flags & UInt32(CFK_WRITE_KILL_SUIDGID) != 0)
+        counters.countWritten(written)
         return reply(
             cfk_write_out(size: UInt32(truncatingIfNeeded: written), padding: 0), request)
     }
