@@ -114,6 +114,14 @@ enum StoreSuperblock {
     /// The worker that owns shard `index`.
     package func worker(_ index: Int) -> StoreWorker { StoreWorker(store: self, index: index) }
 
+    /// Bytes of content that all workers have copied, and given out as zeros of holes.
+    package var traffic: (copied: UInt64, zeroed: UInt64) {
+        (0..<arena.workerCount).reduce((0, 0)) { sum, index in
+            let one = arena.worker(index).traffic
+            return (sum.0 + one.copied, sum.1 + one.zeroed)
+        }
+    }
+
     /// Gives all memory back. Nothing may use the store any more.
     package func unmap() {
         sideTable.unmap()

@@ -160,6 +160,19 @@ public final class MountedFileSystem: Sendable {
         }
     }
 
+    /// Content that requests have carried, and what was moved for it: each byte of `read` and
+    /// `written` is copied once, or for a hole zeroed, and what is more was copied inside.
+    package func traffic() -> ContentTraffic {
+        final.withLock { final in
+            if final != nil { return ContentTraffic() }
+            let (copied, zeroed) = store.traffic
+            let bytes = counters.map(\.bytes)
+            return ContentTraffic(
+                read: bytes.reduce(0) { $0 + $1.read },
+                written: bytes.reduce(0) { $0 + $1.written }, copied: copied, zeroed: zeroed)
+        }
+    }
+
     private static var onlineProcessors: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
 
     private static func summary(
