@@ -9,13 +9,16 @@ extension MountedFileSystem {
     /// somebody else has unmounted it meanwhile is as good.
     ///
     /// - Parameter warn: told who still uses the mount, when somebody does.
-    func endInOrder(warn: (String) -> Void) throws(MountError) {
+    /// - Returns: false when the mount ends only with those who use it.
+    @discardableResult
+    func endInOrder(warn: (String) -> Void) throws(MountError) -> Bool {
         for attempt in 0... {
             do {
-                return try unmount(lazy: false, force: false)
+                try unmount(lazy: false, force: false)
+                return true
             } catch {
                 guard error.kind == .busy else {
-                    if MountTable.current().entry(at: summary.mountpoint) == nil { return }
+                    if MountTable.current().entry(at: summary.mountpoint) == nil { return true }
                     throw error
                 }
                 guard attempt < 10 else { break }
@@ -28,5 +31,6 @@ extension MountedFileSystem {
         let who = MountHolders.described(holders) ?? "something that cannot be seen from here"
         warn("\(mountpoint) is still used by \(who): detached, it ends when they do")
         try unmount(lazy: true, force: false)
+        return false
     }
 }
