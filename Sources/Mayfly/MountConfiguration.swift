@@ -49,7 +49,10 @@ public struct MountConfiguration: Sendable, Equatable {
     /// Prints every request to the standard error.
     public var debugFuse = false
     /// Lets users other than the mounting one in; permissions are checked for all alike.
-    public var allowOther: Bool = geteuid() == 0
+    ///
+    /// Deviation: tmpfs lets everybody in that its modes let in. FUSE keeps others out, root of
+    /// other namespaces included, because their requests depend on a process of this user's.
+    public var allowOther = false
     /// Honours set-user-ID and set-group-ID bits ("suid").
     public var allowSetuid = false
     /// Honours device nodes ("dev").

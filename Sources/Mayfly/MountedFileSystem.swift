@@ -29,7 +29,17 @@ public final class MountedFileSystem: Sendable {
     /// Mounts; requests are answered when this returns.
     ///
     /// - Throws: `MountError`, with one line that says what was wrong and what to do.
-    public init(_ configuration: MountConfiguration) throws(MountError) {
+    public convenience init(_ configuration: MountConfiguration) throws(MountError) {
+        try self.init(configuration, beforeServing: {})
+    }
+
+    /// Mounts as the other does.
+    ///
+    /// - Parameter beforeServing: called when the mount is made and no thread serves it yet, so
+    ///   that what it changes of its thread is so in all that follow. Must not touch the mount.
+    package init(
+        _ configuration: MountConfiguration, beforeServing: () throws(MountError) -> Void
+    ) throws(MountError) {
         var configuration = configuration
         try configuration.check()
         let memory = SystemMemory.current()
@@ -68,6 +78,13 @@ public final class MountedFileSystem: Sendable {
             configuration, session, limits: limits,
             storeBytes: InodeStore.maximumBytes(
                 pageLimit: limits.sizeBytes / pageBytes, inodeLimit: limits.inodes))
+        do {
+            try beforeServing()
+        } catch {
+            session.end()
+            waitUntilUnmounted()
+            throw error
+        }
         do throws(Errno) {
             try start(deviceReaders: deviceReaders)
         } catch {

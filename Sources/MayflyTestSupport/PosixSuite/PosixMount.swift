@@ -39,6 +39,8 @@ package final class PosixMount: Sendable {
         let root = try temporaryDirectory()
         var arguments = [binary, "mount", "--foreground"]
         arguments += ["--transport", kind == .ring ? "ring" : "dev", "--mode", "0755"]
+        // Cases act as other users.
+        arguments += ["--allow-other"]
         if bytes > 0 { arguments += ["--size", "\(bytes)"] }
         if inodes > 0 { arguments += ["--inodes", "\(inodes)"] }
         if let options { arguments += ["-o", options] }
