@@ -36,6 +36,9 @@ public enum ScratchRun {
         if summary.transport == .device, summary.ringAbsence != .notAsked {
             say(summary.transportLine)
         }
+        // A mount without a control socket is as good a mount.
+        let control = try? ControlServer(fileSystem)
+        defer { control?.stop() }
         let outcome: Int32
         do {
             let root = summary.mountpoint
