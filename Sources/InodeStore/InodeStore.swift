@@ -69,10 +69,12 @@ enum StoreSuperblock {
     ///   - pageLimit: exact limit of content in pages of 4 KiB.
     ///   - inodeLimit: exact limit of inodes, the root among them.
     ///   - workerCount: threads that work at the same time.
+    ///   - growth: limits that `resize` is to reach later, where the address space can be had.
     ///   - mode: permission bits of the root.
     /// - Throws: `ENOMEM` when the address space cannot be had; `EINVAL` for impossible numbers.
     package init(
         pageLimit: UInt64, inodeLimit: UInt64, workerCount: Int,
+        growth: (pageLimit: UInt64, inodeLimit: UInt64) = (0, 0),
         shardCount: Int = Geometry.defaultShardCount, mode: UInt32 = 0o1777, owner: Caller,
         options: StoreOptions = StoreOptions(), backing: Backing = .anonymous
     ) throws(Errno) {
@@ -80,16 +82,29 @@ enum StoreSuperblock {
         guard pageLimit > 0, inodeLimit > 0, pageLimit < 1 << 34, inodeLimit < 1 << 32 else {
             throw .invalidArgument
         }
-        // Fragmentation and what waits for its readers must never be what says ENOSPC.
-        let need = Self.maximumBytes(pageLimit: pageLimit, inodeLimit: inodeLimit)
-        let slack = UInt64(workerCount) * 16 * Geometry.chunkBytes + (1 << 30)
-        let wanted = (need * 3 + slack) & ~(Geometry.chunkBytes - 1)
-        arena = try Arena(
-            regionBytes: wanted, shardCount: shardCount, pageLimit: pageLimit,
-            inodeSpaceLimit: inodeLimit * Self.inodeSpaceUnit, workerCount: workerCount,
-            backing: backing)
-        let side = try Self.reserveSide(arena)
-        sideTable = side
+        let need = Self.reservation(
+            pageLimit: pageLimit, inodeLimit: inodeLimit, workerCount: workerCount)
+        let wanted = Self.reservation(
+            pageLimit: max(pageLimit, growth.pageLimit),
+            inodeLimit: max(inodeLimit, growth.inodeLimit), workerCount: workerCount)
+        func reserve(_ bytes: UInt64) throws(Errno) -> (Arena, Region) {
+            let arena = try Arena(
+                regionBytes: bytes & ~(Geometry.chunkBytes - 1), shardCount: shardCount,
+                pageLimit: pageLimit, inodeSpaceLimit: inodeLimit * Self.inodeSpaceUnit,
+                workerCount: workerCount, backing: backing)
+            do throws(Errno) {
+                return (arena, try Self.reserveSide(arena))
+            } catch {
+                arena.unmap()
+                throw error
+            }
+        }
+        // Room to grow is only address space, but overcommit or a limit may refuse it.
+        if wanted > need, wanted < 1 << 46, let large = try? reserve(wanted) {
+            (arena, sideTable) = large
+        } else {
+            (arena, sideTable) = try reserve(need)
+        }
         let first = arena.worker(0)
         first.enter()
         guard let slot = first.allocate(.inodes, count: 1),

@@ -1,6 +1,7 @@
 // A file system in memory, mounted: store, session and the threads between them.
 
 internal import CFuseKernel
+internal import CMemory
 internal import FuseTransport
 internal import Glibc
 internal import InodeStore
@@ -20,6 +21,7 @@ public final class MountedFileSystem: Sendable {
     private let counters: [RequestCounters]
     private let threads: Mutex<Threads>
     private let final: Mutex<MountStatistics?>
+    private let startNanoseconds = cmem_monotonic_nanoseconds()
 
     private struct Threads {
         var serving: [QueueThread] = []
@@ -51,13 +53,17 @@ public final class MountedFileSystem: Sendable {
             throw MountError(.mount, error.description)
         }
         let deviceReaders = session.queueCount > 0 ? 1 : max(2, Self.onlineProcessors)
-        let workerCount = session.queueCount + deviceReaders
+        // One more than serve: for who looks at the tree from outside of it.
+        let servingCount = session.queueCount + deviceReaders
+        let workerCount = servingCount + 1
         let pageBytes = SizeText.pageBytes
         let store: InodeStore
         do throws(Errno) {
             store = try InodeStore(
                 pageLimit: max(1, limits.sizeBytes / pageBytes), inodeLimit: max(1, limits.inodes),
-                workerCount: workerCount, mode: configuration.mode,
+                workerCount: workerCount,
+                growth: (memory.usableBytes / pageBytes, memory.defaultInodes),
+                mode: configuration.mode,
                 owner: Caller(userID: configuration.userID, groupID: configuration.groupID),
                 options: configuration.storeOptions)
         } catch {
@@ -67,7 +73,7 @@ public final class MountedFileSystem: Sendable {
                 "no memory for a file system of \(SizeText.described(bytes: limits.sizeBytes)) "
                     + "(\(error)): give a smaller --size or --inodes")
         }
-        let counters = (0..<workerCount).map { _ in RequestCounters.make() }
+        let counters = (0..<servingCount).map { _ in RequestCounters.make() }
         self.session = session
         self.store = store
         self.counters = counters
@@ -183,10 +189,38 @@ public final class MountedFileSystem: Sendable {
         final.withLock { final in
             if final != nil { return ContentTraffic() }
             let (copied, zeroed) = store.traffic
-            let bytes = counters.map(\.bytes)
+            let bytes = counters.map(\.transferred)
             return ContentTraffic(
                 read: bytes.reduce(0) { $0 + $1.read },
                 written: bytes.reduce(0) { $0 + $1.written }, copied: copied, zeroed: zeroed)
+        }
+    }
+
+    /// What the control plane looks at.
+    struct Parts {
+        let store: InodeStore
+        let session: FuseSession
+        let maintenance: Maintenance
+        /// Of the ring queues in their order, then of the readers of /dev/fuse.
+        let counters: [RequestCounters]
+        /// A worker that serves nobody; for one thread at a time.
+        var observer: StoreWorker { store.worker(counters.count) }
+    }
+
+    /// The number of the FUSE connection; nil where it is not known.
+    var connection: UInt32? { session.connection == 0 ? nil : session.connection }
+
+    var uptimeNanoseconds: UInt64 { cmem_monotonic_nanoseconds() - startNanoseconds }
+
+    /// Calls `body` with the parts, which stay until it returns; nil when they are gone.
+    ///
+    /// - Concurrency: one caller at a time, and none of them a request.
+    func whileMounted<Result: Sendable>(_ body: (Parts) -> Result) -> Result? {
+        final.withLock { final in
+            if final != nil { return nil }
+            return body(
+                Parts(
+                    store: store, session: session, maintenance: maintenance, counters: counters))
         }
     }
 

@@ -60,7 +60,8 @@ struct SignalWatch: Sendable {
         init(_ run: @escaping @Sendable () -> Void) { self.run = run }
     }
 
-    private static func thread(_ run: @escaping @Sendable () -> Void) throws(MountError) {
+    /// Starts a thread that nobody waits for.
+    static func thread(_ run: @escaping @Sendable () -> Void) throws(MountError) {
         let body = unsafe Unmanaged.passRetained(Body(run))
         var attributes = pthread_attr_t()
         unsafe pthread_attr_init(&attributes)
