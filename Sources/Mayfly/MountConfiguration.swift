@@ -27,7 +27,7 @@ public struct MountConfiguration: Sendable, Equatable {
 
     /// The directory to mount on, absolute or relative to the working directory.
     public var mountpoint: String
-    /// Content and metadata together, in whole pages; 0: no limit but memory; nil: half of the
+    /// Content in whole pages, as tmpfs counts it; 0: no limit but memory; nil: half of the
     /// usable memory.
     public var sizeBytes: UInt64?
     /// Files, directories and links that may exist; 0: no limit but memory; nil: half as many as

@@ -7,7 +7,7 @@ import Mayfly
 struct MountOptions: ParsableArguments {
     @Option(
         help: """
-            Most bytes of content and metadata: a number with k, m, g or t, or a share of memory \
+            Most bytes of content, as tmpfs counts it: a number with k, m, g or t, or a share of memory \
             such as 25%. Default: half of the memory, or of the memory cgroup's limit. 0: no limit \
             but memory.
             """)
