@@ -321,7 +321,8 @@ extension StoreWorker {
             throw .noSpace
         }
         let bytes = MapWord.detail(map) * 64
-        unsafe cmem_copy(region.pointer(page.offset), region.pointer(MapWord.offset(map)), Int(bytes))
+        unsafe cmem_copy(
+            region.pointer(page.offset), region.pointer(MapWord.offset(map)), Int(bytes))
         if !page.isClean {
             unsafe cmem_zero(region.pointer(page.offset + bytes), Int(4096 - bytes))
         }
