@@ -74,7 +74,9 @@ enum WorkerState {
     }
 
     static func unmapList(_ address: UInt64, capacity: UInt64) {
-        guard let pointer = unsafe UnsafeMutableRawPointer(bitPattern: UInt(address)) else { return }
+        guard let pointer = unsafe UnsafeMutableRawPointer(bitPattern: UInt(address)) else {
+            return
+        }
         unsafe munmap(pointer, Int(capacity * itemBytes))
     }
 }

@@ -39,7 +39,8 @@ package enum Backing: Sendable {
     package init(reserving bytes: UInt64, backing: Backing) throws(Errno) {
         let alignment = Geometry.chunkBytes
         let reserved = unsafe mmap(
-            nil, Int(bytes + alignment), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+            nil, Int(bytes + alignment), PROT_NONE,
+            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
         guard let reserved = unsafe reserved, unsafe reserved != MAP_FAILED else {
             throw Errno(rawValue: errno)
         }

@@ -119,9 +119,8 @@ extension StoreCheck {
             arena.note("\(owner): cookie \(cookie) was never given")
         }
         if region.load(directory + Inode.entries) != UInt64(listed.count) {
-            arena.note(
-                "\(owner): \(listed.count) entries, \(region.load(directory + Inode.entries)) counted"
-            )
+            let counted = region.load(directory + Inode.entries)
+            arena.note("\(owner): \(listed.count) entries, \(counted) counted")
         }
         if listed.isEmpty && map != 0 { arena.note("\(owner): empty, with a map of cookies") }
     }

@@ -8,7 +8,8 @@ extension StoreHistory {
         let parent = directory()
         let name = name()
         let caller = caller()
-        let target = isSymlink ? bytes(random.pick([0, 1, 64, 65, 127, 128, 2100, 4095, 4096])) : nil
+        let lengths = [0, 1, 64, 65, 127, 128, 2100, 4095, 4096]
+        let target = isSymlink ? bytes(random.pick(lengths)) : nil
         var mode = random.pick([
             FileMode.regular, FileMode.regular, FileMode.directory, FileMode.directory,
             FileMode.fifo, FileMode.socket, FileMode.characterDevice, FileMode.blockDevice,

@@ -2,10 +2,11 @@
 //
 // Under the thread sanitizer:
 //
-//     TSAN_OPTIONS=suppressions=Tests/thread-sanitizer.supp \
-//         swift test --sanitize=thread --scratch-path .build-tsan \
+//     TSAN_OPTIONS=suppressions=$PWD/Tests/thread-sanitizer.supp \
+//         swift test --sanitize=thread -Xcc -DCMEM_WATCH --scratch-path .build-tsan \
 //         --filter 'ArenaTests|InodeStoreTests'
 //
+// CMEM_WATCH makes it see the copies, which are C (CMemory.h); without it, it sees words only.
 // Without the suppressions the tests that tear content by design are skipped.
 
 import InodeStore
