@@ -28,13 +28,19 @@ package import SystemPackage
         inodeSpaceLimit: UInt64, workerCount: Int, backing: Backing = .anonymous
     ) throws(Errno) {
         guard workerCount > 0, workerCount <= shardCount,
-            regionBytes % Geometry.chunkBytes == 0, regionBytes >= 8 * Geometry.chunkBytes
+            Geometry.fits(bytes: regionBytes, shardCount: shardCount)
         else { throw .invalidArgument }
         geometry = Geometry(bytes: regionBytes, shardCount: shardCount)
-        region = try Region(reserving: regionBytes, backing: backing)
+        let region = try Region(reserving: regionBytes, backing: backing)
+        self.region = region
         self.backing = backing
         self.workerCount = workerCount
-        volatileState = try WorkerState.reserve(workerCount)
+        do throws(Errno) {
+            volatileState = try WorkerState.reserve(workerCount)
+        } catch {
+            region.unmap()
+            throw error
+        }
         region.store(Superblock.magic, Superblock.magicValue)
         region.store(Superblock.version, Superblock.formatVersion)
         region.store(Superblock.regionBytes, regionBytes)

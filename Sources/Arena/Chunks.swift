@@ -52,13 +52,13 @@ enum Shard {
 }
 
 /// Units that were handed out.
-@frozen package struct Run: Sendable {
+@usableFromInline @frozen package struct Run: Sendable {
     /// Offset of the first unit in bytes.
-    package let offset: UInt64
+    @usableFromInline package let offset: UInt64
     /// Number of units.
-    package let count: UInt64
+    @usableFromInline package let count: UInt64
     /// Whether the memory is known to be zero.
-    package let isClean: Bool
+    @usableFromInline package let isClean: Bool
 }
 
 extension ArenaWorker {
@@ -226,8 +226,10 @@ extension ArenaWorker {
         let room = kind.capacity - region.load(descriptor + Descriptor.used)
         guard room < kind.capacity / 8 else { return appendPartial(kind, chunk) }
         region.storeRelease(descriptor + Descriptor.state, Descriptor.full)
-        // Units freed before the state was seen would be forgotten: look once more.
-        let now = kind.capacity - region.loadAcquire(descriptor + Descriptor.used)
+        // Units freed before the state was seen would be forgotten: look once more, by an addition.
+        // Additions to one word are in one order, so either this one sees the other's, or whoever
+        // frees next sees the state; a mere load could run ahead of the store above.
+        let now = kind.capacity - region.add(descriptor + Descriptor.used, 0)
         if now >= kind.capacity / 4,
             region.exchange(
                 descriptor + Descriptor.state, expected: Descriptor.full,

@@ -9,7 +9,7 @@
 // keeps: an image is readable wherever it was made.
 
 /// The division of a region; a pure function of its size and shard count.
-@frozen package struct Geometry: Equatable, Sendable {
+@usableFromInline @frozen package struct Geometry: Equatable, Sendable {
     /// A chunk: the unit of ownership, of huge pages and of giving back. 2 MiB.
     @inlinable package static var chunkBytes: UInt64 { @_noLocks get { 2 << 20 } }
     /// An OS page, the unit of file content. 4 KiB.
@@ -29,11 +29,22 @@
     @usableFromInline package let firstChunkOffset: UInt64
     @usableFromInline package let chunkCount: UInt64
 
-    /// - Precondition: `bytes` is a multiple of the chunk size and holds at least eight chunks.
+    /// Whether a region can be divided so: whole chunks, eight at least, and one of them for use.
+    package static func fits(bytes: UInt64, shardCount: Int) -> Bool {
+        guard bytes % chunkBytes == 0, bytes / chunkBytes >= 8, bytes < 1 << 48,
+            shardCount > 0, shardCount <= 65_535
+        else { return false }
+        let headers =
+            shardsOffset + UInt64(shardCount) * shardBytes
+            + bytes / chunkBytes * descriptorBytes
+        return headers <= bytes - chunkBytes
+    }
+
+    /// - Precondition: `fits(bytes:shardCount:)`.
     package init(bytes: UInt64, shardCount: Int) {
         precondition(
-            bytes % Self.chunkBytes == 0 && bytes / Self.chunkBytes >= 8, "Geometry: \(bytes) bytes")
-        precondition(shardCount > 0 && shardCount <= 65_535, "Geometry: \(shardCount) shards")
+            Self.fits(bytes: bytes, shardCount: shardCount),
+            "Geometry: \(bytes) bytes, \(shardCount) shards")
         self.bytes = bytes
         self.shardCount = UInt64(shardCount)
         descriptorsOffset = Self.shardsOffset + UInt64(shardCount) * Self.shardBytes
@@ -60,12 +71,12 @@
 /// What a chunk is divided into. The raw value is part of the image.
 ///
 /// A struct, not an enum: an enum's comparison goes through metadata, which the request path bars.
-@frozen package struct ChunkKind: Sendable {
-    package let rawValue: UInt64
+@usableFromInline @frozen package struct ChunkKind: Sendable {
+    @usableFromInline package let rawValue: UInt64
     /// log2 of the unit in bytes.
-    package let unitShift: UInt64
+    @usableFromInline package let unitShift: UInt64
     /// The first unit that can be handed out; those before it hold the bitmap.
-    package let firstUnit: UInt64
+    @usableFromInline package let firstUnit: UInt64
 
     @inlinable @_noLocks
     init(rawValue: UInt64, unitShift: UInt64, firstUnit: UInt64) {

@@ -13,7 +13,7 @@ internal import CMemory
 @frozen package struct Quota: Sendable {
     @usableFromInline let region: Region
     @usableFromInline let geometry: Geometry
-    /// Superblock offset: +0 global free, +8 limit, +16 lock of the edge.
+    /// Superblock offset: +0 global free, +8 limit, +16 lock of the edge, +24 moves under way.
     @usableFromInline let global: UInt64
     /// Offset of the credit word inside a shard header.
     @usableFromInline let credit: UInt64
@@ -53,6 +53,7 @@ internal import CMemory
         region.store(global, limit)
         region.store(global + 8, limit)
         region.store(global + 16, 0)
+        region.store(global + 24, 0)
     }
 
     /// Changes the limit, never below what is in use.
@@ -67,7 +68,7 @@ internal import CMemory
             region.add(global, newLimit - old)
             return true
         }
-        guard gatherLocked(old - newLimit, shard: shard) else { return false }
+        guard gatherLocked(old - newLimit) else { return false }
         region.store(global + 8, newLimit)
         return true
     }
@@ -81,13 +82,13 @@ internal import CMemory
         let mine = geometry.shard(shard) + credit
         if take(mine, amount) { return true }
         // Own credit is short: a batch from the global word, the rest of it becomes credit.
-        let wanted = amount + batch
-        if take(global, wanted) {
-            region.add(mine, batch)
-            return true
-        }
+        beginMove()
+        let isTaken = take(global, amount + batch)
+        if isTaken { region.add(mine, batch) }
+        endMove()
+        if isTaken { return true }
         lockEdge()
-        let found = gatherLocked(amount, shard: shard)
+        let found = gatherLocked(amount)
         unlockEdge()
         return found
     }
@@ -99,12 +100,10 @@ internal import CMemory
         if reserve(amount, shard: shard) { return amount }
         lockEdge()
         defer { unlockEdge() }
-        var wanted = min(amount, free)
-        while wanted > 0 {
-            if gatherLocked(wanted, shard: shard) { return wanted }
-            wanted = min(wanted - 1, free)
-        }
-        return 0
+        let collected = collectLocked(amount)
+        let taken = min(amount, collected)
+        region.add(global, collected - taken)
+        return taken
     }
 
     /// Gives `amount` back.
@@ -112,10 +111,14 @@ internal import CMemory
         if amount == 0 { return }
         let mine = geometry.shard(shard) + credit
         let now = region.add(mine, amount)
+        // Whoever gathers may have been past this credit already, and must look again.
+        if region.load(global + 16) != 0 { region.add(global + 24, 1 << 16) }
         // A shard that only frees must not hoard what others need: the surplus goes back.
         if now > batch * 4 {
             let surplus = now - batch
+            beginMove()
             if take(mine, surplus) { region.add(global, surplus) }
+            endMove()
         }
     }
 
@@ -128,24 +131,42 @@ internal import CMemory
         return false
     }
 
-    /// Collects `amount` from the global word and every credit, or puts all back.
+    /// Takes `amount` from the global word and the credits together, or nothing.
     ///
     /// With the edge locked nobody else gathers, so two reservations never hold a half each.
-    @_noLocks private func gatherLocked(_ amount: UInt64, shard: UInt64) -> Bool {
-        var collected = region.swap(global, 0)
-        var index: UInt64 = 0
-        while collected < amount && index < geometry.shardCount {
-            let word = geometry.shard(index) + credit
-            if region.load(word) > 0 { collected &+= region.swap(word, 0) }
-            index += 1
-        }
-        if collected < amount {
-            region.add(global, collected)
-            return false
-        }
-        region.add(global, collected - amount)
-        return true
+    @_noLocks private func gatherLocked(_ amount: UInt64) -> Bool {
+        let collected = collectLocked(amount)
+        let isEnough = collected >= amount
+        region.add(global, isEnough ? collected - amount : collected)
+        return isEnough
     }
+
+    /// Takes all words' amounts until there is enough; what is too much is the caller's to put
+    /// back. Less than `amount` only when a whole pass found nothing, and meanwhile no amount was
+    /// given back or on its way from one word to another, where a pass may not see it.
+    @_noLocks private func collectLocked(_ amount: UInt64) -> UInt64 {
+        var collected: UInt64 = 0
+        while true {
+            let moves = region.loadAcquire(global + 24)
+            let before = collected
+            collected += region.swap(global, 0)
+            var index: UInt64 = 0
+            while collected < amount && index < geometry.shardCount {
+                let word = geometry.shard(index) + credit
+                if region.load(word) > 0 { collected += region.swap(word, 0) }
+                index += 1
+            }
+            if collected >= amount { return collected }
+            let isQuiet = moves & 0xFFFF == 0 && region.add(global + 24, 0) == moves
+            if isQuiet && collected == before { return collected }
+            if !isQuiet { cmem_yield() }
+        }
+    }
+
+    /// An amount is on its way between two words: the low 16 bits count such moves, the others all
+    /// that ever began, and what was given back under the eyes of one who gathers.
+    @_noLocks private func beginMove() { region.add(global + 24, 1 << 16 | 1) }
+    @_noLocks private func endMove() { region.subtract(global + 24, 1) }
 
     @_noLocks private func lockEdge() {
         while !region.exchange(global + 16, expected: 0, desired: 1) { cmem_yield() }

@@ -10,7 +10,7 @@
 
 internal import CMemory
 internal import Glibc
-package import Synchronization
+public import Synchronization
 package import SystemPackage
 
 /// Where the memory of a region comes from.
@@ -26,7 +26,7 @@ package enum Backing: Sendable {
 /// A trivial value: copying it copies an address, and nothing is counted.
 ///
 /// - Concurrency: the accessors are atomic; what they mean is the caller's protocol.
-@frozen @safe package struct Region: @unchecked Sendable {
+@usableFromInline @frozen @safe package struct Region: @unchecked Sendable {
     // Sendable: an address of a mapping that outlives every user (`Arena.unmap` is the last call).
     @usableFromInline package let base: UnsafeMutableRawPointer
     /// Size of the range in bytes.

@@ -1,8 +1,8 @@
 // The ring as a queue thread sees it: prepare a command, enter, read completions.
 //
-// liburing sets the ring up and takes it down. Between those, a queue needs so little that it works on
-// the shared words itself: the same code then runs over memory that no kernel has mapped, which is
-// how the kernel double plays the kernel's part (it replaces `enter` and nothing else).
+// liburing sets the ring up and takes it down. Between those, a queue needs so little that it works
+// on the shared words itself: the same code then runs over memory that no kernel has mapped, which
+// is how the kernel double plays the kernel's part (it replaces `enter` and nothing else).
 #ifndef CFK_RING_H
 #define CFK_RING_H
 
@@ -110,8 +110,8 @@ CFK_NO_LOCKS static inline int cfk_ring_prepare(
     const struct iovec *buffers) {
     unsigned taken = __atomic_load_n(ring->sq_head, __ATOMIC_ACQUIRE);
     if (ring->sq_next - taken > ring->sq_mask) return -1;
-    struct io_uring_sqe *sqe =
-        (struct io_uring_sqe *)(ring->sqes + (size_t)(ring->sq_next & ring->sq_mask) * CFK_SQE_BYTES);
+    size_t place = (size_t)(ring->sq_next & ring->sq_mask) * CFK_SQE_BYTES;
+    struct io_uring_sqe *sqe = (struct io_uring_sqe *)(ring->sqes + place);
     memset(sqe, 0, CFK_SQE_BYTES);
     sqe->opcode = IORING_OP_URING_CMD;
     sqe->flags = IOSQE_FIXED_FILE;
@@ -136,7 +136,8 @@ CFK_NO_LOCKS static inline int cfk_ring_enter(struct cfk_ring *ring, unsigned wa
     __atomic_store_n(ring->sq_tail, ring->sq_next, __ATOMIC_RELEASE);
     unsigned submit = ring->sq_next - __atomic_load_n(ring->sq_head, __ATOMIC_ACQUIRE);
     if (__builtin_expect(ring->enter != NULL, 0)) return ring->enter(ring->context, submit, wait);
-    long code = syscall(SYS_io_uring_enter, ring->enter_fd, submit, wait, ring->enter_flags, NULL, 0);
+    long code =
+        syscall(SYS_io_uring_enter, ring->enter_fd, submit, wait, ring->enter_flags, NULL, 0);
     return code < 0 ? -errno : (int)code;
 }
 

@@ -21,6 +21,18 @@ package struct AttributeChange: Sendable {
     /// The size is set through an open file: times change even when the size does not.
     package static var throughFile: UInt32 { @_noLocks get { 1 << 6 } }
 
+    /// Whether an open file stands behind it: ftruncate(2), or the loss of suid before a write.
+    var comesThroughFile: Bool {
+        @_noLocks get {
+            let changed =
+                AttributeChange.mode | AttributeChange.userID | AttributeChange.groupID
+                | AttributeChange.accessTime | AttributeChange.modificationTime
+                | AttributeChange.changeTime
+            if valid & changed != 0 { return false }
+            return valid & AttributeChange.size == 0 || valid & AttributeChange.throughFile != 0
+        }
+    }
+
     package var valid: UInt32 = 0
     package var mode: UInt32 = 0
     package var userID: UInt32 = 0
@@ -32,6 +44,20 @@ package struct AttributeChange: Sendable {
     @_noLocks package init() {}
 
     @_noLocks func has(_ bit: UInt32) -> Bool { valid & bit != 0 }
+
+    /// Whether suid and sgid go: with a new owner, and with a change of nothing at all, which is
+    /// how chown(2) of -1 and -1, and a change of content other than WRITE, arrive.
+    ///
+    /// - Source: fs/fuse/dir.c, `fuse_setattr()`; fs/inode.c, `file_remove_privs()`.
+    var takesPrivileges: Bool {
+        @_noLocks get {
+            let owner = AttributeChange.userID | AttributeChange.groupID
+            let some =
+                owner | AttributeChange.mode | AttributeChange.size | AttributeChange.accessTime
+                | AttributeChange.modificationTime | AttributeChange.changeTime
+            return valid & owner != 0 || valid & some == 0
+        }
+    }
 }
 
 extension StoreWorker {
@@ -48,17 +74,23 @@ extension StoreWorker {
             nanoseconds: region.load32(inode + Inode.nanoseconds + field * 4))
     }
 
-    /// Access time under relatime: moved when it is older than a change, or than a day.
+    /// Moves an access time, as the mount's options have it; under relatime when it is older than a
+    /// change, or than a day.
     ///
     /// Two readers may both move it, to nearly the same moment; no lock is worth that.
     ///
     /// - Source: fs/inode.c, `relatime_need_update()`.
     @_noLocks func touchAccess(_ inode: UInt64) {
         if region.load32(inode + Inode.flags) & InodeFlags.noAccessTime != 0 { return }
+        let options = store.options
+        let rule =
+            type(inode) == FileMode.directory ? options.directoryAccessTimes : options.accessTimes
+        if rule.rawValue == StoreOptions.AccessTimes.never.rawValue { return }
         let access = time(inode, TimeField.access)
         let now = cmem_now()
         let isOld =
-            !Self.isLater(access, time(inode, TimeField.modification))
+            rule.rawValue == StoreOptions.AccessTimes.strict.rawValue
+            || !Self.isLater(access, time(inode, TimeField.modification))
             || !Self.isLater(access, time(inode, TimeField.change))
             || now.seconds - access.seconds >= 24 * 60 * 60
         if isOld { setTime(inode, TimeField.access, now) }
@@ -156,8 +188,7 @@ extension StoreWorker {
         beginUpdate(inode)
         apply(change, to: inode, now: now, caller: caller)
         endUpdate(inode)
-        let owns = change.has(AttributeChange.userID) || change.has(AttributeChange.groupID)
-        if flags & InodeFlags.capability != 0 && (owns || change.has(AttributeChange.size)) {
+        if flags & InodeFlags.capability != 0 && (change.takesPrivileges || change.has(AttributeChange.size)) {
             dropCapability(inode)
         }
         var result = Attributes()
@@ -168,7 +199,10 @@ extension StoreWorker {
     @_noLocks
     private func checkFlags(_ flags: UInt32, _ change: AttributeChange) throws(Errno) {
         guard flags & (InodeFlags.immutable | InodeFlags.append) != 0 else { return }
-        if flags & InodeFlags.immutable != 0 { throw .notPermitted }
+        if flags & InodeFlags.immutable != 0 {
+            if store.options.checksOpen && change.comesThroughFile { return }
+            throw .notPermitted
+        }
         let guarded =
             AttributeChange.mode | AttributeChange.userID | AttributeChange.groupID
             | AttributeChange.size
@@ -191,8 +225,7 @@ extension StoreWorker {
         if change.has(AttributeChange.groupID) {
             region.store32(inode + Inode.groupID, change.groupID)
         }
-        let owns = change.has(AttributeChange.userID) || change.has(AttributeChange.groupID)
-        if owns && type(inode) != FileMode.directory { clearSetID(inode) }
+        if change.takesPrivileges && type(inode) != FileMode.directory { clearSetID(inode) }
         if change.has(AttributeChange.mode) {
             let type = type(inode)
             region.store32(inode + Inode.mode, type | change.mode & FileMode.permissions)
@@ -201,7 +234,10 @@ extension StoreWorker {
             let isSame = change.size == region.load(inode + Inode.size)
             resizeLocked(inode, to: change.size)
             if change.has(AttributeChange.killPrivileges) { clearSetID(inode) }
-            if !isSame || change.has(AttributeChange.throughFile) {
+            // To 0 bytes it is mostly open(2) with O_TRUNC, which moves the times of an empty file
+            // too, and which the kernel sends as it sends truncate(2).
+            // Source: fs/fuse/dir.c, `update_mtime()`.
+            if !isSame || change.size == 0 || change.has(AttributeChange.throughFile) {
                 setTime(inode, TimeField.modification, now)
             } else {
                 setsChangeTime = change.valid & ~Self.sizeOnly != 0
@@ -249,6 +285,23 @@ extension StoreWorker {
         setTime(inode, TimeField.change, cmem_now())
         endUpdate(inode)
         unlock(inode)
+    }
+
+    /// Whether an inode may be opened with these flags, as far as chattr(1) goes.
+    ///
+    /// - Throws: `EPERM` for writing to an immutable file, and for writing to an append-only one
+    ///   without O_APPEND or with O_TRUNC; `ESTALE`.
+    /// - Source: fs/namei.c, `inode_permission()`, `may_open()`.
+    @_noLocks package func checkOpen(_ node: NodeID, flags: UInt32) throws(Errno) {
+        let accessMode: UInt32 = 3
+        let truncate: UInt32 = 0o1000
+        let append: UInt32 = 0o2000
+        let inodeFlags = region.load32(try inode(node) + Inode.flags)
+        guard inodeFlags & (InodeFlags.immutable | InodeFlags.append) != 0 else { return }
+        let writes = flags & accessMode != 0
+        if inodeFlags & InodeFlags.immutable != 0 && writes { throw .notPermitted }
+        guard inodeFlags & InodeFlags.append != 0 else { return }
+        if writes && flags & append == 0 || flags & truncate != 0 { throw .notPermitted }
     }
 
     // MARK: statfs(2)

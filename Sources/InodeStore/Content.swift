@@ -43,11 +43,13 @@ extension StoreWorker {
 
     /// Copies content to `target`, at most `count` bytes, from `offset`.
     ///
+    /// - Parameter touchesAccess: false for a file opened with O_NOATIME.
     /// - Returns: bytes copied; fewer than `count` only at the end of the file.
     /// - Throws: `ESTALE`; `EISDIR`, `EINVAL` for what is no regular file.
     /// - Concurrency: no lock; a concurrent write may be seen in part, as on tmpfs.
     @_noLocks package func read(
-        _ node: NodeID, offset: UInt64, into target: UnsafeMutableRawPointer, count: UInt64
+        _ node: NodeID, offset: UInt64, into target: UnsafeMutableRawPointer, count: UInt64,
+        touchesAccess: Bool = true
     ) throws(Errno) -> UInt64 {
         let inode = try regular(node)
         let size = region.load(inode + Inode.size)
@@ -66,7 +68,7 @@ extension StoreWorker {
             }
             done += extent.bytes
         }
-        touchAccess(inode)
+        if touchesAccess { touchAccess(inode) }
         return wanted
     }
 
@@ -126,7 +128,8 @@ extension StoreWorker {
         lock(inode)
         defer { unlock(inode) }
         let flags = region.load32(inode + Inode.flags)
-        if flags & (InodeFlags.immutable | InodeFlags.append) != 0 {
+        // Where OPEN is checked, a descriptor keeps the right that it was opened with.
+        if flags & (InodeFlags.immutable | InodeFlags.append) != 0 && !store.options.checksOpen {
             guard flags & InodeFlags.immutable == 0, offset >= region.load(inode + Inode.size)
             else { throw .notPermitted }
         }
@@ -173,10 +176,11 @@ extension StoreWorker {
                 let reached = unsafe fillLeaf(
                     inode, slot: slot, index: index, entries: entries, offset: offset,
                     from: source, done: done, end: end)
-                if reached == done { throw Errno.noSpace }
                 done = reached
-                if reached < end { return done }
+                if reached < end { throw Errno.noSpace }
             } catch {
+                // No page came, perhaps, into the leaf that was made for it.
+                dropLeafIfEmpty(region.load(field), index)
                 if done == 0 { throw error }
                 return done
             }
@@ -345,7 +349,8 @@ extension StoreWorker {
     @_noLocks func resizeLocked(_ inode: UInt64, to size: UInt64) {
         let old = region.load(inode + Inode.size)
         if size <= old {
-            // Even at the same size: pages that fallocate(2) put beyond the end go. The size first: a reader must not find zeros where the file has ended.
+            // Even at the same size: pages that fallocate(2) put beyond the end go. The size
+            // first: a reader must not find zeros where the file has ended.
             region.store(inode + Inode.size, size)
             cut(inode, from: size)
         } else {
@@ -405,20 +410,9 @@ extension StoreWorker {
             retire(.pages, page, units: run)
             freed += run
             index = found.index + run
-            if MapWord.height(map) > 1 { dropLeafIfEmpty(map, found.index) }
+            dropLeafIfEmpty(map, found.index)
         }
         dischargePages(inode, freed)
-    }
-
-    @_noLocks private func dropLeafIfEmpty(_ map: UInt64, _ index: UInt64) {
-        let slot = mapSlot(map, index & ~511)
-        if slot == 0 { return }
-        var at: UInt64 = 0
-        while at < 4096 {
-            if region.load(slot + at) != 0 { return }
-            at += 8
-        }
-        dropLeaf(map, index)
     }
 
     // MARK: fallocate(2)
@@ -429,7 +423,7 @@ extension StoreWorker {
     ///   `EPERM`, `EFBIG`, `EINVAL`, `ESTALE`.
     /// - Source: fallocate(2); mm/shmem.c, `shmem_fallocate()`.
     @_noLocks package func allocate(
-        _ node: NodeID, offset: UInt64, length: UInt64, mode: UInt32, killPrivileges: Bool = false
+        _ node: NodeID, offset: UInt64, length: UInt64, mode: UInt32
     ) throws(Errno) {
         let inode = try regular(node)
         let keep = mode & AllocateMode.keepSize != 0
@@ -456,8 +450,8 @@ extension StoreWorker {
         let now = cmem_now()
         setTime(inode, TimeField.modification, now)
         setTime(inode, TimeField.change, now)
-        if killPrivileges { clearSetID(inode) }
         endUpdate(inode)
+        if flags & InodeFlags.capability != 0 { dropCapability(inode) }
     }
 
     @_noLocks private func punchLocked(_ inode: UInt64, from start: UInt64, to end: UInt64) {
@@ -585,7 +579,7 @@ extension StoreWorker {
     /// - Throws: as `write`; `EINVAL` when the ranges overlap in one file.
     @_noLocks package func copyRange(
         from source: NodeID, at sourceOffset: UInt64, to target: NodeID, at targetOffset: UInt64,
-        count: UInt64, killPrivileges: Bool
+        count: UInt64
     ) throws(Errno) -> UInt64 {
         let from = try regular(source)
         let to = try regular(target)
@@ -600,6 +594,7 @@ extension StoreWorker {
         let size = region.load(from + Inode.size)
         guard sourceOffset < size else { return 0 }
         let wanted = min(min(count, size - sourceOffset), Content.copyLimit)
+        if wanted == 0 { return 0 }
         if from == to {
             let apart =
                 sourceOffset + wanted <= targetOffset || targetOffset + wanted <= sourceOffset
@@ -628,7 +623,6 @@ extension StoreWorker {
         let now = cmem_now()
         setTime(to, TimeField.modification, now)
         setTime(to, TimeField.change, now)
-        if killPrivileges { clearSetID(to) }
         endUpdate(to)
         if flags & InodeFlags.capability != 0 { dropCapability(to) }
         return done

@@ -16,8 +16,7 @@ extension StoreWorker {
         let directory = try directory(parent)
         if name.isDots {
             // Export support: "." is the node itself, ".." its parent.
-            let inode =
-                name.count == 1 ? directory : region.loadAcquire(directory + Inode.parent)
+            let inode = name.count == 1 ? directory : liveParent(directory)
             guard retain(inode) else { throw .staleNFSFileHandle }
             return attributes(of: inode)
         }
@@ -33,12 +32,25 @@ extension StoreWorker {
         }
     }
 
+    /// What ".." of a directory names. One that was removed keeps no parent, whose slot may be
+    /// another's by now: it names itself.
+    @_noLocks func liveParent(_ directory: UInt64) -> UInt64 {
+        let parent = region.loadAcquire(directory + Inode.parent)
+        // The parent that was read cannot have ended before the directory was removed, and the
+        // links are 0 before that can begin; so with links left, its memory is still its own.
+        return region.load32(directory + Inode.links) == 0 ? directory : parent
+    }
+
     /// LOOKUP of "." on what need not be a directory: an inode by its file handle.
     ///
     /// - Throws: `ESTALE` when it is gone.
     @_noLocks package func lookup(handle node: NodeID) throws(Errno) -> Attributes {
         let inode = try inode(node)
-        guard retain(inode) else { throw .staleNFSFileHandle }
+        // Without a name it lives for the kernel's references alone, and the kernel would not ask
+        // if it had one: its FORGET is on the way.
+        guard region.load32(inode + Inode.links) > 0, retain(inode) else {
+            throw .staleNFSFileHandle
+        }
         return attributes(of: inode)
     }
 
@@ -94,6 +106,10 @@ extension StoreWorker {
             in: directory, mode: mode, device: device, caller: caller)
         do throws(Errno) {
             if let target = unsafe target { try unsafe setTarget(inode, target) }
+            // Before the name can be found, so that ".." always leads somewhere.
+            if mode & FileMode.typeMask == FileMode.directory {
+                region.store(inode + Inode.parent, directory)
+            }
             try insertDentry(directory, name, hash: hash, inode: inode)
         } catch {
             discard(inode)
@@ -102,7 +118,6 @@ extension StoreWorker {
         let now = cmem_now()
         beginUpdate(directory)
         if mode & FileMode.typeMask == FileMode.directory {
-            region.store(inode + Inode.parent, directory)
             region.store32(
                 directory + Inode.links, region.load32(directory + Inode.links) + 1)
         }
@@ -301,11 +316,11 @@ extension StoreWorker {
             // Found without a lock: it counts only if it is still so.
             let dentry = findDentry(directory, name, hash: hash)
             guard dentry == found, region.load(dentry + Dentry.inode) == victim else { continue }
+            try checkRemoval(directory, victim)
             let victimIsDirectory = type(victim) == FileMode.directory
             if victimIsDirectory != isDirectory {
                 throw isDirectory ? .notDirectory : .isDirectory
             }
-            try checkRemoval(directory, victim)
             if isDirectory && region.load(victim + Inode.entries) != 0 {
                 throw .directoryNotEmpty
             }

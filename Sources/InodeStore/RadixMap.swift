@@ -133,7 +133,13 @@ extension StoreWorker {
         while index >= MapWord.span(map) {
             let height = MapWord.height(map)
             let offset = MapWord.offset(map)
-            if height <= 1 && MapWord.detail(map) < 9 {
+            if height == 0 && index >= 512 {
+                // An empty map at once as high as it must be, without a leaf at its beginning.
+                var high: UInt64 = 2
+                while index >> (9 * high) != 0 { high += 1 }
+                let root = try allocateNode(entriesLog2: 9)
+                map = MapWord.make(form: 2 + high, detail: 0, offset: root)
+            } else if height <= 1 && MapWord.detail(map) < 9 {
                 // A larger leaf, at least double, at most 512 entries.
                 var log2 = height == 0 ? 3 : MapWord.detail(map) + 1
                 while log2 < 9 && index >> log2 != 0 { log2 += 1 }
@@ -171,29 +177,45 @@ extension StoreWorker {
         let within = index & 511
         if within > 0 && region.load(slot - 8) != 0 { return }
         if within < 511 && region.load(slot + 8) != 0 { return }
-        let leaf = slot - within * 8
-        var at: UInt64 = 0
-        while at < 4096 {
-            if region.load(leaf + at) != 0 { return }
-            at += 8
-        }
-        dropLeaf(map, index)
+        dropLeafIfEmpty(map, index)
     }
 
-    /// Unlinks the leaf that covers `index`, which holds no value.
-    @_noLocks func dropLeaf(_ map: UInt64, _ index: UInt64) {
-        var level = MapWord.height(map)
-        guard level > 1 else { return }
-        var node = MapWord.offset(map)
-        var entry: UInt64 = 0
-        while level > 1 {
-            entry = node + ((index >> (9 * (level - 1))) & 511) * 8
-            node = region.load(entry)
-            if node == 0 { return }
-            level -= 1
+    /// Unlinks the leaf that covers `index` if it holds no value, and every node above it that
+    /// becomes empty, but not the root: nodes are charged to nobody, so none may outlive its pages.
+    @_noLocks func dropLeafIfEmpty(_ map: UInt64, _ index: UInt64) {
+        var level: UInt64 = 1
+        while level < MapWord.height(map) {
+            let entry = entryAbove(map, index, level: level)
+            let node = entry == 0 ? 0 : region.load(entry)
+            if node != 0 {
+                guard isEmptyNode(node) else { return }
+                region.storeRelease(entry, 0)
+                retireBlob(node, bytes: 4096)
+            }
+            level += 1
         }
-        region.storeRelease(entry, 0)
-        retireBlob(node, bytes: 4096)
+    }
+
+    /// Where the node of `level` that covers `index` is entered, 0 when nothing leads there.
+    @_noLocks private func entryAbove(_ map: UInt64, _ index: UInt64, level: UInt64) -> UInt64 {
+        var at = MapWord.height(map)
+        var node = MapWord.offset(map)
+        while true {
+            let entry = node + ((index >> (9 * (at - 1))) & 511) * 8
+            at -= 1
+            if at == level { return entry }
+            node = region.load(entry)
+            if node == 0 { return 0 }
+        }
+    }
+
+    @_noLocks private func isEmptyNode(_ node: UInt64) -> Bool {
+        var at: UInt64 = 0
+        while at < 4096 {
+            if region.load(node + at) != 0 { return false }
+            at += 8
+        }
+        return true
     }
 
     /// Frees a map and, for content, its pages. Nobody can reach it any more.

@@ -68,8 +68,7 @@ extension StoreWorker {
             guard plan.oldDentry == seen.oldDentry, plan.newDentry == seen.newDentry,
                 plan.moving == seen.moving, plan.replaced == seen.replaced
             else { continue }
-            try check(plan, flags: flags)
-            if plan.moving == plan.replaced { return }
+            guard try check(plan, flags: flags) else { return }
             if flags & RenameFlags.exchange != 0 {
                 exchange(plan)
             } else {
@@ -88,37 +87,44 @@ extension StoreWorker {
             plan.newDentry == 0 ? 0 : region.loadAcquire(plan.newDentry + Dentry.inode)
     }
 
-    @_noLocks private func check(_ plan: RenamePlan, flags: UInt32) throws(Errno) {
-        try checkRemoval(plan.oldDirectory, plan.moving)
-        try checkInsertion(plan.newDirectory)
+    /// In the order in which the kernel finds fault.
+    ///
+    /// - Returns: false when both names are of one inode, and nothing is to be done.
+    @_noLocks private func check(_ plan: RenamePlan, flags: UInt32) throws(Errno) -> Bool {
         let isExchange = flags & RenameFlags.exchange != 0
-        let movesDirectory = type(plan.moving) == FileMode.directory
+        // First: a removed directory's parent may be another inode by now (`isInside`).
+        if region.load32(plan.newDirectory + Inode.links) == 0 {
+            throw .noSuchFileOrDirectory
+        }
         if plan.replaced == 0 {
             if isExchange { throw .noSuchFileOrDirectory }
-        } else {
-            if flags & RenameFlags.noReplace != 0 { throw .fileExists }
-            try checkRemoval(plan.newDirectory, plan.replaced)
-            let replacesDirectory = type(plan.replaced) == FileMode.directory
-            if isExchange {
-                if replacesDirectory
-                    && isInside(plan.oldDirectory, ancestor: plan.replaced)
-                {
-                    throw .invalidArgument
-                }
-            } else if plan.moving != plan.replaced {
-                if movesDirectory && !replacesDirectory { throw .notDirectory }
-                if !movesDirectory && replacesDirectory { throw .isDirectory }
-                if replacesDirectory {
-                    // Into its own ancestor: that one is never empty.
-                    if region.load(plan.replaced + Inode.entries) != 0 {
-                        throw .directoryNotEmpty
-                    }
-                }
+        } else if flags & RenameFlags.noReplace != 0 {
+            throw .fileExists
+        }
+        let movesDirectory = type(plan.moving) == FileMode.directory
+        let replacesDirectory =
+            plan.replaced != 0 && type(plan.replaced) == FileMode.directory
+        // Within one directory nothing can come to be inside itself.
+        if plan.oldDirectory != plan.newDirectory {
+            if movesDirectory && isInside(plan.newDirectory, ancestor: plan.moving) {
+                throw .invalidArgument
+            }
+            if replacesDirectory && isInside(plan.oldDirectory, ancestor: plan.replaced) {
+                throw isExchange ? .invalidArgument : .directoryNotEmpty
             }
         }
-        if movesDirectory && isInside(plan.newDirectory, ancestor: plan.moving) {
-            throw .invalidArgument
+        if plan.moving == plan.replaced { return false }
+        try checkRemoval(plan.oldDirectory, plan.moving)
+        try checkInsertion(plan.newDirectory)
+        if plan.replaced == 0 { return true }
+        try checkRemoval(plan.newDirectory, plan.replaced)
+        if isExchange { return true }
+        if movesDirectory && !replacesDirectory { throw .notDirectory }
+        if !movesDirectory && replacesDirectory { throw .isDirectory }
+        if replacesDirectory && region.load(plan.replaced + Inode.entries) != 0 {
+            throw .directoryNotEmpty
         }
+        return true
     }
 
     /// Whether `ancestor` is `directory` or above it. The tree lock holds parents still.
@@ -141,7 +147,12 @@ extension StoreWorker {
             initialize(
                 whiteout, mode: FileMode.characterDevice, caller: caller, device: 0)
         }
-        if plan.replaced == 0 {
+        let staysInPlace =
+            plan.replaced == 0 && whiteout == 0 && plan.oldDirectory == plan.newDirectory
+        if staysInPlace {
+            try renameDentry(
+                plan.oldDirectory, plan.oldDentry, to: plan.newName, hash: plan.newHash)
+        } else if plan.replaced == 0 {
             do throws(Errno) {
                 try insertDentry(
                     plan.newDirectory, plan.newName, hash: plan.newHash, inode: plan.moving)
@@ -157,7 +168,7 @@ extension StoreWorker {
         }
         if whiteout != 0 {
             repointDentry(plan.oldDentry, to: whiteout)
-        } else {
+        } else if !staysInPlace {
             removeDentry(plan.oldDirectory, plan.oldDentry)
         }
         let now = cmem_now()

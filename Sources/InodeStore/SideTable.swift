@@ -88,8 +88,11 @@ extension StoreWorker {
     @_noLocks func readSequence(_ inode: UInt64) -> UInt64 {
         let word = side(inode) + Side.sequence
         var value = sideTable.loadAcquire(word)
+        var spins = 0
         while value & 1 != 0 {
-            cmem_pause()
+            // Cutting a huge file takes a while, and the writer may have lost its processor.
+            spins += 1
+            if spins < 64 { cmem_pause() } else { cmem_yield() }
             value = sideTable.loadAcquire(word)
         }
         return value
@@ -105,14 +108,22 @@ extension StoreWorker {
     /// Counts one reference of the kernel; false when the inode is at its end.
     @_noLocks func retain(_ inode: UInt64) -> Bool {
         let word = side(inode) + Side.lookups
-        if sideTable.add(word, 1) & Side.dead == 0 { return true }
-        sideTable.subtract(word, 1)
+        var current = sideTable.load(word)
+        // A dead word is left as it is: its slot may be a new inode's the next moment.
+        while current & Side.dead == 0 {
+            if sideTable.exchange(word, expected: current, desired: current + 1) { return true }
+            current = sideTable.load(word)
+        }
         return false
     }
 
     /// Marks the end of an inode that has neither names nor references; true for one caller.
     @_noLocks func markDead(_ inode: UInt64) -> Bool {
-        sideTable.exchange(side(inode) + Side.lookups, expected: 0, desired: Side.dead)
+        let word = side(inode) + Side.lookups
+        // An addition, not a load: a FORGET that comes after it in the word's order sees that the
+        // names are gone, and one that came before it has left 0. One of the two ends the inode.
+        guard sideTable.add(word, 0) == 0 else { return false }
+        return sideTable.exchange(word, expected: 0, desired: Side.dead)
     }
 }
 

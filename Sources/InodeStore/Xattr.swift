@@ -25,7 +25,7 @@ enum Xattr {
     /// What an attribute takes of the inode space, near to what tmpfs takes.
     ///
     /// - Source: fs/xattr.c, `simple_xattr_space()`.
-    @_noLocks static func space(name: UInt64, value: UInt64) -> UInt64 { 40 + name + 1 + value }
+    @_noLocks static func space(name: UInt64, value: UInt64) -> UInt64 { 40 + name + value }
 }
 
 /// Names with a meaning of their own.
@@ -48,6 +48,7 @@ extension StoreWorker {
         _ node: NodeID, _ name: Name
     ) throws(Errno) -> UnsafeRawBufferPointer {
         let inode = try inode(node)
+        try name.checkNamespace()
         let found = findXattr(inode, name)
         if found == 0 { throw .noData }
         return unsafe xattrValue(found)
@@ -104,6 +105,18 @@ extension StoreWorker {
         return total
     }
 
+    /// Whether an inode has an attribute that only CAP_SYS_ADMIN may see listed.
+    @_noLocks package func hasTrusted(_ node: NodeID) throws(Errno) -> Bool {
+        var at = region.loadAcquire(try inode(node) + Inode.xattrs)
+        while at != 0 {
+            let count = UInt64(region.load32(at + Xattr.nameCount))
+            let name = unsafe Name(UnsafeRawPointer(region.pointer(at + Xattr.name)), count)
+            if name.hasPrefix(KnownName.trusted) { return true }
+            at = region.loadAcquire(at + Xattr.next)
+        }
+        return false
+    }
+
     /// Sets an attribute.
     ///
     /// - Parameter clearsSetGroupID: for an access ACL: the caller is not of the file's group.
@@ -117,6 +130,7 @@ extension StoreWorker {
         let inode = try inode(node)
         guard name.count > 0, name.count <= 255 else { throw .outOfRange }
         guard value.count <= Int(Xattr.valueLimit) else { throw .argListTooLong }
+        try name.checkNamespace()
         lock(inode)
         defer { unlock(inode) }
         try checkChangeable(inode)
@@ -144,15 +158,23 @@ extension StoreWorker {
     /// - Throws: `ENODATA`, `EPERM`, `ESTALE`.
     @_noLocks package func removeXattr(_ node: NodeID, _ name: Name) throws(Errno) {
         let inode = try inode(node)
+        try name.checkNamespace()
         lock(inode)
         defer { unlock(inode) }
         try checkChangeable(inode)
         let found = findXattr(inode, name)
         let acl = ACLKind(name)
         if found == 0 {
-            // Removing an ACL that the mode alone expresses is no error.
-            if acl != ACLKind.none { return }
-            throw .noData
+            // Removing an ACL that is not there is no error, and counts as a change of the inode;
+            // a default ACL belongs to directories only. Source: fs/posix_acl.c,
+            // `set_posix_acl()`, `simple_set_acl()`.
+            guard acl != ACLKind.none else { throw .noData }
+            if acl == ACLKind.access || type(inode) == FileMode.directory {
+                beginUpdate(inode)
+                setTime(inode, TimeField.change, cmem_now())
+                endUpdate(inode)
+            }
+            return
         }
         dropXattr(inode, found, isCharged: acl == ACLKind.none)
         beginUpdate(inode)
@@ -275,6 +297,22 @@ extension StoreWorker {
 }
 
 extension Name {
+    /// The name spaces that tmpfs has. The kernel passes on any name to a FUSE server.
+    ///
+    /// - Throws: `EOPNOTSUPP` for another one, `EINVAL` for nothing behind the prefix.
+    /// - Source: fs/xattr.c, `xattr_resolve_name()`; mm/shmem.c, `shmem_xattr_handlers`.
+    @_noLocks func checkNamespace() throws(Errno) {
+        if hasPrefix("user.") {
+            if count == 5 { throw .invalidArgument }
+        } else if hasPrefix("security.") {
+            if count == 9 { throw .invalidArgument }
+        } else if hasPrefix(KnownName.trusted) {
+            if count == 8 { throw .invalidArgument }
+        } else if ACLKind(self) == ACLKind.none {
+            throw .notSupported
+        }
+    }
+
     @_noLocks func hasPrefix(_ text: StaticString) -> Bool {
         guard count >= UInt64(text.utf8CodeUnitCount) else { return false }
         return unsafe cmem_compare(bytes, text.utf8Start, text.utf8CodeUnitCount) == 0

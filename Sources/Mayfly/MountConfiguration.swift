@@ -61,6 +61,11 @@ public struct MountConfiguration: Sendable, Equatable {
     public var accessTime: AccessTime = .relative
     /// Does not count access times of directories ("nodiratime").
     public var noDirectoryAccessTime = false
+    /// Refuses to open for writing what chattr(1) made immutable or append-only ("check_open").
+    ///
+    /// Off: such a file can be opened, and each change of it fails with EPERM. On: every open(2)
+    /// costs a request, and every last close(2) one that nobody waits for.
+    public var checksOpen = false
     /// What the mount table names as the source.
     public var source = "mayfly"
     /// What the mount table names as the type: "fuse", or "fuse." and a subtype.

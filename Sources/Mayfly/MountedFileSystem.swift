@@ -48,7 +48,8 @@ public final class MountedFileSystem: Sendable {
             store = try InodeStore(
                 pageLimit: max(1, limits.sizeBytes / pageBytes), inodeLimit: max(1, limits.inodes),
                 workerCount: workerCount, mode: configuration.mode,
-                owner: Caller(userID: configuration.userID, groupID: configuration.groupID))
+                owner: Caller(userID: configuration.userID, groupID: configuration.groupID),
+                options: configuration.storeOptions)
         } catch {
             session.end()
             throw MountError(
@@ -103,7 +104,8 @@ public final class MountedFileSystem: Sendable {
     private func loop(_ worker: Int) -> RequestLoop {
         RequestLoop(
             operations: Operations(
-                worker: store.worker(worker), policy: OperationPolicy(),
+                worker: store.worker(worker),
+                policy: OperationPolicy(checksOpen: store.options.checksOpen),
                 counters: counters[worker]),
             session: session)
     }
@@ -201,6 +203,23 @@ public final class MountedFileSystem: Sendable {
 }
 
 extension MountConfiguration {
+    /// The store's part of the configuration.
+    ///
+    /// The kernel leaves access times to a FUSE server, whatever the mount's own flags say
+    /// (fs/fuse/inode.c, `fuse_init_inode()`: S_NOATIME).
+    fileprivate var storeOptions: StoreOptions {
+        var options = StoreOptions()
+        switch accessTime {
+        case .relative: options.accessTimes = .relative
+        case .never: options.accessTimes = .never
+        case .strict: options.accessTimes = .strict
+        }
+        if readOnly { options.accessTimes = .never }
+        options.directoryAccessTimes = noDirectoryAccessTime ? .never : options.accessTimes
+        options.checksOpen = checksOpen
+        return options
+    }
+
     /// The transport's part of the configuration.
     fileprivate func session(in memory: SystemMemory) -> SessionConfiguration {
         var session = SessionConfiguration(mountpoint: mountpoint)
@@ -210,6 +229,14 @@ extension MountConfiguration {
         session.noSuid = !allowSetuid
         session.noDev = !allowDevices
         session.noExec = !allowExecution
+        session.noSymlinks = !followSymlinks
+        session.noDirectoryAccessTime = noDirectoryAccessTime
+        session.accessTime =
+            switch accessTime {
+            case .relative: .relative
+            case .never: .never
+            case .strict: .strict
+            }
         session.allowOther = allowOther
         session.rootMode = 0o040000 | mode & 0o7777
         session.userID = geteuid()

@@ -62,7 +62,7 @@ struct MountOptions: ParsableArguments {
             """
             Options of mount(8), separated by commas: size=, nr_inodes=, nr_blocks=, mode=, uid=, \
             gid=, ro, rw, suid, nosuid, dev, nodev, exec, noexec, noatime, relatime, \
-            strictatime, nodiratime, nosymfollow, allow_other, source=, fsname=, fstype=, \
+            strictatime, nodiratime, nosymfollow, allow_other, check_open, source=, fsname=, fstype=, \
             subtype=, queue_depth=, max_payload=, transport=. May be repeated; the long options \
             win. Default: rw,nosuid,nodev,exec,relatime, and allow_other for root.
             """, valueName: "options"))

@@ -1,6 +1,7 @@
 // The smallest file system that can be read and written: a root with one file named "file".
 //
-// It serves the transport's mount tests as Mayfly would: one thread per ring queue, one for /dev/fuse.
+// It serves the transport's mount tests as Mayfly would: one thread per ring queue, one for
+// /dev/fuse.
 
 import CFuseKernel
 import FuseTransport
@@ -57,7 +58,11 @@ import SystemPackage
             guard unsafe name.starts(with: "file".utf8) else { return (ENOENT, 0) }
             let isPlain = name.count == 4
             var number: UInt64 = 0
-            for unsafe byte in unsafe name.dropFirst(4) { number = number &* 10 &+ UInt64(byte) }
+            var index = 4
+            while index < name.count {
+                unsafe number = number &* 10 &+ UInt64(name[index])
+                index += 1
+            }
             var entry = cfk_entry_out()
             entry.nodeid = isPlain ? 2 : 1000 &+ number
             entry.entry_valid = isPlain ? 3600 : 0
@@ -66,6 +71,7 @@ import SystemPackage
             return put(entry, request)
         case .getattr?:
             var reply = cfk_attr_out()
+            reply.attr_valid = 3600
             reply.attr = attributes(request.nodeID)
             return put(reply, request)
         case .setattr?:
@@ -75,6 +81,7 @@ import SystemPackage
                 size.store(change.size, ordering: .relaxed)
             }
             var reply = cfk_attr_out()
+            reply.attr_valid = 3600
             reply.attr = attributes(request.nodeID)
             return put(reply, request)
         case .open?, .opendir?: return put(cfk_open_out(), request)
@@ -207,7 +214,7 @@ func shell(_ command: String, seconds: Int = 15) -> Int32 {
     let words = ["timeout", "-s", "KILL", "\(seconds)", "sh", "-c", command]
     var pointers: [UnsafeMutablePointer<CChar>?] = unsafe words.map { unsafe strdup($0) }
     unsafe pointers.append(nil)
-    defer { for unsafe each in unsafe pointers { unsafe free(each) } }
+    defer { unsafe pointers.forEach { unsafe free($0) } }
     guard unsafe posix_spawnp(&pid, "timeout", nil, nil, pointers, environ) == 0 else { return -1 }
     var status: Int32 = 0
     while unsafe waitpid(pid, &status, 0) < 0 {

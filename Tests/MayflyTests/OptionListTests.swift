@@ -42,6 +42,7 @@ import Testing
         #expect(!made.allowExecution && !made.followSymlinks)
         #expect(made.accessTime == .never && made.noDirectoryAccessTime)
         #expect(try configuration("strictatime").accessTime == .strict)
+        #expect(try configuration("check_open").checksOpen)
     }
 
     @Test func theLaterOfTwoWins() throws {

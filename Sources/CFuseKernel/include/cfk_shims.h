@@ -10,7 +10,8 @@
 
 #define CFK_NO_LOCKS_SHIM __attribute__((swift_attr("@_noLocks")))
 
-// Asks for a mount(2) that waits for INIT: FUSE_DEV_IOC_SYNC_INIT (Linux 6.18). 0 or a negated errno.
+// Asks for a mount(2) that waits for INIT: FUSE_DEV_IOC_SYNC_INIT (Linux 6.18). 0 or a negated
+// errno.
 int cfk_ioctl_sync_init(int fd);
 
 // read(2) and write(2) of /dev/fuse. Bytes, or a negated errno.

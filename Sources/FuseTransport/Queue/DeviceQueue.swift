@@ -27,7 +27,8 @@ package struct DeviceQueue: ~Copyable {
 
     /// Where a request is read to, so placed that the data of a WRITE begin on a page.
     private let input: UnsafeMutableRawPointer
-    /// The out header, with the reply's memory, on a page, directly behind: one write(2) sends both.
+    /// The out header, with the reply's memory, on a page, directly behind: one write(2) sends
+    /// both.
     private let output: UnsafeMutableRawPointer
     private let memory: UnsafeMutableRawPointer
     private let mappedBytes: Int
@@ -87,7 +88,8 @@ package struct DeviceQueue: ~Copyable {
 
     /// Waits for a request.
     ///
-    /// - Returns: 1 with a request, which `request(0)` gives and `commit(0, ...)` answers; 0 when it
+    /// - Returns: 1 with a request, which `request(0)` gives and `commit(0, ...)` answers; 0 when
+    /// it
     ///   woke for nothing; negative when the session has ended.
     /// - Concurrency: blocks in read(2), or in poll(2) while the ring runs.
     @_noLocks

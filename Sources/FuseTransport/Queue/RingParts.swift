@@ -1,8 +1,9 @@
 // What a ring queue is made of, made before INIT is answered.
 //
-// After INIT has said yes to the ring, every queue must register or the mount hangs. So all that can
-// fail on our side (memory, io_uring forbidden by sysctl or seccomp, descriptors) is done before,
-// and what is left to the queue's thread is the REGISTER itself, whose failure the kernel handles.
+// After INIT has said yes to the ring, every queue must register or the mount hangs. So all that
+// can fail on our side (memory, io_uring forbidden by sysctl or seccomp, descriptors) is done
+// before, and what is left to the queue's thread is the REGISTER itself, whose failure the kernel
+// handles.
 
 internal import CFuseKernel
 internal import CLiburing

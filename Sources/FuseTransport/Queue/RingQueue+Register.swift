@@ -1,8 +1,8 @@
 // Registering: the kernel gets to know the buffers of every entry.
 //
-// The ring starts when every queue of the connection has an entry that is free; until then, or until
-// a REGISTER fails, requests block in the kernel. A failed REGISTER turns the ring off for the
-// connection (fs/fuse/dev_uring.c, `fuse_uring_cmd()`), and the requests come over /dev/fuse.
+// The ring starts when every queue of the connection has an entry that is free; until then, or
+// until a REGISTER fails, requests block in the kernel. A failed REGISTER turns the ring off for
+// the connection (fs/fuse/dev_uring.c, `fuse_uring_cmd()`), and the requests come over /dev/fuse.
 //
 // A queue some of whose entries were registered before the failure goes on: the ring may have
 // started in between, and then requests do come. Only a queue without any entry can leave, and
@@ -45,7 +45,6 @@ extension RingQueue {
         }
         let refusal = unsafe submitRegistrations(vectors)
         carried = readyCount > 0
-        uncommitted = readyCount
         if let refusal {
             refuse(refusal)
             if live == 0 { throw refusal }
@@ -84,9 +83,7 @@ extension RingQueue {
             let count = unsafe cfk_ring_completions(ring)
             for index in 0..<count {
                 let completion = unsafe cfk_ring_completion(ring, index)
-                guard completion.entry < UInt64(depth) else { continue }
-                let entry = Int(completion.entry)
-                guard unsafe slots[entry].holder == .kernel else { continue }
+                guard let entry = entryWithKernel(completion.entry) else { continue }
                 switch -completion.result {
                 case 0: accept(entry)
                 case Errno.resourceTemporarilyUnavailable.rawValue:

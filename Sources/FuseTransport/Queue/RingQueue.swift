@@ -89,7 +89,8 @@ package struct RingQueue: ~Copyable {
 
     /// Submits all replies, waits for requests, and says how many there are.
     ///
-    /// - Returns: The number of requests, every one of which must be committed before the next wait;
+    /// - Returns: The number of requests, every one of which must be committed before the next
+    /// wait;
     ///   0 when it woke for nothing (a signal, or only requests that the transport answers itself);
     ///   negative when the session has ended: leave the loop.
     /// - Precondition: every request of the last wait is committed.
@@ -100,6 +101,7 @@ package struct RingQueue: ~Copyable {
         if ended { return -1 }
         if carried {
             carried = false
+            uncommitted = readyCount
             return readyCount
         }
         readyCount = 0
@@ -167,15 +169,7 @@ package struct RingQueue: ~Copyable {
         while index < count {
             let completion = unsafe cfk_ring_completion(ring, index)
             index &+= 1
-            guard completion.entry < UInt64(depth) else {
-                unsafe _ = control.pointee.strayCompletions.add(1, ordering: .relaxed)
-                continue
-            }
-            let entry = Int(truncatingIfNeeded: completion.entry)
-            guard unsafe slots[entry].isWithKernel else {
-                unsafe _ = control.pointee.strayCompletions.add(1, ordering: .relaxed)
-                continue
-            }
+            guard let entry = entryWithKernel(completion.entry) else { continue }
             if completion.result == 0 {
                 accept(entry)
             } else {
@@ -183,6 +177,16 @@ package struct RingQueue: ~Copyable {
             }
         }
         unsafe cfk_ring_advance(ring, count)
+    }
+
+    /// The entry that a completion names, or nil, counted, where the kernel has no such entry.
+    @_noLocks
+    func entryWithKernel(_ name: UInt64) -> Int? {
+        if name < UInt64(depth), unsafe slots[Int(truncatingIfNeeded: name)].isWithKernel {
+            return Int(truncatingIfNeeded: name)
+        }
+        unsafe _ = control.pointee.strayCompletions.add(1, ordering: .relaxed)
+        return nil
     }
 
     /// Takes a request that has arrived in an entry, or answers it here if its sizes are wrong.
@@ -223,7 +227,8 @@ package struct RingQueue: ~Copyable {
         unsafe slots[entry].holder = .lost
         live -= 1
         switch -result {
-        case Errno.socketNotConnected.rawValue, Errno.connectionAbort.rawValue, Errno.operationNotSupportedByDevice.rawValue:
+        case Errno.socketNotConnected.rawValue, Errno.connectionAbort.rawValue,
+            Errno.operationNotSupportedByDevice.rawValue:
             ended = true
         default:
             unsafe _ = control.pointee.droppedEntries.add(1, ordering: .relaxed)

@@ -287,6 +287,13 @@ extension FuseSession {
         if configuration.noSuid { flags |= Int(MS_NOSUID) }
         if configuration.noDev { flags |= Int(MS_NODEV) }
         if configuration.noExec { flags |= Int(MS_NOEXEC) }
+        if configuration.noSymlinks { flags |= 256 }  // MS_NOSYMFOLLOW, which glibc may not have
+        if configuration.noDirectoryAccessTime { flags |= Int(MS_NODIRATIME) }
+        switch configuration.accessTime {
+        case .relative: break
+        case .never: flags |= Int(MS_NOATIME)
+        case .strict: flags |= Int(MS_STRICTATIME)
+        }
         return UInt(flags)
     }
 
@@ -298,7 +305,8 @@ extension FuseSession {
                 "mounting is not permitted: run as root, or in a namespace of your own"
                     + " (unshare --user --map-root-user --mount)", code: error)
         case .operationNotSupportedByDevice:
-            return SessionError("the kernel has no FUSE: load the module (modprobe fuse)", code: error)
+            return SessionError(
+                "the kernel has no FUSE: load the module (modprobe fuse)", code: error)
         case .resourceBusy:
             return SessionError("\(mountpoint) is busy", code: error)
         case .invalidArgument:

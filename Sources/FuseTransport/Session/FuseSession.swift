@@ -99,13 +99,7 @@ package final class FuseSession: Sendable {
     }
 
     /// Counters of what went wrong on the wire; all 0 in a healthy session.
-    package var faults: WireFaults {
-        unsafe WireFaults(
-            droppedEntries: core.control.pointee.droppedEntries.load(ordering: .relaxed),
-            rejectedReplies: core.control.pointee.rejectedReplies.load(ordering: .relaxed),
-            strayCompletions: core.control.pointee.strayCompletions.load(ordering: .relaxed),
-            malformedRequests: core.control.pointee.malformedRequests.load(ordering: .relaxed))
-    }
+    package var faults: WireFaults { core.faults }
 
     /// The ring queue of a CPU, to be moved to the thread that serves it.
     ///

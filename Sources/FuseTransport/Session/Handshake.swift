@@ -1,29 +1,30 @@
 // INIT: what the kernel offers, what is wanted, and what both agree on.
 
-internal import CFuseKernel
+package import CFuseKernel
 
 /// What INIT has agreed on.
-struct Handshake {
+package struct Handshake {
     /// Protocol 7.36 (Linux 5.17) brought the second flag word; older ones are not served.
-    static let oldestMinor: UInt32 = 36
+    package static let oldestMinor: UInt32 = 36
 
     /// Flags the transport cannot do without, whatever the file system wants.
-    static let required =
+    package static let required =
         CFK_INIT_INIT_EXT | CFK_INIT_MAX_PAGES | CFK_INIT_BIG_WRITES | CFK_INIT_SETXATTR_EXT
 
-    var kernelMinor: UInt32
+    package var kernelMinor: UInt32
     /// Flags that are in force.
-    var flags: UInt64
-    var reply: cfk_init_out
+    package var flags: UInt64
+    package var reply: cfk_init_out
 
-    var usesRing: Bool { flags & CFK_INIT_OVER_IO_URING != 0 }
+    /// Whether the ring was offered and is taken.
+    package var usesRing: Bool { flags & CFK_INIT_OVER_IO_URING != 0 }
 
     /// Answers an INIT.
     ///
     /// - Parameters:
     ///   - ring: Whether the ring is taken if it is offered.
     /// - Throws: `SessionError` where the kernel is too old.
-    init(
+    package init(
         request: cfk_init_in, configuration: SessionConfiguration, payloadBytes: Int, ring: Bool,
         pageBytes: Int
     ) throws(SessionError) {

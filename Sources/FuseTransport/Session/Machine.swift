@@ -80,7 +80,7 @@ package enum Machine {
     }
 
     /// A path of /proc/self/mountinfo, in which blanks stand as octal.
-    static func unescape(_ text: Substring) -> String {
+    package static func unescape(_ text: Substring) -> String {
         let bytes = Array(text.utf8)
         var result: [UInt8] = []
         var index = 0

@@ -31,13 +31,14 @@ package struct RingPlan: Equatable, Sendable {
 
     /// The plan for a machine and a budget.
     ///
-    /// What the caller chose is kept, whatever it costs. What is left open starts at its default and
-    /// is halved until the sum is within the budget: depth first, as one entry serves one client as
-    /// well as eight do, then the payload.
+    /// What the caller chose is kept, whatever it costs. What is left open starts at its default
+    /// and is halved until the sum is within the budget: depth first, as one entry serves one
+    /// client as well as eight do, then the payload.
     ///
     /// - Parameters:
     ///   - pageLimit: Pages of one request, fs.fuse.max_pages_limit; the kernel would clamp to it.
-    /// - Throws: `SessionError` for a depth or payload out of range, or a budget that cannot be kept.
+    /// - Throws: `SessionError` for a depth or payload out of range, or a budget that cannot be
+    /// kept.
     package static func make(
         queueCount: Int, depth: Int?, payloadBytes: Int?, budgetBytes: UInt64, pageLimit: Int,
         pageBytes: Int
@@ -80,7 +81,7 @@ package struct RingPlan: Equatable, Sendable {
 }
 
 /// A size for people: "16 MiB", "1.5 KiB", exact where the unit divides it.
-func formatBytes(_ bytes: UInt64) -> String {
+package func formatBytes(_ bytes: UInt64) -> String {
     var unit = 0
     var scale: UInt64 = 1
     let names = ["bytes", "KiB", "MiB", "GiB", "TiB"]
@@ -89,5 +90,6 @@ func formatBytes(_ bytes: UInt64) -> String {
         scale *= 1024
     }
     let tenths = (bytes % scale) * 10 / scale
-    return tenths == 0 ? "\(bytes / scale) \(names[unit])" : "\(bytes / scale).\(tenths) \(names[unit])"
+    let whole = bytes / scale
+    return tenths == 0 ? "\(whole) \(names[unit])" : "\(whole).\(tenths) \(names[unit])"
 }

@@ -10,6 +10,10 @@ package struct SessionConfiguration: Sendable {
         case device
     }
 
+    package enum AccessTime: Sendable {
+        case relative, never, strict
+    }
+
     /// Path of an existing directory.
     package var mountpoint: String
     /// First column of /proc/self/mounts.
@@ -20,6 +24,11 @@ package struct SessionConfiguration: Sendable {
     package var noSuid = true
     package var noDev = true
     package var noExec = false
+    /// `nosymfollow`
+    package var noSymlinks = false
+    /// What the mount table says of access times; to keep them is the server's part.
+    package var accessTime = AccessTime.relative
+    package var noDirectoryAccessTime = false
     /// Whether other users than `userID` may enter (`allow_other`).
     package var allowOther = false
     /// Whether the kernel checks modes (`default_permissions`).
@@ -39,8 +48,9 @@ package struct SessionConfiguration: Sendable {
     package var transport = Transport.automatic
     /// Whether every request and reply is printed on standard error.
     package var trace = false
-    /// INIT flags (`CFK_INIT_*`, 64 bits) that are taken where the kernel offers them. The transport
-    /// adds those it needs itself: INIT_EXT, MAX_PAGES, BIG_WRITES, SETXATTR_EXT, OVER_IO_URING.
+    /// INIT flags (`CFK_INIT_*`, 64 bits) that are taken where the kernel offers them. The
+    /// transport adds those it needs itself: INIT_EXT, MAX_PAGES, BIG_WRITES, SETXATTR_EXT,
+    /// OVER_IO_URING.
     package var wantedInitFlags: UInt64 = 0
     /// Requests the kernel may have in flight in the background (readahead, writeback, async I/O).
     /// Large, as kernels before 6.18.39 let the ring's background depth fall to one.

@@ -1,9 +1,9 @@
 // What a session and its queues hold together: descriptors, the shared words, the rings' memory.
 //
 // Order of teardown, which the kernel's races make necessary (CVE-2026-64259 and its kin): the
-// file system is unmounted first; then every queue leaves its ring; then, with the last reference to
-// this object gone, the buffers are unmapped. References do that by themselves: every queue holds
-// one, and the session lets go of its own after the unmount.
+// file system is unmounted first; then every queue leaves its ring; then, with the last reference
+// to this object gone, the buffers are unmapped. References do that by themselves: every queue
+// holds one, and the session lets go of its own after the unmount.
 
 internal import CFuseKernel
 internal import CLiburing
@@ -61,8 +61,8 @@ final class SessionCore: @unchecked Sendable {
         unsafe Glibc.free(mountpoint)
     }
 
-    func add(_ new: RingParts) {
-        parts.withLock { $0.append(Slot(parts: new)) }
+    func add(_ new: RingParts, isTaken: Bool = false) {
+        parts.withLock { $0.append(Slot(parts: new, isTaken: isTaken)) }
     }
 
     /// Closes the rings that were made, where the mount will not use them.
@@ -96,6 +96,14 @@ final class SessionCore: @unchecked Sendable {
             return free?.parts
         }
         if let free { unsafe RingParts.refuse(free.ring, control) }
+    }
+
+    var faults: WireFaults {
+        unsafe WireFaults(
+            droppedEntries: control.pointee.droppedEntries.load(ordering: .relaxed),
+            rejectedReplies: control.pointee.rejectedReplies.load(ordering: .relaxed),
+            strayCompletions: control.pointee.strayCompletions.load(ordering: .relaxed),
+            malformedRequests: control.pointee.malformedRequests.load(ordering: .relaxed))
     }
 
     var state: SessionState {

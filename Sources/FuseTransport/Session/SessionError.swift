@@ -1,6 +1,7 @@
 package import SystemPackage
 
-/// Why a session could not be mounted or unmounted: one line that says what was wrong and what to do.
+/// Why a session could not be mounted or unmounted: one line that says what was wrong and what to
+/// do.
 package struct SessionError: Error, Sendable, CustomStringConvertible {
     /// One line, without the program's name.
     package let message: String

@@ -1,7 +1,8 @@
 // The one place that decides whether the sizes in a request fit together.
 //
-// The kernel is right about them; a broken one, or a server of the protocol that is none (the kernel
-// double in its hostile mood), is not believed: the operations behind this lean on the sizes.
+// The kernel is right about them; a broken one, or a server of the protocol that is none (the
+// kernel double in its hostile mood), is not believed: the operations behind this lean on the
+// sizes.
 
 internal import CFuseKernel
 internal import SystemPackage

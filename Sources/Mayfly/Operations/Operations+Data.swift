@@ -10,8 +10,10 @@ extension Operations {
     @_noLocks func read(_ node: NodeID, _ request: FuseRequest) throws(Errno) -> Reply {
         let arguments = unsafe request.argument.load(as: cfk_read_in.self)
         guard Int(arguments.size) <= request.replyCapacity else { throw .invalidArgument }
+        let noAccessTime: UInt32 = 0o1000000  // O_NOATIME
         let count = try unsafe worker.read(
-            node, offset: arguments.offset, into: request.reply, count: UInt64(arguments.size))
+            node, offset: arguments.offset, into: request.reply, count: UInt64(arguments.size),
+            touchesAccess: arguments.flags & noAccessTime == 0)
         counters.countRead(count)
         return Reply(error: 0, bytes: Int(truncatingIfNeeded: count))
     }
@@ -43,10 +45,8 @@ extension Operations {
 
     @_noLocks func allocate(_ node: NodeID, _ request: FuseRequest) throws(Errno) -> Reply {
         let arguments = unsafe request.argument.load(as: cfk_fallocate_in.self)
-        // The kernel sends no word on privileges here; the caller's user id is all there is.
         try worker.allocate(
-            node, offset: arguments.offset, length: arguments.length, mode: arguments.mode,
-            killPrivileges: request.uid != 0)
+            node, offset: arguments.offset, length: arguments.length, mode: arguments.mode)
         return .none
     }
 
@@ -56,7 +56,7 @@ extension Operations {
         let arguments = unsafe request.argument.load(as: cfk_copy_file_range_in.self)
         let copied = try worker.copyRange(
             from: node, at: arguments.off_in, to: NodeID(rawValue: arguments.nodeid_out),
-            at: arguments.off_out, count: arguments.len, killPrivileges: request.uid != 0)
+            at: arguments.off_out, count: arguments.len)
         if isWide { return reply(cfk_copy_file_range_out(bytes_copied: copied), request) }
         return reply(
             cfk_write_out(size: UInt32(truncatingIfNeeded: copied), padding: 0), request)

@@ -23,6 +23,7 @@ struct RequestLoop: Sendable {
                 let request = queue.request(index)
                 var reply = operations.answer(request)
                 if Self.mayBeStale(reply, request) { reply = retry(request) }
+                tell(reply, request)
                 queue.commit(index, error: reply.error, bytes: reply.bytes)
             }
             operations.worker.leave()
@@ -40,6 +41,7 @@ struct RequestLoop: Sendable {
             var reply = operations.answer(request)
             // The only reader would wait for itself.
             if !isOnlyReader, Self.mayBeStale(reply, request) { reply = retry(request) }
+            tell(reply, request)
             queue.commit(0, error: reply.error, bytes: reply.bytes)
             operations.worker.leave()
         }
@@ -49,6 +51,15 @@ struct RequestLoop: Sendable {
     /// wait on /dev/fuse: neither ENOSPC nor statfs(2) may be wrong for that.
     private static func mayBeStale(_ reply: Reply, _ request: FuseRequest) -> Bool {
         reply.error == Errno.noSpace.rawValue || request.opcode == UInt32(CFK_STATFS)
+    }
+
+    /// chattr(1) changes ctime, and the kernel does not know that: its attributes are dropped. Of
+    /// attributes alone, and so without a wait for pages or locks.
+    ///
+    /// - Source: fs/fuse/ioctl.c, `fuse_fileattr_set()`; inode.c, `fuse_reverse_inval_inode()`.
+    private func tell(_ reply: Reply, _ request: FuseRequest) {
+        guard request.opcode == UInt32(CFK_IOCTL), reply.error == 0 else { return }
+        try? session.notifyInvalidInode(nodeID: request.nodeID, offset: -1)
     }
 
     /// Has the forgets that wait taken, then answers once more.
