@@ -48,7 +48,7 @@ public final class MountedFileSystem: Sendable {
         do throws(SessionError) {
             session = try FuseSession.mount(configuration.session(in: memory))
         } catch {
-            throw MountError(.mount, error.description)
+            throw MountError.session(error, configuration.mountpoint)
         }
         let deviceReaders = session.queueCount > 0 ? 1 : max(2, Self.onlineProcessors)
         let workerCount = session.queueCount + deviceReaders
@@ -205,6 +205,19 @@ public final class MountedFileSystem: Sendable {
 }
 
 extension MountConfiguration {
+    /// Options that the kernel acts upon, by its own names.
+    private var kernelFlags: UInt {
+        var flags = 0
+        switch accessTime {
+        case .relative: break
+        case .never: flags |= Int(MS_NOATIME)
+        case .strict: flags |= Int(MS_STRICTATIME)
+        }
+        if noDirectoryAccessTime { flags |= Int(MS_NODIRATIME) }
+        if !followSymlinks { flags |= 256 }  // MS_NOSYMFOLLOW, which older libcs do not name
+        return UInt(flags)
+    }
+
     /// The transport's part of the configuration.
     fileprivate func session(in memory: SystemMemory) -> SessionConfiguration {
         var session = SessionConfiguration(mountpoint: mountpoint)
@@ -214,6 +227,7 @@ extension MountConfiguration {
         session.noSuid = !allowSetuid
         session.noDev = !allowDevices
         session.noExec = !allowExecution
+        session.mountFlags = kernelFlags
         session.allowOther = allowOther
         session.rootMode = 0o040000 | mode & 0o7777
         session.userID = geteuid()

@@ -287,7 +287,7 @@ extension FuseSession {
         if configuration.noSuid { flags |= Int(MS_NOSUID) }
         if configuration.noDev { flags |= Int(MS_NODEV) }
         if configuration.noExec { flags |= Int(MS_NOEXEC) }
-        return UInt(flags)
+        return UInt(flags) | configuration.mountFlags
     }
 
     private static func mountError(_ code: Int32, _ mountpoint: String) -> SessionError {

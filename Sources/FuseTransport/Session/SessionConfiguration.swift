@@ -20,6 +20,8 @@ package struct SessionConfiguration: Sendable {
     package var noSuid = true
     package var noDev = true
     package var noExec = false
+    /// Further flags of mount(2) (`MS_*`), for what the kernel alone acts upon.
+    package var mountFlags: UInt = 0
     /// Whether other users than `userID` may enter (`allow_other`).
     package var allowOther = false
     /// Whether the kernel checks modes (`default_permissions`).
