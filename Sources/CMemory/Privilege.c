@@ -37,9 +37,9 @@ int cmem_close_up(void) {
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ? errno : 0;
 }
 
-int cmem_reaches_without(uint32_t capability, const char *path) {
+int cmem_reaches_with(uint64_t capabilities, const char *path) {
     char folder[PATH_MAX];
-    if (capability > 63 || strlen(path) >= sizeof folder) return 0;
+    if (strlen(path) >= sizeof folder) return 0;
     strcpy(folder, path);
     char *slash = strrchr(folder, '/');
     if (!slash) return 1;
@@ -48,7 +48,8 @@ int cmem_reaches_without(uint32_t capability, const char *path) {
     struct __user_cap_data_struct data[2], less[2];
     if (syscall(SYS_capget, &header, data) != 0) return 0;
     memcpy(less, data, sizeof less);
-    less[capability / 32].effective &= ~(1u << capability % 32);
+    less[0].effective &= (uint32_t)capabilities;
+    less[1].effective &= (uint32_t)(capabilities >> 32);
     if (syscall(SYS_capset, &header, less) != 0) return 0;
     // The system call itself, for a library may reckon with the ids and modes alone.
     int reached = syscall(439 /* faccessat2 */, AT_FDCWD, folder, X_OK, AT_EACCESS) == 0;

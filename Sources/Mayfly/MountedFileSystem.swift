@@ -50,7 +50,7 @@ public final class MountedFileSystem: Sendable {
         do throws(SessionError) {
             session = try FuseSession.mount(configuration.session(in: memory))
         } catch {
-            throw MountError(.mount, error.description)
+            throw MountError.session(error, configuration.mountpoint)
         }
         let deviceReaders = session.queueCount > 0 ? 1 : max(2, Self.onlineProcessors)
         // One more than serve: for who looks at the tree from outside of it.

@@ -14,9 +14,9 @@ int cmem_keep_capabilities(uint64_t keep);
 // Source: prctl(2), PR_SET_NO_NEW_PRIVS, PR_SET_DUMPABLE.
 int cmem_close_up(void);
 
-// Whether the directory that path lies in can be searched without the given capability. Asks path
-// itself nothing.
+// Whether the directory that path lies in can be searched with no capabilities but those in a set.
+// Asks path itself nothing.
 // Source: faccessat(2), AT_EACCESS.
-int cmem_reaches_without(uint32_t capability, const char *path);
+int cmem_reaches_with(uint64_t capabilities, const char *path);
 
 #endif

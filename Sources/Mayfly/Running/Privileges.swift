@@ -5,8 +5,7 @@ import Glibc
 import SystemPackage
 
 enum Privileges {
-    private static let searchAllNumber: UInt32 = 2  // CAP_DAC_READ_SEARCH
-    private static let searchAll: UInt64 = 1 << searchAllNumber
+    private static let searchAll: UInt64 = 1 << 2  // CAP_DAC_READ_SEARCH
     private static let administrate: UInt64 = 1 << 21  // CAP_SYS_ADMIN
 
     /// Gives up every capability that the unmount at the end does not need, for good, and closes
@@ -17,7 +16,7 @@ enum Privileges {
     ///
     /// - Precondition: no thread that is to be bound by it has been started.
     static func giveUp(mountpoint: String) throws(MountError) {
-        let reaches = unsafe cmem_reaches_without(searchAllNumber, mountpoint) != 0
+        let reaches = unsafe cmem_reaches_with(administrate, mountpoint) != 0
         var failure = cmem_keep_capabilities(reaches ? administrate : administrate | searchAll)
         if failure == 0 { failure = cmem_close_up() }
         guard failure == 0 else {

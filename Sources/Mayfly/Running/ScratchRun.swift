@@ -166,6 +166,7 @@ public enum ScratchRun {
         if summary.transport == .device, summary.ringAbsence != .notAsked {
             say(summary.transportLine)
         }
+        if let warning = summary.kernelWarning() { say(warning) }
     }
 
     /// The environment of this process with what points into the mount.
