@@ -13,7 +13,7 @@ final class DifferentialSide {
     let parents: [[UInt8]]
     private(set) var descriptors = [Int32](repeating: -1, count: DifferentialOperation.slotCount)
     /// Whether flags were set that forbid changes.
-    private var hasGuards = false
+    private(set) var hasGuards = false
     let buffer: UnsafeMutableRawPointer
     static let bufferBytes = 4 << 20
 
