@@ -133,7 +133,11 @@ extension ModelFileSystem {
         }
         if has(AttributeChange.userID) { inode.userID = change.userID }
         if has(AttributeChange.groupID) { inode.groupID = change.groupID }
-        if owns && !inode.isDirectory { inode.clearSetID() }
+        let changesNothing =
+            !guarded && !has(AttributeChange.accessTime)
+            && !has(AttributeChange.modificationTime) && !has(AttributeChange.changeTime)
+        let takesPrivileges = owns || changesNothing
+        if takesPrivileges && !inode.isDirectory { inode.clearSetID() }
         if has(AttributeChange.mode) {
             inode.mode = inode.type | change.mode & FileMode.permissions
             if var acl = inode.xattrs[ModelACL.accessName].flatMap({ ModelACL($0) }) {
@@ -149,7 +153,7 @@ extension ModelFileSystem {
             inode.size = change.size
             if has(AttributeChange.killPrivileges) { inode.clearSetID() }
         }
-        if owns || has(AttributeChange.size) { inode.xattrs["security.capability"] = nil }
+        if takesPrivileges || has(AttributeChange.size) { inode.xattrs["security.capability"] = nil }
     }
 
     package func setFlags(_ inode: ModelInode, _ flags: UInt32) throws(Errno) {
@@ -168,6 +172,7 @@ extension ModelFileSystem {
     ) throws(Errno) {
         guard !name.isEmpty, name.utf8.count <= 255 else { throw .outOfRange }
         guard value.count <= 65_536 else { throw .argListTooLong }
+        try Self.checkNamespace(name)
         try checkChangeable(inode)
         if ModelACL.isName(name) {
             guard let acl = ModelACL(value) else { throw .invalidArgument }
@@ -184,13 +189,23 @@ extension ModelFileSystem {
         if flags & XattrFlags.create != 0 && isThere { throw .fileExists }
         if flags & XattrFlags.replace != 0 && !isThere { throw .noData }
         // The old value is given back only when the new one has its space.
-        guard UInt64(40 + name.utf8.count + 1 + value.count) <= spaceFree else {
+        guard UInt64(40 + name.utf8.count + value.count) <= spaceFree else {
             throw .noSpace
         }
         inode.xattrs[name] = value
     }
 
+    private static func checkNamespace(_ name: String) throws(Errno) {
+        if ModelACL.isName(name) { return }
+        for prefix in ["user.", "trusted.", "security."] where name.hasPrefix(prefix) {
+            if name == prefix { throw .invalidArgument }
+            return
+        }
+        throw .notSupported
+    }
+
     package func removeXattr(_ inode: ModelInode, _ name: String) throws(Errno) {
+        try Self.checkNamespace(name)
         try checkChangeable(inode)
         if inode.xattrs.removeValue(forKey: name) == nil && !ModelACL.isName(name) {
             throw .noData

@@ -275,6 +275,9 @@ package final class ModelFileSystem {
         }
         if let found {
             newParent.entries[newName] = (moving, found.cookie)
+        } else if oldParent === newParent && whiteout == nil {
+            // It keeps its place in the listing.
+            newParent.entries[newName] = (moving, oldCookie)
         } else {
             insert(newParent, newName, moving)
         }

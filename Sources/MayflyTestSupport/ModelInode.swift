@@ -58,7 +58,7 @@ package final class ModelInode {
     package var space: UInt64 {
         var sum: UInt64 = 1024 * (isDirectory ? 1 : UInt64(max(links, 1)))
         for (name, value) in xattrs where !ModelACL.isName(name) {
-            sum += UInt64(40 + name.utf8.count + 1 + value.count)
+            sum += UInt64(40 + name.utf8.count + value.count)
         }
         return sum
     }

@@ -137,7 +137,7 @@ extension StoreHistory {
     private func xattrName() -> String {
         random.pick([
             "user.a", "user.b", "trusted.c", "security.capability", ModelACL.accessName,
-            ModelACL.defaultName, String(repeating: "x", count: 256),
+            ModelACL.defaultName, "user.", "other.a", String(repeating: "x", count: 256),
         ])
     }
 

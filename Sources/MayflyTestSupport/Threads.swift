@@ -34,3 +34,27 @@ package func withThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void
 
 /// Whether this process runs under the thread sanitizer.
 package let isThreadSanitized: Bool = unsafe dlsym(nil, "__tsan_init") != nil
+
+/// A value behind a lock of pthreads: the thread sanitizer does not see `Mutex` lock.
+@safe package final class Guarded<Value>: @unchecked Sendable {
+    // Sendable: the value is touched with the lock held only.
+    private var value: Value
+    private let lock: UnsafeMutablePointer<pthread_mutex_t>
+
+    package init(_ value: Value) {
+        self.value = value
+        unsafe lock = UnsafeMutablePointer.allocate(capacity: 1)
+        unsafe pthread_mutex_init(lock, nil)
+    }
+
+    deinit {
+        unsafe pthread_mutex_destroy(lock)
+        unsafe lock.deallocate()
+    }
+
+    package func withLock<Result>(_ body: (inout Value) -> Result) -> Result {
+        unsafe pthread_mutex_lock(lock)
+        defer { unsafe pthread_mutex_unlock(lock) }
+        return body(&value)
+    }
+}

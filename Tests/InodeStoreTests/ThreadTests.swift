@@ -10,13 +10,12 @@
 
 import InodeStore
 import MayflyTestSupport
-import Synchronization
 import SystemPackage
 import Testing
 
 /// The first thing that went wrong on any thread.
 final class Complaint: Sendable {
-    private let text = Mutex<String?>(nil)
+    private let text = Guarded<String?>(nil)
     func callAsFunction(_ what: @autoclosure () -> String) {
         text.withLock { $0 = $0 ?? what() }
     }

@@ -23,7 +23,12 @@ public enum ForegroundServer {
         let signals = SignalWatch([SIGTERM, SIGINT, SIGHUP])
         // In the background it was started through a link whose name it has taken: "exe".
         if readyDescriptor != nil { unsafe cmem_name_process("mayfly") }
-        let fileSystem = try MountedFileSystem(configuration)
+        var configuration = configuration
+        try configuration.check()
+        let mountpoint = configuration.mountpoint
+        let fileSystem = try MountedFileSystem(configuration) { () throws(MountError) in
+            try Privileges.giveUp(mountpoint: mountpoint)
+        }
         say(fileSystem.summary.transportLine)
         say(fileSystem.summary.memoryLine)
         let log = Logger(label: "mayfly") { label in
