@@ -239,14 +239,17 @@ extension StoreWorker {
         }
         if change.has(AttributeChange.size) {
             let isSame = change.size == region.load(inode + Inode.size)
+            let hadPages = region.load(inode + Inode.pages) > 0
             resizeLocked(inode, to: change.size)
             if change.has(AttributeChange.killPrivileges) {
                 clearSetID(inode, isByStranger: change.isByStranger)
             }
-            // To 0 bytes it is mostly open(2) with O_TRUNC, which moves the times of an empty file
-            // too, and which the kernel sends as it sends truncate(2).
-            // Source: fs/fuse/dir.c, `update_mtime()`.
-            if !isSame || change.size == 0 || change.has(AttributeChange.throughFile) {
+            // The same size counts as a change where there are pages: mm/shmem.c,
+            // `shmem_truncate_range()`. To 0 bytes it is mostly open(2) with O_TRUNC, which moves
+            // the times of an empty file too, and which the kernel sends as it sends truncate(2):
+            // fs/fuse/dir.c, `update_mtime()`.
+            let isChange = !isSame || hadPages || change.size == 0
+            if isChange || change.has(AttributeChange.throughFile) {
                 setTime(inode, TimeField.modification, now)
             } else {
                 setsChangeTime = change.valid & ~Self.sizeOnly != 0

@@ -502,7 +502,7 @@ extension StoreWorker {
         guard quota.reserve(missing, shard: shard) else { throw .noSpace }
         defer { quota.release(missing, shard: shard) }
         index = first
-        while index <= last && missing > 0 {
+        while index <= last {
             _ = try ensureSlot(field, min(last, index | 511))
             let slot = try ensureSlot(field, index)
             let entries = min(entriesInLeaf(region.load(field), from: index), last - index + 1)
@@ -513,6 +513,7 @@ extension StoreWorker {
                     holes += 1
                 }
                 if holes == 0 {
+                    initializePage(slot + entry * 8)
                     entry += 1
                     continue
                 }
@@ -532,6 +533,17 @@ extension StoreWorker {
             }
             index += entries
         }
+    }
+
+    /// A page that is allocated a second time becomes data: zeros that were written.
+    ///
+    /// - Source: mm/shmem.c, `shmem_get_folio_gfp()` with SGP_FALLOC.
+    @_noLocks private func initializePage(_ word: UInt64) {
+        let value = region.load(word)
+        guard value & Content.unwritten != 0 else { return }
+        let page = value & ~Content.unwritten
+        unsafe cmem_zero(region.pointer(page), Int(Geometry.pageBytes))
+        region.storeRelease(word, page)
     }
 
     // MARK: lseek(2)

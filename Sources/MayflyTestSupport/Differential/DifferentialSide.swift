@@ -13,7 +13,7 @@ final class DifferentialSide {
     let parents: [[UInt8]]
     private(set) var descriptors = [Int32](repeating: -1, count: DifferentialOperation.slotCount)
     /// Whether flags were set that forbid changes.
-    private var hasGuards = false
+    private(set) var hasGuards = false
     let buffer: UnsafeMutableRawPointer
     static let bufferBytes = 4 << 20
 
@@ -85,13 +85,16 @@ final class DifferentialSide {
     private func isAvoided(_ operation: DifferentialOperation) -> Bool {
         let isUser = operation.identity != 0
         switch operation.kind {
-        case .allocate: return hasSetID(operation.slot) || isGuarded(operation.slot)
-        case .copyRange: return hasSetID(operation.otherSlot) || isGuarded(operation.otherSlot)
-        case .write, .writeAt, .writeVector, .mapWrite, .truncateDescriptor:
+        case .copyRange:
+            return isUser && hasLoneSetGroup(operation.otherSlot) || isGuarded(operation.otherSlot)
+        case .write, .writeAt, .writeVector, .mapWrite, .truncateDescriptor, .allocate:
             return isUser && hasLoneSetGroup(operation.slot) || isGuarded(operation.slot)
-        case .chownDescriptor: return isUser && hasLoneSetGroup(operation.slot)
+                || (status(slot: operation.slot)?.mode ?? 0) & S_IFMT == S_IFIFO
+        case .chownDescriptor:
+            return isUser && (hasLoneSetGroup(operation.slot) || operation.owner == (.max, .max))
         case .chown:
-            return isUser && Self.hasLoneSetGroup(status(paths[operation.path], operation.flags))
+            let before = status(paths[operation.path], operation.flags)
+            return isUser && (Self.hasLoneSetGroup(before) || operation.owner == (.max, .max))
         case .truncate:
             guard let status = status(paths[operation.path], 1) else { return false }
             return isUser && Self.hasLoneSetGroup(status) || isGuarded(path: operation.path)
@@ -118,10 +121,6 @@ final class DifferentialSide {
         guard descriptors[slot] >= 0 else { return nil }
         var status = cps_stat()
         return unsafe cpd_stat(descriptors[slot], [0], 0, 0, &status) == 0 ? status : nil
-    }
-
-    private func hasSetID(_ slot: Int) -> Bool {
-        (status(slot: slot)?.mode ?? 0) & (S_ISUID | S_ISGID) != 0
     }
 
     private func hasLoneSetGroup(_ slot: Int) -> Bool { Self.hasLoneSetGroup(status(slot: slot)) }

@@ -5,17 +5,21 @@ import Glibc
 /// afterwards, whatever the order was.
 package struct DifferentialStorm: Sendable {
     private let root: PosixPath
+    private let outer: PosixPath
     private let top: PosixPath
     private let seed: UInt64
     private let before: DifferentialUsage
 
     package init(root: PosixPath, seed: UInt64) throws {
         top = root
-        self.root = root / "storm"
+        outer = root / "storm"
+        self.root = outer / "r"
         self.seed = seed
         before = DifferentialSide.usage(root)
-        try self.root.mkdir(0o777)
-        try self.root.chmod(0o777)
+        for folder in [outer, self.root] {
+            try folder.mkdir(0o777)
+            try folder.chmod(0o777)
+        }
     }
 
     /// One thread's operations.
@@ -32,13 +36,14 @@ package struct DifferentialStorm: Sendable {
     package func check() throws {
         var names: [UInt64: (links: UInt32, found: UInt32, path: PosixPath)] = [:]
         let side = DifferentialSide(root: root, isMayfly: true)
-        try walk(root, side, &names)
+        try walk(outer, side, &names)
         for (inode, node) in names where node.links != node.found {
             throw PosixFailure(
                 "seed \(seed): inode \(inode) at \(node.path) has \(node.links) links and "
                     + "\(node.found) names")
         }
-        side.remove(root, type: 4)
+        side.closeAll()
+        side.remove(outer, type: 4)
         let after = DifferentialSide.usage(top)
         if after != before {
             throw PosixFailure("seed \(seed): used \(before) before and \(after) after removal")

@@ -11,7 +11,7 @@ extension DifferentialPair {
                 forced: true)
         }
         try compareUsage()
-        try compareNode(tmpfs.root, mayfly.root, type: 4)
+        try compareNode(outer.tmpfs, outer.mayfly, type: 4)
     }
 
     private func compareNode(
@@ -35,7 +35,7 @@ extension DifferentialPair {
     }
 
     private func relative(_ path: PosixPath) -> String {
-        "." + path.description.dropFirst(tmpfs.root.bytes.count)
+        "." + path.description.dropFirst(outer.tmpfs.bytes.count)
     }
 
     private func compareTarget(
@@ -106,9 +106,9 @@ extension DifferentialPair {
 
     /// Removes both trees.
     func remove() {
-        for side in [tmpfs, mayfly] {
+        for (side, root) in [(tmpfs, outer.tmpfs), (mayfly, outer.mayfly)] {
             side.closeAll()
-            side.remove(side.root, type: 4)
+            side.remove(root, type: 4)
         }
     }
 }
@@ -116,7 +116,7 @@ extension DifferentialPair {
 extension DifferentialSide {
     /// Removes a tree, whatever its flags.
     func remove(_ path: PosixPath, type: UInt8) {
-        if type == 4 || type == 8 { _ = unsafe cpd_path_set_flags(path.terminated, 0) }
+        if [1, 4, 8].contains(type) { _ = unsafe cpd_path_set_flags(path.terminated, 0) }
         guard type == 4 else {
             _ = unsafe cps_unlink(path.terminated)
             return
