@@ -1,32 +1,8 @@
-// Mounting with the built command, and what every such test needs: a folder that is left as it was.
+// What every test that mounts needs: a folder that is left as it was.
 
 import Glibc
 import Mayfly
 import Testing
-
-/// The command under test: `MAYFLY` in the environment, or what stands beside the test bundle.
-enum BuiltCommand {
-    static var path: String {
-        if let path = variable("MAYFLY") { return path }
-        var target = [CChar](repeating: 0, count: Int(PATH_MAX))
-        let length = unsafe readlink("/proc/self/exe", &target, target.count)
-        let own = String(
-            decoding: target.prefix(max(0, length)).map(UInt8.init(bitPattern:)), as: UTF8.self)
-        return own.split(separator: "/", omittingEmptySubsequences: false).dropLast()
-            .joined(separator: "/") + "/mayfly"
-    }
-
-    static func run(_ arguments: [String], seconds: Int = 60) throws -> ChildProcess.Outcome {
-        try ChildProcess.run([path] + arguments, seconds: seconds)
-    }
-
-    static let canMount = unsafe geteuid() == 0 && access("/dev/fuse", R_OK | W_OK) == 0
-    static let whyNot: Comment = "mounting needs root and /dev/fuse"
-
-    static func variable(_ name: String) -> String? {
-        unsafe getenv(name).map { unsafe String(cString: $0) }
-    }
-}
 
 /// A way that requests take, as `--transport` spells it.
 enum TestTransport: String, CaseIterable, CustomTestStringConvertible {
