@@ -152,7 +152,7 @@ extension StoreWorker {
     /// An inode with owner, mode, flags and ACLs as its directory gives them; no name yet.
     ///
     /// - Source: fs/inode.c, `inode_init_owner()`; fs/posix_acl.c, `posix_acl_create()`.
-    @_noLocks private func makeInode(
+    @_noLocks func makeInode(
         in directory: UInt64, mode: UInt32, device: UInt32, caller: Caller
     ) throws(Errno) -> UInt64 {
         let type = mode & FileMode.typeMask

@@ -143,9 +143,10 @@ extension StoreWorker {
     private func move(_ plan: RenamePlan, flags: UInt32, caller: Caller) throws(Errno) {
         var whiteout: UInt64 = 0
         if flags & RenameFlags.whiteout != 0 {
-            whiteout = try allocateInode()
-            initialize(
-                whiteout, mode: FileMode.characterDevice, caller: caller, device: 0)
+            // A node like any other of its directory: with its group, its ACL, its flags.
+            // Source: mm/shmem.c, `shmem_whiteout()`.
+            whiteout = try makeInode(
+                in: plan.oldDirectory, mode: FileMode.characterDevice, device: 0, caller: caller)
         }
         let staysInPlace =
             plan.replaced == 0 && whiteout == 0 && plan.oldDirectory == plan.newDirectory

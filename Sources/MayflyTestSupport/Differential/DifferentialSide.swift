@@ -85,25 +85,17 @@ final class DifferentialSide {
     private func isAvoided(_ operation: DifferentialOperation) -> Bool {
         let isUser = operation.identity != 0
         switch operation.kind {
-        case .copyRange:
-            return isUser && hasLoneSetGroup(operation.otherSlot) || isGuarded(operation.otherSlot)
+        case .copyRange: return isGuarded(operation.otherSlot)
         case .write, .writeAt, .writeVector, .mapWrite, .truncateDescriptor, .allocate:
-            return isUser && hasLoneSetGroup(operation.slot) || isGuarded(operation.slot)
+            return isGuarded(operation.slot)
                 || (status(slot: operation.slot)?.mode ?? 0) & S_IFMT == S_IFIFO
-        case .chownDescriptor:
-            return isUser && (hasLoneSetGroup(operation.slot) || operation.owner == (.max, .max))
-        case .chown:
-            let before = status(paths[operation.path], operation.flags)
-            return isUser && (Self.hasLoneSetGroup(before) || operation.owner == (.max, .max))
+        case .chown, .chownDescriptor: return isUser && operation.owner == (.max, .max)
         case .truncate:
             guard let status = status(paths[operation.path], 1) else { return false }
-            return isUser && Self.hasLoneSetGroup(status) || isGuarded(path: operation.path)
-                || operation.offset == 0 && status.size == 0
+            return isGuarded(path: operation.path) || operation.offset == 0 && status.size == 0
         case .open:
-            let writes = operation.flags & (O_ACCMODE | O_TRUNC) != O_RDONLY
-            guard writes, let status = status(paths[operation.path], 1) else { return false }
-            return operation.flags & O_TRUNC != 0 && isUser && Self.hasLoneSetGroup(status)
-                || isGuarded(path: operation.path)
+            return operation.flags & (O_ACCMODE | O_TRUNC) != O_RDONLY
+                && isGuarded(path: operation.path)
         case .access: return isGuarded(path: operation.path)
         case .seek:
             guard let status = status(slot: operation.slot) else { return false }
@@ -121,12 +113,6 @@ final class DifferentialSide {
         guard descriptors[slot] >= 0 else { return nil }
         var status = cps_stat()
         return unsafe cpd_stat(descriptors[slot], [0], 0, 0, &status) == 0 ? status : nil
-    }
-
-    private func hasLoneSetGroup(_ slot: Int) -> Bool { Self.hasLoneSetGroup(status(slot: slot)) }
-
-    private static func hasLoneSetGroup(_ status: cps_stat?) -> Bool {
-        (status?.mode ?? 0) & (S_ISGID | S_IXGRP) == S_ISGID
     }
 
     /// Immutable or append-only. Asked by root, so the identity is changed afterwards.
