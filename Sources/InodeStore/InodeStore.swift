@@ -89,6 +89,9 @@ enum StoreSuperblock {
     /// The worker that owns shard `index`.
     package func worker(_ index: Int) -> StoreWorker { StoreWorker(store: self, index: index) }
 
+    /// Lets this much more memory be taken than there is taken now; what is beyond is `ENOSPC`.
+    package func allow(bytes: UInt64?) { arena.allow(bytes: bytes) }
+
     /// Gives all memory back. Nothing may use the store any more.
     package func unmap() {
         sideTable.unmap()
