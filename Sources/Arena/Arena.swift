@@ -45,6 +45,7 @@ package import SystemPackage
         region.store(Superblock.version, Superblock.formatVersion)
         region.store(Superblock.regionBytes, regionBytes)
         region.store(Superblock.shardCount, UInt64(shardCount))
+        region.store(Superblock.chunkAllowance, .max)
         pages.initialize(limit: pageLimit)
         inodeSpace.initialize(limit: inodeSpaceLimit)
     }
@@ -80,6 +81,17 @@ package import SystemPackage
             count += 1
         }
         return count * Geometry.chunkBytes
+    }
+
+    /// Lets this many bytes more be taken from the system, in whole chunks; nil: any number. What
+    /// is asked beyond that is refused as in a full region.
+    ///
+    /// The quotas say what may be had, this says what there is.
+    ///
+    /// - Concurrency: one caller at a time.
+    package func allow(bytes: UInt64?) {
+        let chunks = bytes.map { $0 / Geometry.chunkBytes } ?? .max
+        region.store(Superblock.chunkAllowance, chunks)
     }
 
     /// Gives everything back to the system. Nothing may use the arena any more.

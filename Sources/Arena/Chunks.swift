@@ -325,6 +325,7 @@ extension Arena {
 
     /// An empty chunk, recycled before new memory is touched.
     @_noLocks func takeChunk() -> UInt64? {
+        guard isAllowed() else { return nil }
         var head = region.loadAcquire(Superblock.pool)
         while head & 0xFFFF_FFFF != 0 {
             let chunk = (head & 0xFFFF_FFFF) - 1
@@ -341,6 +342,20 @@ extension Arena {
             fresh = region.load(Superblock.freshChunk)
         }
         return nil
+    }
+
+    /// Counts a chunk off the allowance; false when nothing is left of it.
+    @_noLocks private func isAllowed() -> Bool {
+        var left = region.load(Superblock.chunkAllowance)
+        while left != .max {
+            if left == 0 { return false }
+            let old = left
+            if region.exchange(Superblock.chunkAllowance, expected: old, desired: old - 1) {
+                return true
+            }
+            left = region.load(Superblock.chunkAllowance)
+        }
+        return true
     }
 
     /// Zeroes an empty chunk by giving its memory back, and puts it on the pool.

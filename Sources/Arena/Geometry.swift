@@ -127,6 +127,9 @@ package enum Superblock {
     /// Two quotas, each a free count and a limit, on cache lines of their own.
     @inlinable package static var pageQuota: UInt64 { @_noLocks get { 192 } }
     @inlinable package static var inodeQuota: UInt64 { @_noLocks get { 256 } }
+    /// Chunks that may still be taken because there is memory for them; all ones: no such limit.
+    /// Volatile: means nothing in an image.
+    @inlinable package static var chunkAllowance: UInt64 { @_noLocks get { 320 } }
     /// From here on the words are the inode store's.
     @inlinable package static var storeWords: UInt64 { @_noLocks get { 1024 } }
 }

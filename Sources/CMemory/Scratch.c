@@ -48,7 +48,9 @@ enum cmem_space cmem_enter_space(int user, int *error) {
             return CMEM_SPACE_MAP;
         }
     }
-    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) {
+    // Nothing gets out; that something is unmounted outside gets in, or the namespace would keep it
+    // for as long as the command runs.
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) != 0) {
         *error = errno;
         return CMEM_SPACE_MOUNT;
     }

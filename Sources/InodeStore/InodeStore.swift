@@ -137,6 +137,9 @@ enum StoreSuperblock {
         }
     }
 
+    /// Lets this much more memory be taken than there is taken now; what is beyond is `ENOSPC`.
+    package func allow(bytes: UInt64?) { arena.allow(bytes: bytes) }
+
     /// Gives all memory back. Nothing may use the store any more.
     package func unmap() {
         sideTable.unmap()

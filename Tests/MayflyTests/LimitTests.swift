@@ -57,9 +57,8 @@ struct LimitTests {
         #expect(words == ["1", "1", "0", "x", "0"], "\(outcome)")
     }
 
-    @Test func theSizeFollowsTheMemoryCgroup() throws {
-        let outcome = try BuiltCommand.script(
-            #"""
+    /// Makes a memory cgroup `$group` of 256 MiB, or ends the script with the word "none".
+    private static let cgroup = #"""
             # Either hierarchy; where no cgroup may be made there is nothing to see.
             for root in /sys/fs/cgroup/memory /sys/fs/cgroup; do
                 [ -e "$root/memory.limit_in_bytes" ] && limit=memory.limit_in_bytes && break
@@ -70,7 +69,13 @@ struct LimitTests {
             group="$root/mayfly-test-$$"
             mkdir "$group" 2> /dev/null || { echo none; exit 0; }
             [ -e "$group/$limit" ] || { rmdir "$group"; echo none; exit 0; }
-            echo 256m > "$group/$limit" || echo 268435456 > "$group/$limit"
+            echo 268435456 > "$group/$limit"
+
+        """#
+
+    @Test func theSizeFollowsTheMemoryCgroup() throws {
+        let outcome = try BuiltCommand.script(
+            Self.cgroup + #"""
             sh -c 'echo $$ > "$0/cgroup.procs" && exec "$@"' "$group" \
                 "$mayfly" run --quiet -- sh -c '
                     df --output=size . | tail -1
@@ -80,5 +85,39 @@ struct LimitTests {
         #expect(outcome.status == 0, "\(outcome)")
         let words = outcome.output.split(whereSeparator: \.isWhitespace)
         #expect(words == ["131072", "1"] || words == ["none"], "\(outcome)")
+    }
+
+    /// The size is more than there is: the client is told, and the server lives on.
+    @Test func memoryThatCannotBeHadIsENOSPC() throws {
+        let outcome = try BuiltCommand.script(
+            Self.cgroup + #"""
+            m="$folder/m"
+            mkdir "$m"
+            sh -c 'echo $$ > "$0/cgroup.procs" && exec "$@"' "$group" \
+                "$mayfly" mount --foreground --quiet --size 1g --queue-depth 1 "$m" & server=$!
+            trap 'set +e; cd /; umount -l "$m" 2> /dev/null; wait
+                until_true "rmdir $group 2> /dev/null"; rm -rf --one-file-system "$folder"' EXIT
+            until_true 'grep -q " $m fuse.mayfly " /proc/self/mounts'
+            dd if=/dev/zero of="$m/big" bs=1M count=1000 2>&1 | grep -c 'No space left'
+            [ "$(stat -c %s "$m/big")" -gt 100000000 ] && echo much
+            kill -0 $server && rm "$m/big"
+            sleep 1
+            dd if=/dev/zero of="$m/again" bs=1M count=100 2> /dev/null && echo again
+            """#)
+        #expect(outcome.status == 0, "\(outcome)")
+        let words = outcome.output.split(whereSeparator: \.isWhitespace)
+        #expect(words == ["1", "much", "again"] || words == ["none"], "\(outcome)")
+    }
+
+    @Test func aReservationThatIsRefusedIsOneLine() throws {
+        let outcome = try BuiltCommand.script(
+            #"""
+            for limit in '-v 4000000' '-n 5'; do
+                (ulimit $limit; "$mayfly" mount --size 16g "$folder" || echo $?)
+            done
+            """#)
+        #expect(outcome.output == "2\n2\n", "\(outcome)")
+        let lines = outcome.errors.split(separator: "\n")
+        #expect(lines.count == 2 && lines.allSatisfy { $0.hasPrefix("mayfly: no ") }, "\(outcome)")
     }
 }

@@ -144,12 +144,15 @@ struct RunTests {
             user "$folder/mayfly" run -- bash -c '
                 printf "all: a b\na b:\n\techo \$@ > \$@\n" > Makefile && make -s && cat a b &&
                 id -un && stat -c %U:%G . a && grep -c . /proc/self/uid_map'
-            user "$folder/mayfly" run --quiet -- sh -c 'while :; do sleep 0.05; done' & run=$!
+            # Not by the function, whose shell would be what is killed.
+            setpriv --reuid=nobody --regid=nogroup --clear-groups "$folder/mayfly" run --quiet -- \
+                sh -c 'while :; do sleep 0.05; done' & run=$!
             until_true 'pgrep -P $run > /dev/null'
             pgrep -P $run | head -1
             grep fuse.mayfly /proc/self/mounts | grep -c nobody || true
             kill $run
             wait $run || echo $?
+            pgrep -f "$folder/mayfly" || true
             END
             export mayfly folder
             export -f until_true

@@ -12,7 +12,7 @@ enum cmem_space {
     CMEM_SPACE_ENTERED = 0,
     CMEM_SPACE_USER,  // unshare(2) with CLONE_NEWUSER
     CMEM_SPACE_MAP,   // uid_map, gid_map, setgroups
-    CMEM_SPACE_MOUNT, // unshare(2) with CLONE_NEWNS, or making it private
+    CMEM_SPACE_MOUNT, // unshare(2) with CLONE_NEWNS, or keeping mounts inside
 };
 
 // Moves this process into a mount namespace of its own, from which no mount gets out; with user

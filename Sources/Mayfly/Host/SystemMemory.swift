@@ -52,36 +52,51 @@ public struct SystemMemory: Sendable, Equatable {
     ///
     /// - Parameter contents: what a file holds, nil when it cannot be read.
     static func cgroupLimitBytes(contents: (String) -> String?) -> UInt64? {
-        guard let lines = contents("/proc/self/cgroup") else { return nil }
-        var limit: UInt64?
+        MemoryCgroup.all(contents: contents).compactMap { limitBytes(contents($0.limitFile)) }.min()
+    }
+
+    /// A limit file's number; nil for "max" and for version 1's near 2^63, which both mean none.
+    static func limitBytes(_ text: String?) -> UInt64? {
+        guard let text, let value = UInt64(text.prefix { $0 != "\n" }) else { return nil }
+        return value >= UInt64(Int64.max) - 65536 ? nil : value
+    }
+}
+
+/// A memory cgroup that this process is in, directly or not.
+struct MemoryCgroup: Equatable, Sendable {
+    /// In the file system.
+    var folder: String
+    /// Of the unified hierarchy.
+    var isUnified: Bool
+
+    var limitFile: String { "\(folder)/\(isUnified ? "memory.max" : "memory.limit_in_bytes")" }
+    var usageFile: String { "\(folder)/\(isUnified ? "memory.current" : "memory.usage_in_bytes")" }
+    var statisticsFile: String { "\(folder)/memory.stat" }
+
+    /// Every one up to the root, of both hierarchies.
+    static func all(contents: (String) -> String?) -> [MemoryCgroup] {
+        guard let lines = contents("/proc/self/cgroup") else { return [] }
+        var found: [MemoryCgroup] = []
         for line in lines.split(separator: "\n") {
             let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
             guard fields.count == 3 else { continue }
             let root: String
-            let file: String
-            if fields[0] == "0", fields[1].isEmpty {
-                (root, file) = ("/sys/fs/cgroup", "memory.max")
+            let isUnified = fields[0] == "0" && fields[1].isEmpty
+            if isUnified {
+                root = "/sys/fs/cgroup"
             } else if fields[1].split(separator: ",").contains("memory") {
-                (root, file) = ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+                root = "/sys/fs/cgroup/memory"
             } else {
                 continue
             }
             var parts = fields[2].split(separator: "/")
             while true {
                 let folder = parts.isEmpty ? root : "\(root)/\(parts.joined(separator: "/"))"
-                if let found = limitBytes(contents("\(folder)/\(file)")) {
-                    limit = min(limit ?? found, found)
-                }
+                found.append(MemoryCgroup(folder: folder, isUnified: isUnified))
                 if parts.isEmpty { break }
                 parts.removeLast()
             }
         }
-        return limit
-    }
-
-    /// A limit file's number; nil for "max" and for version 1's near 2^63, which both mean none.
-    private static func limitBytes(_ text: String?) -> UInt64? {
-        guard let text, let value = UInt64(text.prefix { $0 != "\n" }) else { return nil }
-        return value >= UInt64(Int64.max) - 65536 ? nil : value
+        return found
     }
 }

@@ -16,9 +16,13 @@ final class Maintenance: Sendable {
     /// Rounds between two that give memory back.
     private static let roundsPerTrim = 4
 
+    /// More than is written between two rounds.
+    private static let plentyBytes: UInt64 = 1 << 30
+
     private let store: InodeStore
     private let workerCount: Int
     private let counters: [RequestCounters]
+    private let headroom = MemoryHeadroom()
     private let isEnding = Atomic<Bool>(false)
     private let peakPages = Atomic<UInt64>(0)
     private let peakInodes = Atomic<UInt64>(0)
@@ -27,6 +31,7 @@ final class Maintenance: Sendable {
         self.store = store
         workerCount = counters.count
         self.counters = counters
+        allowWhatThereIs()
     }
 
     func end() { isEnding.store(true, ordering: .releasing) }
@@ -41,12 +46,15 @@ final class Maintenance: Sendable {
         var served: UInt64 = 0
         var round = 0
         var quietRounds = 0
+        var isShort = false
         while !isEnding.load(ordering: .acquiring) {
             usleep(Self.intervalMicroseconds)
             round += 1
             let now = counters.reduce(0) { $0 + $1.total }
             quietRounds = now == served ? quietRounds + 1 : 0
             served = now
+            // What others free must be seen also when nobody asks here, for it ends the ENOSPC.
+            if quietRounds <= 2 * Self.roundsPerTrim || isShort { isShort = allowWhatThereIs() }
             // Nothing was asked since everything was put in order: nothing to do.
             if quietRounds > 2 * Self.roundsPerTrim { continue }
             observe()
@@ -54,6 +62,16 @@ final class Maintenance: Sendable {
                 store.worker(index).maintain(trims: round % Self.roundsPerTrim == 0)
             }
         }
+    }
+
+    /// Lets the store take what memory there is now, and no more until the next round.
+    ///
+    /// - Returns: whether that is little, compared with what may come in between.
+    @discardableResult
+    private func allowWhatThereIs() -> Bool {
+        let bytes = headroom.bytes()
+        store.allow(bytes: bytes)
+        return bytes.map { $0 < Self.plentyBytes } ?? false
     }
 
     private func observe() {

@@ -29,8 +29,10 @@ enum BuiltCommand {
     }
 
     /// Runs a shell script in which `$mayfly` is the command and `$folder` a fresh directory, and
-    /// which is killed with its group after `seconds`. Whatever it leaves mounted below the folder
-    /// is an error, and taken away.
+    /// which is killed with its group after `seconds`. What it leaves mounted is an error.
+    ///
+    /// It has a mount namespace of its own: one that somebody else makes meanwhile would hold its
+    /// mounts for as long as it lives, and no server would end.
     static func script(_ script: String, seconds: Int = 60) throws -> Outcome {
         var template = Array("/tmp/mayfly-script-XXXXXX".utf8CString)
         try #require(unsafe mkdtemp(&template) != nil)
@@ -49,14 +51,16 @@ enum BuiltCommand {
             set -e
 
             """
-        let outcome = try ChildProcess.run(
-            ["/bin/bash", "-c", prologue + script], seconds: seconds)
-        let mountpoints = MountTable.current().entries.map(\.mountpoint)
-        for left in mountpoints where left.hasPrefix(folder) {
-            Issue.record("left mounted: \(left)")
-            unsafe _ = umount2(left, Int32(MNT_DETACH) | Int32(MNT_FORCE))
-            unsafe _ = rmdir(left)
-        }
-        return outcome
+        let around = """
+            /bin/bash -c "$0"
+            status=$?
+            if grep '\(folder)' /proc/self/mounts >&2; then exit 99; fi
+            exit $status
+            """
+        return try ChildProcess.run(
+            [
+                "unshare", "--mount", "--propagation", "private", "/bin/bash", "-c", around,
+                prologue + script,
+            ], seconds: seconds)
     }
 }
