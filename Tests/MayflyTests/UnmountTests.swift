@@ -22,12 +22,12 @@ struct UnmountTests {
             ])
             let server = server
             try #require(
-                poll(seconds: 20) { server.outputSoFar.contains("is mounted over") },
+                poll(seconds: 60) { server.outputSoFar.contains("is mounted over") },
                 "\(server.errorsSoFar)")
             load = try ChildProcess(["python3", "-c", Self.work, folder])
             let load = load
             try #require(
-                poll(seconds: 20) { load.outputSoFar.split(separator: "\n").count == 4 },
+                poll(seconds: 60) { load.outputSoFar.split(separator: "\n").count == 4 },
                 "\(load.errorsSoFar)")
         }
 
