@@ -81,7 +81,10 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "MayflyTests",
-            dependencies: ["Mayfly", "MayflyCommand", "MayflyTesting", "MayflyTestSupport", errno],
+            dependencies: [
+                "Mayfly", "ControlHTTP", "CPosixSupport", "MayflyCommand", "MayflyTesting",
+                "MayflyTestSupport", errno,
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "PosixTests", dependencies: ["MayflyCommand", "MayflyTestSupport", errno],

@@ -42,6 +42,13 @@ import Testing
             (["umount", "/proc"], 1, "/proc is not a mayfly mount but proc"),
             (["umount", "/etc"], 1, "/etc is not a mountpoint"),
             (["umount", "/nonexistent"], 1, "/nonexistent does not exist"),
+            (["stat"], 1, "missing expected argument"),
+            (["stat", "/proc"], 1, "/proc is not in a mayfly mount but in proc at /proc"),
+            (["stat", "/nonexistent"], 1, "/nonexistent is not in a mayfly mount"),
+            (["top", "/proc", "--interval", "0"], 1, "bad --interval '0': give 0.1 to 3600"),
+            (["resize", "/proc"], 1, "nothing to change: give --size, --inodes or both"),
+            (["resize", "/proc", "--size", "x"], 1, "bad --size 'x'"),
+            (["list", "x"], 1, "unexpected argument 'x' (see `mayfly list --help`)"),
             (["run"], 125, "no command: write it after --"),
             (["run", "true"], 125, "unexpected argument 'true'"),
             (["run", "--size", "x", "--", "true"], 125, "bad --size 'x'"),
@@ -67,7 +74,7 @@ import Testing
         #expect(outcome.output == "mayfly \(MayflyVersion.text)\n")
     }
 
-    @Test(arguments: ["mount", "umount", "run"])
+    @Test(arguments: ["mount", "umount", "run", "list", "stat", "top", "resize"])
     func helpHasAnExampleAndTheExitStatuses(_ command: String) throws {
         let outcome = try Self.mayfly([command, "--help"])
         #expect(outcome.status == 0 && outcome.errors.isEmpty)
@@ -76,7 +83,7 @@ import Testing
     }
 
     /// Runs the command that stands beside this test bundle.
-    private static func mayfly(_ arguments: [String]) throws -> Outcome {
+    static func mayfly(_ arguments: [String]) throws -> Outcome {
         var path = [CChar](repeating: 0, count: Int(PATH_MAX))
         let length = unsafe readlink("/proc/self/exe", &path, path.count)
         try #require(length > 0)
@@ -121,7 +128,7 @@ import Testing
     }
 
     private static func text(of descriptor: Int32) -> String {
-        var bytes = [UInt8](repeating: 0, count: 65536)
+        var bytes = [UInt8](repeating: 0, count: 1 << 20)
         let count = unsafe pread(descriptor, &bytes, bytes.count, 0)
         return String(decoding: bytes.prefix(max(0, count)), as: UTF8.self)
     }
