@@ -82,8 +82,8 @@ let package = Package(
         .testTarget(
             name: "MayflyTests",
             dependencies: [
-                "CFuseKernel", "Mayfly", "MayflyCommand", "MayflyTesting", "MayflyTestSupport",
-                errno,
+                "CFuseKernel", "ControlHTTP", "CPosixSupport", "Mayfly", "MayflyCommand",
+                "MayflyTesting", "MayflyTestSupport", errno,
             ],
             swiftSettings: strict),
         .testTarget(

@@ -38,8 +38,8 @@ package struct HTTPAnswer: Sendable {
 package final class HTTPListener: Sendable {
     /// Clients at one time; the next is turned away.
     package static let connectionLimit = 16
-    /// How long one may stay, whatever it does.
-    package static let connectionSeconds = 10
+    /// Milliseconds that one may stay, whatever it does.
+    package static let stayMilliseconds = 10_000
     package static let bodyByteLimit = 4096
 
     private let group: MultiThreadedEventLoopGroup
@@ -51,14 +51,15 @@ package final class HTTPListener: Sendable {
     ///   - answer: called on the listener's thread.
     /// - Throws: what SwiftNIO throws when there are no more threads or descriptors.
     package init(
-        socket: Int32, admits: @escaping @Sendable (UInt32) -> Bool,
+        socket: Int32, stayMilliseconds: Int = stayMilliseconds,
+        admits: @escaping @Sendable (UInt32) -> Bool,
         answer: @escaping @Sendable (HTTPQuestion) -> HTTPAnswer
     ) throws {
         let group = Self.quietGroup()
         let count = Count()
         let bootstrap = ServerBootstrap(group: group)
             .childChannelInitializer { channel in
-                Self.admit(channel, count, admits).flatMapThrowing { isAdmitted in
+                Self.admit(channel, count, stayMilliseconds, admits).flatMapThrowing { isAdmitted in
                     guard isAdmitted else { throw ChannelError.eof }
                     try Self.equip(channel, answer)
                 }
@@ -110,15 +111,15 @@ package final class HTTPListener: Sendable {
 
     /// Whether a client may stay: who it is, and that it is not one too many.
     private static func admit(
-        _ channel: any Channel, _ count: Count, _ admits: @escaping @Sendable (UInt32) -> Bool
+        _ channel: any Channel, _ count: Count, _ stayMilliseconds: Int,
+        _ admits: @escaping @Sendable (UInt32) -> Bool
     ) -> EventLoopFuture<Bool> {
         let now = count.value.wrappingAdd(1, ordering: .relaxed).newValue
         channel.closeFuture.whenComplete { _ in
             count.value.wrappingSubtract(1, ordering: .relaxed)
         }
-        let deadline = channel.eventLoop.scheduleTask(in: .seconds(Int64(connectionSeconds))) {
-            channel.close(promise: nil)
-        }
+        let stay = TimeAmount.milliseconds(Int64(stayMilliseconds))
+        let deadline = channel.eventLoop.scheduleTask(in: stay) { channel.close(promise: nil) }
         channel.closeFuture.whenComplete { _ in deadline.cancel() }
         guard now <= connectionLimit, let provider = channel as? any SocketOptionProvider else {
             return channel.eventLoop.makeSucceededFuture(false)

@@ -212,11 +212,12 @@ extension StoreWorker {
             AttributeChange.mode | AttributeChange.userID | AttributeChange.groupID
             | AttributeChange.size
         if change.valid & guarded != 0 { throw .notPermitted }
-        // utimensat(2): an append-only file takes the clock's time only.
-        let setsTimes =
-            change.has(AttributeChange.accessTime) && !change.has(AttributeChange.accessNow)
-            || change.has(AttributeChange.modificationTime)
-                && !change.has(AttributeChange.modificationNow)
+        // utimensat(2): an append-only file takes the clock's time only, and for both at once.
+        // Source: fs/utimes.c, `vfs_utimes()` with ATTR_TIMES_SET; fs/attr.c, `notify_change()`.
+        let access = AttributeChange.accessTime | AttributeChange.accessNow
+        let modification = AttributeChange.modificationTime | AttributeChange.modificationNow
+        let times = change.valid & (access | modification)
+        let setsTimes = times != 0 && times != access | modification
         if setsTimes { throw .notPermitted }
     }
 

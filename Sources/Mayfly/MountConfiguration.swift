@@ -72,8 +72,8 @@ public struct MountConfiguration: Sendable, Equatable {
     /// Carries out asynchronous O_DIRECT requests of one thread one by one ("sync_dio").
     ///
     /// Off: the kernel sends them side by side, two to three times as fast, but a buffered read of the
-    /// same file at the same time may leave an old page in the cache
-    /// (mm/filemap.c, `generic_file_direct_write()`, drops such pages behind synchronous writes only).
+    /// same file at the same time may leave an old page in the cache: Linux 6.18 drops such pages
+    /// behind synchronous writes only, Linux 7.2 behind all (fs/fuse/file.c, `fuse_aio_complete()`).
     public var directInOrder = false
     /// What the mount table names as the source.
     public var source = "mayfly"

@@ -26,7 +26,8 @@ struct TopPicture {
     }
 
     private var seconds: Double {
-        max(0.001, Double(to.uptimeNanoseconds - min(from.uptimeNanoseconds, to.uptimeNanoseconds)) / 1e9)
+        let start = min(from.uptimeNanoseconds, to.uptimeNanoseconds)
+        return max(0.001, Double(to.uptimeNanoseconds - start) / 1e9)
     }
 
     private func rate(_ now: UInt64, _ before: UInt64) -> Double {
@@ -44,8 +45,9 @@ struct TopPicture {
     private var summary: [String] {
         let memory = to.memory
         return [
-            "mayfly \(Console.printable(to.mountpoint))  up \(Numbers.duration(to.uptimeNanoseconds))"
-                + "  pid \(to.processID)  \(to.transport)",
+            "mayfly \(Console.printable(to.mountpoint))  "
+                + "up \(Numbers.duration(to.uptimeNanoseconds))  pid \(to.processID)  "
+                + to.transport,
             "requests \(perSecond(to.requests, from.requests))/s  "
                 + "read \(bytesPerSecond(to.readBytes, from.readBytes))  "
                 + "written \(bytesPerSecond(to.writtenBytes, from.writtenBytes))  "

@@ -64,6 +64,11 @@ extension ModelFileSystem {
                 + inode.unwritten.filter { range.contains($0) }.count
             let missing = range.upperBound - range.lowerBound + 1 - UInt64(present)
             if missing > pagesFree { throw .noSpace }
+            // What was allocated before becomes data.
+            for index in inode.unwritten.filter({ range.contains($0) }) {
+                inode.unwritten.remove(index)
+                inode.pages[index] = [UInt8](repeating: 0, count: 4096)
+            }
             if missing > 0 {
                 for index in range where inode.pages[index] == nil {
                     inode.unwritten.insert(index)

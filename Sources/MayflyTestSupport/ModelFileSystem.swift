@@ -163,7 +163,7 @@ package final class ModelFileSystem {
         _ parent: ModelInode, mode: UInt32, isLinkable: Bool, caller: Caller
     ) throws(Errno) -> ModelInode {
         try directory(parent)
-        if parent.links == 0 { throw .noSuchFileOrDirectory }
+        try checkInsertion(parent)
         let inode = try makeInode(
             in: parent, mode: FileMode.regular | mode & FileMode.permissions, device: 0,
             caller: caller)
@@ -267,9 +267,8 @@ package final class ModelFileSystem {
         }
         var whiteout: ModelInode?
         if flags & RenameFlags.whiteout != 0 {
-            try needSpace(1024)
-            let inode = ModelInode(
-                mode: FileMode.characterDevice, userID: caller.userID, groupID: caller.groupID)
+            let inode = try makeInode(
+                in: oldParent, mode: FileMode.characterDevice, device: 0, caller: caller)
             inodes[ObjectIdentifier(inode)] = inode
             whiteout = inode
         }

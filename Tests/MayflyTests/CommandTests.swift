@@ -34,6 +34,13 @@ import Testing
             (["umount", "/proc"], 1, "/proc is not a mayfly mount but proc"),
             (["umount", "/etc"], 1, "/etc is not a mountpoint"),
             (["umount", "/nonexistent"], 1, "/nonexistent does not exist"),
+            (["stat"], 1, "missing expected argument"),
+            (["stat", "/proc"], 1, "/proc is not in a mayfly mount but in proc at /proc"),
+            (["stat", "/nonexistent"], 1, "/nonexistent is not in a mayfly mount"),
+            (["top", "/proc", "--interval", "0"], 1, "bad --interval '0': give 0.1 to 3600"),
+            (["resize", "/proc"], 1, "nothing to change: give --size, --inodes or both"),
+            (["resize", "/proc", "--size", "x"], 1, "bad --size 'x'"),
+            (["list", "x"], 1, "unexpected argument 'x' (see `mayfly list --help`)"),
             (["run"], 125, "no command: write it after --"),
             (["run", "true"], 125, "unexpected argument 'true'"),
             (["run", "--size", "x", "--", "true"], 125, "bad --size 'x'"),
@@ -59,7 +66,7 @@ import Testing
         #expect(outcome.output == "mayfly \(MayflyVersion.text)\n")
     }
 
-    @Test(arguments: ["mount", "umount", "run"])
+    @Test(arguments: ["mount", "umount", "run", "list", "stat", "top", "resize"])
     func helpHasAnExampleAndTheExitStatuses(_ command: String) throws {
         let outcome = try BuiltCommand.run([command, "--help"])
         #expect(outcome.status == 0 && outcome.errors.isEmpty)

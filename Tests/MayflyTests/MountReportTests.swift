@@ -70,7 +70,7 @@ import Testing
         let table = MountTable(
             parsing: """
                 22 1 0:21 / /proc rw,nosuid - proc proc rw
-                63 43 0:39 / /mnt/a\\040b rw,relatime shared:3 master:1 - fuse.mayfly my\\134fly rw
+                63 43 0:39 / /mnt/a\\040b rw,relatime shared:3 master:1 - fuse.mayfly my\\134fly rw,user_id=7
                 64 43 0:40 / /mnt/a\\040b rw,relatime - fuse mayfly rw
                 65 43 0:41 / /mnt/other rw - fuse.sshfs host: rw
                 broken line
@@ -79,6 +79,8 @@ import Testing
         #expect(table.entries[1].mountpoint == "/mnt/a b")
         #expect(table.entries[1].source == "my\\fly")
         #expect(table.entries[1].device == "0:39")
+        #expect(table.entries[1].connection == 39)
+        #expect(table.entries.map(\.userID) == [nil, 7, nil, nil])
         #expect(table.entry(at: "/mnt/a b")?.device == "0:40")
         #expect(table.entry(at: "/mnt") == nil)
         #expect(table.entries.map(\.isOwn) == [false, true, true, false])

@@ -3,10 +3,8 @@ import Mayfly
 import MayflyTesting
 import Testing
 
-private let canMount = unsafe geteuid() == 0 && access("/dev/fuse", R_OK | W_OK) == 0
-
 /// The library that other people's tests use.
-@Suite(.enabled(if: canMount, "needs root and /dev/fuse"))
+@Suite(.enabled(if: BuiltCommand.canMount, BuiltCommand.whyNot))
 struct ScratchMountTests {
     private struct Planned: Error {}
 

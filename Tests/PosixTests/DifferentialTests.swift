@@ -55,6 +55,21 @@ struct DifferentialTests {
         }
     }
 
+    /// The fuzz itself: it finds a link that is lost, and says so with few operations.
+    @Test(.enabled(if: PosixTests.isRoot, "mounting tmpfs needs root"))
+    func canary() throws {
+        let mounts = try (0..<2).map { _ in try PosixMount.tmpfs(bytes: 12 << 20, inodes: 300) }
+        defer { mounts.forEach { $0.stop() } }
+        let (first, second) = (mounts[0].root, mounts[1].root)
+        let failure = #expect(throws: DifferentialFailure.self) {
+            try PosixThread {
+                try DifferentialRun(tmpfs: first, mayfly: second, isCanary: true)
+                    .run(seed: Self.seed, operations: 20_000)
+            }.join()
+        }
+        #expect((failure?.history.count ?? .max) < 10, "\(failure.map(String.init(describing:)) ?? "")")
+    }
+
     private func withMounts(
         _ kind: PosixKind, bytes: Int, inodes: Int,
         _ body: (PosixMount, PosixMount) throws -> Void

@@ -128,7 +128,9 @@ final class ControlFolder: Sendable {
 
     /// Removes the names of servers that are gone.
     func removeStale() {
-        locked { for connection in connections() where !isServed(connection) { remove(connection) } }
+        locked {
+            for connection in connections() where !isServed(connection) { remove(connection) }
+        }
     }
 
     func remove(_ connection: UInt32) {

@@ -5,6 +5,7 @@
 
 internal import ControlHTTP
 internal import Glibc
+internal import Synchronization
 internal import SystemPackage
 
 /// A mount's control socket, there until `stop`.
@@ -16,6 +17,7 @@ public final class ControlServer: Sendable {
     private let connection: UInt32
     private let inode: UInt64?
     private let listener: HTTPListener
+    private let isStopped = Atomic<Bool>(false)
 
     /// Listens for a mount. Removes the names that killed servers have left, first.
     ///
@@ -49,8 +51,9 @@ public final class ControlServer: Sendable {
         inode = folder.socketInode(connection)
     }
 
-    /// Removes the names, stops listening and drops those connected.
+    /// Removes the names, stops listening and drops those connected; nothing more the next time.
     public func stop() {
+        if isStopped.exchange(true, ordering: .relaxed) { return }
         folder.locked {
             // The number may be another mount's by now.
             if folder.socketInode(connection) == inode { folder.remove(connection) }

@@ -58,8 +58,7 @@ extension MountedFileSystem {
                 for hot in counter.hot { samples[hot.node, default: 0] += hot.samples }
             }
             let all = samples.values.reduce(0, +)
-            let hottest = samples.sorted { $0.value > $1.value || $0.value == $1.value && $0.key < $1.key }
-                .prefix(limit)
+            let hottest = samples.sorted { ($0.value, $1.key) > ($1.value, $0.key) }.prefix(limit)
             let observer = parts.observer
             let paths = observer.paths(of: Set(hottest.map(\.key)), entryLimit: 100_000)
             return hottest.compactMap { node, count in

@@ -80,7 +80,8 @@ struct RequestLoop: Sendable {
     private func retry(_ request: FuseRequest) -> Reply {
         operations.worker.leave()
         let before = session.deviceDrains
-        let deadline = cmem_monotonic_nanoseconds() + 20_000_000
+        // Far more than it takes, as a busy machine may let the reader of /dev/fuse wait.
+        let deadline = cmem_monotonic_nanoseconds() + 200_000_000
         // Twice empty: the first time may have been looked at before this request was made.
         while session.deviceDrains < before + 2, cmem_monotonic_nanoseconds() < deadline {
             session.hurryForgets()

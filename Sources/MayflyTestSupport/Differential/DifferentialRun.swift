@@ -8,11 +8,17 @@ package struct DifferentialRun: Sendable {
     /// A folder's name that is this run's own.
     let name: String
     let isShared: Bool
+    /// Whether the second file system loses links, so that there is something to find.
+    let isCanary: Bool
     /// Operations between two comparisons of everything.
     static let treeInterval = 250
     static let historyLength = 1000
 
-    package init(tmpfs: PosixPath, mayfly: PosixPath, name: String = "h", isShared: Bool = false) {
+    package init(
+        tmpfs: PosixPath, mayfly: PosixPath, name: String = "h", isShared: Bool = false,
+        isCanary: Bool = false
+    ) {
+        self.isCanary = isCanary
         self.tmpfs = tmpfs
         self.mayfly = mayfly
         self.name = name
@@ -50,6 +56,8 @@ package struct DifferentialRun: Sendable {
     ) throws -> DifferentialDivergence? {
         let pair = try DifferentialPair(
             tmpfs: tmpfs, mayfly: mayfly, name: name, isShared: isShared)
+        pair.mayfly.losesLinks = isCanary
+        pair.comparesTimes = !isCanary
         let found = play(history, on: pair, treeInterval: treeInterval, waits: waits)
         pair.remove()
         if let found { return found }

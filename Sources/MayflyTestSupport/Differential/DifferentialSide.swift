@@ -7,7 +7,8 @@ import Glibc
 @safe
 final class DifferentialSide {
     let root: PosixPath
-    let isMayfly: Bool
+    /// For the fuzz's own test: a link that was made is lost.
+    var losesLinks = false
     /// Every path of `DifferentialPaths` and its parent, with the NUL.
     let paths: [[UInt8]]
     let parents: [[UInt8]]
@@ -17,9 +18,8 @@ final class DifferentialSide {
     let buffer: UnsafeMutableRawPointer
     static let bufferBytes = 4 << 20
 
-    init(root: PosixPath, isMayfly: Bool) {
+    init(root: PosixPath) {
         self.root = root
-        self.isMayfly = isMayfly
         paths = DifferentialPaths.all.map { (root / $0).terminated }
         parents = DifferentialPaths.all.indices.map {
             (root / DifferentialPaths.parent($0)).terminated
@@ -56,6 +56,9 @@ final class DifferentialSide {
         let (result, bytes) = call(operation)
         umask(0o022)
         if operation.identity != 0 { _ = cpd_become(0, 0, nil, 0) }
+        if losesLinks && operation.kind == .link && result == 0 {
+            _ = unsafe cps_unlink(paths[operation.other])
+        }
         guard operation.makesDescriptor, result >= 0 else { return (result, bytes) }
         replace(operation.slot, with: result)
         return (0, bytes)

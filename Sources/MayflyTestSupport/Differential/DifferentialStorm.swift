@@ -26,7 +26,7 @@ package struct DifferentialStorm: Sendable {
     package func run(thread: Int, operations: Int) throws {
         try answer(cps_unshare_fs(), "unshare(CLONE_FS)")
         umask(0o022)
-        let side = DifferentialSide(root: root, isMayfly: true)
+        let side = DifferentialSide(root: root)
         var generator = DifferentialGenerator(seed: seed &+ 77 &* UInt64(thread + 1))
         for operation in generator.history(operations) { _ = side.perform(operation) }
     }
@@ -35,7 +35,7 @@ package struct DifferentialStorm: Sendable {
     ///   see differently, or space that is still used when everything is removed.
     package func check() throws {
         var names: [UInt64: (links: UInt32, found: UInt32, path: PosixPath)] = [:]
-        let side = DifferentialSide(root: root, isMayfly: true)
+        let side = DifferentialSide(root: root)
         try walk(outer, side, &names)
         for (inode, node) in names where node.links != node.found {
             throw PosixFailure(

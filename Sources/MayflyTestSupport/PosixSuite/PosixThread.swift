@@ -55,7 +55,7 @@ func onThreads(_ count: Int, _ body: @escaping @Sendable (Int) throws -> Void) t
 }
 
 /// Runs the closure with the identity of another user, who has no capabilities.
-func asUser(
+package func asUser(
     _ uid: UInt32, gid: UInt32? = nil, groups: [UInt32] = [],
     _ body: @escaping @Sendable () throws -> Void
 ) throws {
