@@ -82,8 +82,8 @@ let package = Package(
         .testTarget(
             name: "MayflyTests",
             dependencies: [
-                "Mayfly", "ControlHTTP", "CPosixSupport", "MayflyCommand", "MayflyTesting",
-                "MayflyTestSupport", errno,
+                "CFuseKernel", "Mayfly", "ControlHTTP", "CPosixSupport", "MayflyCommand",
+                "MayflyTesting", "MayflyTestSupport", errno,
             ],
             swiftSettings: strict),
         .testTarget(

@@ -31,6 +31,14 @@ package enum AllocateMode {
 }
 
 extension StoreWorker {
+    /// Copies content. The one function that does, so that `traffic` tells every copy.
+    @_noLocks private func copyContent(
+        _ target: UnsafeMutableRawPointer, _ source: UnsafeRawPointer, _ bytes: UInt64
+    ) {
+        unsafe cmem_copy(target, source, Int(truncatingIfNeeded: bytes))
+        worker.countCopied(bytes)
+    }
+
     // MARK: reading
 
     /// Copies content to `target`, at most `count` bytes, from `offset`.
@@ -54,9 +62,9 @@ extension StoreWorker {
             let to = unsafe target + Int(truncatingIfNeeded: done)
             if extent.memory == 0 {
                 unsafe cmem_zero(to, Int(truncatingIfNeeded: extent.bytes))
+                worker.countZeroed(extent.bytes)
             } else {
-                unsafe cmem_copy(
-                    to, region.pointer(extent.memory), Int(truncatingIfNeeded: extent.bytes))
+                unsafe copyContent(to, region.pointer(extent.memory), extent.bytes)
             }
             done += extent.bytes
         }
@@ -120,7 +128,8 @@ extension StoreWorker {
         lock(inode)
         defer { unlock(inode) }
         let flags = region.load32(inode + Inode.flags)
-        if flags & (InodeFlags.immutable | InodeFlags.append) != 0 {
+        // Where OPEN is checked, a descriptor keeps the right that it was opened with.
+        if flags & (InodeFlags.immutable | InodeFlags.append) != 0 && !store.options.checksOpen {
             guard flags & InodeFlags.immutable == 0, offset >= region.load(inode + Inode.size)
             else { throw .notPermitted }
         }
@@ -245,7 +254,7 @@ extension StoreWorker {
                 unsafe cmem_zero(region.pointer(memory + head + bytes), Int(tail))
             }
         }
-        unsafe cmem_copy(region.pointer(memory + head), source + Int(done), Int(bytes))
+        unsafe copyContent(region.pointer(memory + head), source + Int(done), bytes)
     }
 
     /// Where the page before `index` ends, as a place to go on.
@@ -283,7 +292,7 @@ extension StoreWorker {
         let had = map == 0 ? 0 : MapWord.detail(map)
         let needed = (offset + count + 63) >> 6
         if needed <= had {
-            unsafe cmem_copy(region.pointer(MapWord.offset(map) + offset), source, Int(count))
+            unsafe copyContent(region.pointer(MapWord.offset(map) + offset), source, count)
             return
         }
         // Twice as large each time, so that appending stays linear.
@@ -298,13 +307,13 @@ extension StoreWorker {
         }
         let kept = had * 64
         if had > 0 {
-            unsafe cmem_copy(
-                region.pointer(run.offset), region.pointer(MapWord.offset(map)), Int(kept))
+            unsafe copyContent(
+                region.pointer(run.offset), region.pointer(MapWord.offset(map)), kept)
         }
         if !run.isClean {
             unsafe cmem_zero(region.pointer(run.offset + kept), Int(units * 64 - kept))
         }
-        unsafe cmem_copy(region.pointer(run.offset + offset), source, Int(count))
+        unsafe copyContent(region.pointer(run.offset + offset), source, count)
         region.storeRelease(
             inode + Inode.content,
             MapWord.make(form: MapWord.blobForm, detail: units, offset: run.offset))
@@ -323,7 +332,7 @@ extension StoreWorker {
             throw .noSpace
         }
         let bytes = MapWord.detail(map) * 64
-        unsafe cmem_copy(region.pointer(page.offset), region.pointer(MapWord.offset(map)), Int(bytes))
+        unsafe copyContent(region.pointer(page.offset), region.pointer(MapWord.offset(map)), bytes)
         if !page.isClean {
             unsafe cmem_zero(region.pointer(page.offset + bytes), Int(4096 - bytes))
         }
@@ -493,7 +502,7 @@ extension StoreWorker {
         guard quota.reserve(missing, shard: shard) else { throw .noSpace }
         defer { quota.release(missing, shard: shard) }
         index = first
-        while index <= last && missing > 0 {
+        while index <= last {
             _ = try ensureSlot(field, min(last, index | 511))
             let slot = try ensureSlot(field, index)
             let entries = min(entriesInLeaf(region.load(field), from: index), last - index + 1)
@@ -504,6 +513,7 @@ extension StoreWorker {
                     holes += 1
                 }
                 if holes == 0 {
+                    initializePage(slot + entry * 8)
                     entry += 1
                     continue
                 }
@@ -523,6 +533,17 @@ extension StoreWorker {
             }
             index += entries
         }
+    }
+
+    /// A page that is allocated a second time becomes data: zeros that were written.
+    ///
+    /// - Source: mm/shmem.c, `shmem_get_folio_gfp()` with SGP_FALLOC.
+    @_noLocks private func initializePage(_ word: UInt64) {
+        let value = region.load(word)
+        guard value & Content.unwritten != 0 else { return }
+        let page = value & ~Content.unwritten
+        unsafe cmem_zero(region.pointer(page), Int(Geometry.pageBytes))
+        region.storeRelease(word, page)
     }
 
     // MARK: lseek(2)
@@ -585,6 +606,7 @@ extension StoreWorker {
         let size = region.load(from + Inode.size)
         guard sourceOffset < size else { return 0 }
         let wanted = min(min(count, size - sourceOffset), Content.copyLimit)
+        if wanted == 0 { return 0 }
         if from == to {
             let apart =
                 sourceOffset + wanted <= targetOffset || targetOffset + wanted <= sourceOffset

@@ -18,6 +18,29 @@ enum StoreSuperblock {
     static var root: UInt64 { @_noLocks get { Superblock.storeWords } }
 }
 
+/// How a mount's access times move, and who refuses to open what chattr(1) protects. Trivial.
+@frozen package struct StoreOptions: Sendable {
+    /// When reading moves an access time.
+    ///
+    /// Compared as a number: an enum's comparison goes through metadata.
+    @frozen package struct AccessTimes: Sendable {
+        let rawValue: UInt8
+        @_noLocks init(rawValue: UInt8) { self.rawValue = rawValue }
+        /// When it is older than a change, or than a day.
+        package static var relative: AccessTimes { @_noLocks get { AccessTimes(rawValue: 0) } }
+        package static var never: AccessTimes { @_noLocks get { AccessTimes(rawValue: 1) } }
+        package static var strict: AccessTimes { @_noLocks get { AccessTimes(rawValue: 2) } }
+    }
+
+    package var accessTimes = AccessTimes.relative
+    /// As `accessTimes`, for directories.
+    package var directoryAccessTimes = AccessTimes.relative
+    /// Whether OPEN is asked first, so that a WRITE comes through a descriptor that may write.
+    package var checksOpen = false
+
+    package init() {}
+}
+
 /// A file tree in one region. A trivial value.
 @safe package struct InodeStore: Sendable {
     package let arena: Arena
@@ -25,6 +48,7 @@ enum StoreSuperblock {
     let sideTable: Region
     /// Offset of the root inode.
     let root: UInt64
+    package let options: StoreOptions
 
     /// What an inode or a further link takes of the inode space, as tmpfs counts it.
     ///
@@ -52,8 +76,9 @@ enum StoreSuperblock {
         pageLimit: UInt64, inodeLimit: UInt64, workerCount: Int,
         growth: (pageLimit: UInt64, inodeLimit: UInt64) = (0, 0),
         shardCount: Int = Geometry.defaultShardCount, mode: UInt32 = 0o1777, owner: Caller,
-        backing: Backing = .anonymous
+        options: StoreOptions = StoreOptions(), backing: Backing = .anonymous
     ) throws(Errno) {
+        self.options = options
         guard pageLimit > 0, inodeLimit > 0, pageLimit < 1 << 34, inodeLimit < 1 << 32 else {
             throw .invalidArgument
         }
@@ -103,6 +128,14 @@ enum StoreSuperblock {
 
     /// The worker that owns shard `index`.
     package func worker(_ index: Int) -> StoreWorker { StoreWorker(store: self, index: index) }
+
+    /// Bytes of content that all workers have copied, and given out as zeros of holes.
+    package var traffic: (copied: UInt64, zeroed: UInt64) {
+        (0..<arena.workerCount).reduce((0, 0)) { sum, index in
+            let one = arena.worker(index).traffic
+            return (sum.0 + one.copied, sum.1 + one.zeroed)
+        }
+    }
 
     /// Gives all memory back. Nothing may use the store any more.
     package func unmap() {

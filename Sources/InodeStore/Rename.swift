@@ -147,7 +147,12 @@ extension StoreWorker {
             initialize(
                 whiteout, mode: FileMode.characterDevice, caller: caller, device: 0)
         }
-        if plan.replaced == 0 {
+        let staysInPlace =
+            plan.replaced == 0 && whiteout == 0 && plan.oldDirectory == plan.newDirectory
+        if staysInPlace {
+            try renameDentry(
+                plan.oldDirectory, plan.oldDentry, to: plan.newName, hash: plan.newHash)
+        } else if plan.replaced == 0 {
             do throws(Errno) {
                 try insertDentry(
                     plan.newDirectory, plan.newName, hash: plan.newHash, inode: plan.moving)
@@ -163,7 +168,7 @@ extension StoreWorker {
         }
         if whiteout != 0 {
             repointDentry(plan.oldDentry, to: whiteout)
-        } else {
+        } else if !staysInPlace {
             removeDentry(plan.oldDirectory, plan.oldDentry)
         }
         let now = cmem_now()

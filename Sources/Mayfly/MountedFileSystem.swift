@@ -31,7 +31,17 @@ public final class MountedFileSystem: Sendable {
     /// Mounts; requests are answered when this returns.
     ///
     /// - Throws: `MountError`, with one line that says what was wrong and what to do.
-    public init(_ configuration: MountConfiguration) throws(MountError) {
+    public convenience init(_ configuration: MountConfiguration) throws(MountError) {
+        try self.init(configuration, beforeServing: {})
+    }
+
+    /// Mounts as the other does.
+    ///
+    /// - Parameter beforeServing: called when the mount is made and no thread serves it yet, so
+    ///   that what it changes of its thread is so in all that follow. Must not touch the mount.
+    package init(
+        _ configuration: MountConfiguration, beforeServing: () throws(MountError) -> Void
+    ) throws(MountError) {
         var configuration = configuration
         try configuration.check()
         let memory = SystemMemory.current()
@@ -40,7 +50,7 @@ public final class MountedFileSystem: Sendable {
         do throws(SessionError) {
             session = try FuseSession.mount(configuration.session(in: memory))
         } catch {
-            throw MountError(.mount, error.description)
+            throw MountError.session(error, configuration.mountpoint)
         }
         let deviceReaders = session.queueCount > 0 ? 1 : max(2, Self.onlineProcessors)
         // One more than serve: for who looks at the tree from outside of it.
@@ -54,7 +64,8 @@ public final class MountedFileSystem: Sendable {
                 workerCount: workerCount,
                 growth: (memory.usableBytes / pageBytes, memory.defaultInodes),
                 mode: configuration.mode,
-                owner: Caller(userID: configuration.userID, groupID: configuration.groupID))
+                owner: Caller(userID: configuration.userID, groupID: configuration.groupID),
+                options: configuration.storeOptions)
         } catch {
             session.end()
             throw MountError(
@@ -73,6 +84,13 @@ public final class MountedFileSystem: Sendable {
             configuration, session, limits: limits,
             storeBytes: InodeStore.maximumBytes(
                 pageLimit: limits.sizeBytes / pageBytes, inodeLimit: limits.inodes))
+        do {
+            try beforeServing()
+        } catch {
+            session.end()
+            waitUntilUnmounted()
+            throw error
+        }
         do throws(Errno) {
             try start(deviceReaders: deviceReaders)
         } catch {
@@ -109,7 +127,8 @@ public final class MountedFileSystem: Sendable {
     private func loop(_ worker: Int) -> RequestLoop {
         RequestLoop(
             operations: Operations(
-                worker: store.worker(worker), policy: OperationPolicy(),
+                worker: store.worker(worker),
+                policy: OperationPolicy(checksOpen: store.options.checksOpen),
                 counters: counters[worker]),
             session: session)
     }
@@ -161,6 +180,19 @@ public final class MountedFileSystem: Sendable {
             return (0..<RequestCounters.count).map { opcode in
                 counters.reduce(0) { $0 + $1[opcode] }
             }
+        }
+    }
+
+    /// Content that requests have carried, and what was moved for it: each byte of `read` and
+    /// `written` is copied once, or for a hole zeroed, and what is more was copied inside.
+    package func traffic() -> ContentTraffic {
+        final.withLock { final in
+            if final != nil { return ContentTraffic() }
+            let (copied, zeroed) = store.traffic
+            let bytes = counters.map(\.transferred)
+            return ContentTraffic(
+                read: bytes.reduce(0) { $0 + $1.read },
+                written: bytes.reduce(0) { $0 + $1.written }, copied: copied, zeroed: zeroed)
         }
     }
 
@@ -222,6 +254,23 @@ public final class MountedFileSystem: Sendable {
 }
 
 extension MountConfiguration {
+    /// The store's part of the configuration.
+    ///
+    /// The kernel leaves access times to a FUSE server, whatever the mount's own flags say
+    /// (fs/fuse/inode.c, `fuse_init_inode()`: S_NOATIME).
+    fileprivate var storeOptions: StoreOptions {
+        var options = StoreOptions()
+        switch accessTime {
+        case .relative: options.accessTimes = .relative
+        case .never: options.accessTimes = .never
+        case .strict: options.accessTimes = .strict
+        }
+        if readOnly { options.accessTimes = .never }
+        options.directoryAccessTimes = noDirectoryAccessTime ? .never : options.accessTimes
+        options.checksOpen = checksOpen
+        return options
+    }
+
     /// The transport's part of the configuration.
     fileprivate func session(in memory: SystemMemory) -> SessionConfiguration {
         var session = SessionConfiguration(mountpoint: mountpoint)
@@ -231,6 +280,14 @@ extension MountConfiguration {
         session.noSuid = !allowSetuid
         session.noDev = !allowDevices
         session.noExec = !allowExecution
+        session.noSymlinks = !followSymlinks
+        session.noDirectoryAccessTime = noDirectoryAccessTime
+        session.accessTime =
+            switch accessTime {
+            case .relative: .relative
+            case .never: .never
+            case .strict: .strict
+            }
         session.allowOther = allowOther
         session.rootMode = 0o040000 | mode & 0o7777
         session.userID = geteuid()
@@ -247,6 +304,7 @@ extension MountConfiguration {
             }
         session.trace = debugFuse
         session.wantedInitFlags = OperationPolicy.initFlags
+        if directInOrder { session.wantedInitFlags &= ~CFK_INIT_ASYNC_DIO }
         return session
     }
 }

@@ -31,7 +31,7 @@ struct MayflyCommand: ParsableCommand {
 
     /// Parses, runs, and ends the process; every error is one line on the standard error.
     static func main() {
-        let arguments = Array(CommandLine.arguments.dropFirst())
+        let arguments = Invocation.arguments
         let failed = arguments.first == "run" ? ExitStatus.runFailed : nil
         do {
             var command = try parseAsRoot(arguments)

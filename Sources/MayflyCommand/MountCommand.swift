@@ -34,20 +34,36 @@ struct MountCommand: ParsableCommand {
             """)
     var foreground = false
 
+    @Flag(help: "Print nothing but errors.")
+    var quiet = false
+
+    @Flag(help: "Look whether it could be mounted, and do not.")
+    var fake = false
+
+    @Flag(help: "Change the options of a mount in the kernel, such as ro: what `mount -o` does.")
+    var remount = false
+
     @Option(help: .hidden)
     var readyFd: Int32?
 
     func run() throws {
+        if remount {
+            let list = options.lists.flatMap { $0.split(separator: ",").map(String.init) }
+            throw MountHelper.remount(directory, options: list)
+        }
         var configuration = try options.configuration(mountpoint: directory)
         try configuration.check()
+        if fake { return }
         if foreground {
+            let quiet = quiet
             try ForegroundServer.serve(
-                configuration, readyDescriptor: readyFd, say: Console.say)
+                configuration, readyDescriptor: readyFd,
+                say: { if !quiet { Console.say($0) } }, complain: Console.complain)
             return
         }
         // The command is the first argument, for the program itself has no options that it takes
         // before one; what follows goes to the server as it stands.
-        let given = CommandLine.arguments.dropFirst(2)
+        let given = Invocation.arguments.dropFirst()
         let status = try BackgroundServer.start(
             arguments: ["mount", "--foreground", "--ready-fd"]
                 + ["\(BackgroundServer.readyDescriptor)"] + given)

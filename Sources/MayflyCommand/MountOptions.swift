@@ -7,7 +7,7 @@ import Mayfly
 struct MountOptions: ParsableArguments {
     @Option(
         help: """
-            Most bytes of content and metadata: a number with k, m, g or t, or a share of memory \
+            Most bytes of content, as tmpfs counts it: a number with k, m, g or t, or a share of memory \
             such as 25%. Default: half of the memory, or of the memory cgroup's limit. 0: no limit \
             but memory.
             """)
@@ -53,6 +53,13 @@ struct MountOptions: ParsableArguments {
             """)
     var transport: String?
 
+    @Flag(
+        help: """
+            Let other users in, as far as permissions do. Without it they get EACCES, root \
+            included when it is not the one who mounts.
+            """)
+    var allowOther = false
+
     @Flag(help: "Print every request to the standard error.")
     var debugFuse = false
 
@@ -62,9 +69,9 @@ struct MountOptions: ParsableArguments {
             """
             Options of mount(8), separated by commas: size=, nr_inodes=, nr_blocks=, mode=, uid=, \
             gid=, ro, rw, suid, nosuid, dev, nodev, exec, noexec, noatime, relatime, \
-            strictatime, nodiratime, nosymfollow, allow_other, source=, fsname=, fstype=, \
+            strictatime, nodiratime, nosymfollow, allow_other, check_open, sync_dio, source=, fsname=, fstype=, \
             subtype=, queue_depth=, max_payload=, transport=. May be repeated; the long options \
-            win. Default: rw,nosuid,nodev,exec,relatime, and allow_other for root.
+            win. Default: rw,nosuid,nodev,exec,relatime.
             """, valueName: "options"))
     var lists: [String] = []
 
@@ -81,6 +88,7 @@ struct MountOptions: ParsableArguments {
         if let queueDepth { try configuration.setQueueDepth(queueDepth) }
         if let maxPayload { try configuration.setMaxPayload(maxPayload) }
         if let transport { try configuration.setTransport(transport) }
+        if allowOther { configuration.allowOther = true }
         if debugFuse { configuration.debugFuse = true }
         return configuration
     }

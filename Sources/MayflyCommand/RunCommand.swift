@@ -8,13 +8,15 @@ struct RunCommand: ParsableCommand {
         abstract: "Run a command in a file system in memory that ends with it.",
         usage: "mayfly run [<options>] [--at <directory>] -- <command> ...",
         discussion: """
-            The command's working directory is the root of the mount, and so are MAYFLY_ROOT and \
-            TMPDIR. SIGINT, SIGTERM, SIGHUP and SIGQUIT are passed on to it. When it has ended \
-            the mount and everything in it are gone; what still runs there loses its files.
+            Nobody else on the machine sees the mount, and it needs no root where /dev/fuse is open \
+            to all. The command's working directory is the root of the mount, and so are \
+            MAYFLY_ROOT and TMPDIR. SIGINT, SIGTERM, SIGHUP and SIGQUIT are passed on to it. When \
+            it has ended, however that came, the mount and everything in it are gone; what it has \
+            left running is named and killed.
 
             EXAMPLE:
               mayfly run -- sh -c 'git clone https://example.org/project . && make'
-              mayfly run --size 8g --at /mnt/build -- ninja -C /mnt/build
+              mayfly run --size 8g --keep /tmp/failed.tar -- make -C ~/project O=/mnt
 
             EXIT STATUS:
               the command's own; 128 and the number of the signal that it died of
@@ -25,10 +27,23 @@ struct RunCommand: ParsableCommand {
 
     @Option(
         help: """
-            The directory to mount on. Default: a fresh one under $XDG_RUNTIME_DIR or /tmp, \
-            removed afterwards.
+            The directory to mount on. Default: the first empty one of /mnt, /media and /srv; for \
+            everybody else it stays as it is.
             """)
     var at: String?
+
+    @Flag(help: "Do not say at the end what was used.")
+    var quiet = false
+
+    @Option(help: "Write what was used as JSON to this file.")
+    var report: String?
+
+    @Option(
+        help: """
+            When the command fails, copy the tree there: a directory that does not exist yet, or a \
+            file whose name ends in .tar.
+            """)
+    var keep: String?
 
     @OptionGroup var options: MountOptions
 
@@ -42,7 +57,12 @@ struct RunCommand: ParsableCommand {
             throw MountError(.usage, "--at is empty: name a directory, or leave it out")
         }
         let configuration = try options.configuration(mountpoint: at ?? "")
-        let status = try ScratchRun.run(configuration, command: command, say: Console.complain)
+        var runOptions = ScratchRun.Options()
+        runOptions.quiet = quiet
+        runOptions.reportPath = report
+        runOptions.keepPath = keep
+        let status = try ScratchRun.run(
+            configuration, command: command, options: runOptions, say: Console.complain)
         if status != 0 { throw ExitCode(status) }
     }
 }

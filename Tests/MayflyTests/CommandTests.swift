@@ -1,17 +1,9 @@
-import Glibc
 import Mayfly
 import Testing
 
 /// The built command: one line on the standard error and the exit status for everything that ends
 /// before there is a mount.
 @Suite struct CommandTests {
-    /// What a run of the command gave.
-    struct Outcome {
-        var status: Int32
-        var output: String
-        var errors: String
-    }
-
     @Test(
         arguments: [
             (["mount"], 1, "missing expected argument '<directory>'"),
@@ -60,7 +52,7 @@ import Testing
             (["bogus"], 1, "unexpected argument 'bogus' (see `mayfly --help`)"),
         ] as [([String], Int32, String)])
     func errorsAreOneLine(_ arguments: [String], _ status: Int32, _ start: String) throws {
-        let outcome = try Self.mayfly(arguments)
+        let outcome = try BuiltCommand.run(arguments)
         #expect(outcome.status == status)
         #expect(outcome.output.isEmpty)
         #expect(outcome.errors.hasPrefix("mayfly: \(start)"), "\(outcome.errors)")
@@ -69,67 +61,16 @@ import Testing
     }
 
     @Test func theVersionIsPrinted() throws {
-        let outcome = try Self.mayfly(["--version"])
+        let outcome = try BuiltCommand.run(["--version"])
         #expect(outcome.status == 0 && outcome.errors.isEmpty)
         #expect(outcome.output == "mayfly \(MayflyVersion.text)\n")
     }
 
     @Test(arguments: ["mount", "umount", "run", "list", "stat", "top", "resize"])
     func helpHasAnExampleAndTheExitStatuses(_ command: String) throws {
-        let outcome = try Self.mayfly([command, "--help"])
+        let outcome = try BuiltCommand.run([command, "--help"])
         #expect(outcome.status == 0 && outcome.errors.isEmpty)
         #expect(outcome.output.contains("EXAMPLE:\n  mayfly \(command) "))
         #expect(outcome.output.contains("EXIT STATUS:\n"))
-    }
-
-    /// Runs the command that stands beside this test bundle.
-    static func mayfly(_ arguments: [String]) throws -> Outcome {
-        var path = [CChar](repeating: 0, count: Int(PATH_MAX))
-        let length = unsafe readlink("/proc/self/exe", &path, path.count)
-        try #require(length > 0)
-        let runner = String(
-            decoding: path[..<length].map(UInt8.init(bitPattern:)), as: UTF8.self)
-        let folder = runner.split(separator: "/").dropLast().joined(separator: "/")
-        return try start("/\(folder)/mayfly", arguments)
-    }
-
-    private static func start(_ program: String, _ arguments: [String]) throws -> Outcome {
-        // Files rather than pipes: what is printed is small, and neither end can block the other.
-        let output = try temporaryFile()
-        let errors = try temporaryFile()
-        defer {
-            close(output)
-            close(errors)
-        }
-        var actions = unsafe posix_spawn_file_actions_t()
-        unsafe posix_spawn_file_actions_init(&actions)
-        defer { unsafe posix_spawn_file_actions_destroy(&actions) }
-        unsafe posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO)
-        unsafe posix_spawn_file_actions_adddup2(&actions, errors, STDERR_FILENO)
-
-        var vector = unsafe ([program] + arguments).map { unsafe strdup($0) }
-        unsafe vector.append(nil)
-        defer { unsafe vector.forEach { unsafe free($0) } }
-        var process: pid_t = 0
-        try #require(unsafe posix_spawn(&process, program, &actions, nil, vector, nil) == 0)
-        var status: Int32 = 0
-        while unsafe waitpid(process, &status, 0) < 0, errno == EINTR {}
-        return Outcome(
-            status: status & 0x7f == 0 ? (status >> 8) & 0xff : -(status & 0x7f),
-            output: text(of: output), errors: text(of: errors))
-    }
-
-    private static func temporaryFile() throws -> Int32 {
-        var template = Array("/tmp/mayfly-command-XXXXXX".utf8CString)
-        let descriptor = unsafe mkstemp(&template)
-        try #require(descriptor >= 0)
-        unsafe unlink(template)
-        return descriptor
-    }
-
-    private static func text(of descriptor: Int32) -> String {
-        var bytes = [UInt8](repeating: 0, count: 1 << 20)
-        let count = unsafe pread(descriptor, &bytes, bytes.count, 0)
-        return String(decoding: bytes.prefix(max(0, count)), as: UTF8.self)
     }
 }

@@ -3,24 +3,23 @@ import Testing
 
 @testable import Mayfly
 
-/// Starting the command of `mayfly run`, without a mount below it.
-@Suite struct ScratchRunTests {
-    private func start(_ command: [String], in directory: String = "/") -> ScratchRun.Start {
-        // Tests run on threads that block most signals, and the command takes over their mask.
+/// Starting the command of `mayfly run` under its keeper, without a mount below it.
+@Suite(.enabled(if: mayMakeNamespaces, "needs CAP_SYS_ADMIN"))
+struct ScratchRunTests {
+    private func keeper(_ command: [String], in directory: String = "/") throws -> Keeper {
+        // Tests run on threads that block most signals, and the command takes over its mask.
         var none = sigset_t()
-        var before = sigset_t()
         unsafe sigemptyset(&none)
-        unsafe pthread_sigmask(SIG_SETMASK, &none, &before)
-        defer { unsafe pthread_sigmask(SIG_SETMASK, &before, nil) }
-        return ScratchRun.start(
-            command, in: directory, environment: ["A=1", "B=two words"], SignalWatch([]))
+        return try Keeper(
+            command, in: directory, second: ["sh", "-c", "exit $B"],
+            environment: ["A=1", "B=2", "C=two words"], mask: none)
     }
 
     private func status(_ command: [String], in directory: String = "/") throws -> ChildStatus {
-        guard case .process(let process) = start(command, in: directory) else {
-            throw MountError(.system, "\(command) did not start")
-        }
-        return ChildStatus.waiting(for: process)
+        let keeper = try keeper(command, in: directory)
+        defer { keeper.end() }
+        #expect(keeper.begin(command[0]) == .started)
+        return keeper.status()
     }
 
     @Test(arguments: [0, 1, 7, 255])
@@ -36,13 +35,13 @@ import Testing
     }
 
     @Test func directoryAndEnvironmentArriveAsGiven() throws {
-        let script = #"[ "$(pwd)" = /usr ] && [ "$A" = 1 ] && [ "$B" = "two words" ]"#
+        let script = #"[ "$(pwd)" = /usr ] && [ "$A" = 1 ] && [ "$C" = "two words" ]"#
         #expect(try status(["/bin/sh", "-c", script], in: "/usr") == .exited(0))
     }
 
     @Test(arguments: ["no-such-command", "/nonexistent/x", "./x"])
-    func aCommandThatIsNotFoundIs127(_ name: String) {
-        guard case .failure(let message, let exitCode) = start([name]) else {
+    func aCommandThatIsNotFoundIs127(_ name: String) throws {
+        guard case .failure(let message, let exitCode) = try keeper([name]).begin(name) else {
             Issue.record("\(name) started")
             return
         }
@@ -51,8 +50,8 @@ import Testing
     }
 
     @Test(arguments: ["/etc/passwd", "/etc"])
-    func aCommandThatCannotBeExecutedIs126(_ name: String) {
-        guard case .failure(let message, let exitCode) = start([name]) else {
+    func aCommandThatCannotBeExecutedIs126(_ name: String) throws {
+        guard case .failure(let message, let exitCode) = try keeper([name]).begin(name) else {
             Issue.record("\(name) started")
             return
         }
@@ -60,26 +59,65 @@ import Testing
         #expect(message.hasPrefix("\(name) cannot be executed (Permission denied)"))
     }
 
-    @Test func aDirectoryThatCannotBeEnteredIs125() {
-        guard case .failure(_, let exitCode) = start(["true"], in: "/nonexistent") else {
+    @Test func aDirectoryThatCannotBeEnteredIs125() throws {
+        let keeper = try keeper(["true"], in: "/nonexistent")
+        guard case .failure(_, let exitCode) = keeper.begin("true") else {
             Issue.record("it started")
             return
         }
         #expect(exitCode == 125)
     }
 
+    @Test func signalsGoToTheCommandAlone() throws {
+        let script = "trap 'exit 9' TERM; (trap 'exit 8' TERM; sleep 60) & while :; do sleep 0.05; done"
+        let keeper = try keeper(["sh", "-c", script])
+        defer { keeper.end() }
+        #expect(keeper.begin("sh") == .started)
+        usleep(300_000)
+        keeper.signal(SIGTERM)
+        #expect(keeper.status() == .exited(9))
+        #expect(!keeper.others().isEmpty)
+    }
+
+    @Test func whatIsLeftIsNamedAndClearedAndThenTheSecondRuns() throws {
+        let script = "sleep 61 & setsid sleep 62 & (setsid sleep 63 &) ; exit 4"
+        let keeper = try keeper(["sh", "-c", script])
+        defer { keeper.end() }
+        #expect(keeper.begin("sh") == .started)
+        #expect(keeper.status() == .exited(4))
+        usleep(200_000)
+        let others = keeper.others()
+        #expect(others.map(\.command) == ["sleep", "sleep", "sleep"])
+        keeper.clear()
+        #expect(keeper.others().isEmpty)
+        for other in others { #expect(kill(other.processID, 0) == -1 && errno == ESRCH) }
+        let second = keeper.runSecond("sh")
+        #expect(second.start == .started && second.status == .exited(2))
+    }
+
+    @Test func theEndOfTheKeeperIsTheEndOfAll() throws {
+        let keeper = try keeper(["sh", "-c", "setsid sleep 64 & sleep 65"])
+        #expect(keeper.begin("sh") == .started)
+        usleep(200_000)
+        let others = keeper.others()
+        #expect(others.count == 3)
+        keeper.end()
+        for other in others { #expect(kill(other.processID, 0) == -1 && errno == ESRCH) }
+        // Orders that come too late are no harm.
+        keeper.signal(SIGTERM)
+        keeper.end()
+    }
+
     @Test func aProcessThatSitsInAFolderIsFound() throws {
-        guard case .process(let process) = start(["sleep", "60"], in: "/usr/share") else {
-            Issue.record("it did not start")
-            return
-        }
-        let holders = MountHolders.of(mountpoint: "/usr/share", device: nil)
-        kill(process, SIGKILL)
-        #expect(ChildStatus.waiting(for: process) == .signal(SIGKILL))
-        #expect(holders.contains(MountHolder(processID: process, command: "sleep")))
-        #expect(
-            !MountHolders.of(mountpoint: "/usr/sha", device: nil).contains {
-                $0.processID == process
-            })
+        let keeper = try keeper(["sleep", "60"], in: "/usr/share")
+        defer { keeper.end() }
+        #expect(keeper.begin("sleep") == .started)
+        let sitting = MountHolders.of(mountpoint: "/usr/share", device: nil)
+        #expect(sitting.contains { keeper.others().contains($0) })
+        let others = MountHolders.of(mountpoint: "/usr/sha", device: nil)
+        #expect(!others.contains { keeper.others().contains($0) })
     }
 }
+
+private let mayMakeNamespaces =
+    MountConfiguration.mayMount(status: HostFile.text(at: "/proc/self/status"))

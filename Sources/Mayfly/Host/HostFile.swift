@@ -39,8 +39,11 @@ enum HostFile {
     }
 
     /// The names in the folder at `path`, without "." and ".."; empty when it cannot be read.
-    static func names(in path: String) -> [String] {
-        guard let folder = unsafe opendir(path) else { return [] }
+    static func names(in path: String) -> [String] { namesIfReadable(in: path) ?? [] }
+
+    /// The same; nil when it cannot be read.
+    static func namesIfReadable(in path: String) -> [String]? {
+        guard let folder = unsafe opendir(path) else { return nil }
         defer { unsafe closedir(folder) }
         var names: [String] = []
         while let entry = unsafe readdir(folder) {

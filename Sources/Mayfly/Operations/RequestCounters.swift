@@ -63,13 +63,7 @@ internal import Synchronization
         add(nanoseconds, Self.nanoseconds + opcode)
         let bucket = LatencyBuckets.index(nanoseconds)
         add(1, Self.histograms + opcode * LatencyBuckets.count + bucket)
-        if reply.error != 0 {
-            add(1, Self.errors + opcode)
-        } else if opcode == 15 {  // FUSE_READ
-            add(UInt64(truncatingIfNeeded: reply.bytes), Self.readBytes)
-        } else if opcode == 16 {  // FUSE_WRITE
-            add(UInt64(truncatingIfNeeded: request.payloadBytes), Self.writtenBytes)
-        }
+        if reply.error != 0 { add(1, Self.errors + opcode) }
         let waiting = unsafe words[Self.untilSample].load(ordering: .relaxed)
         if waiting > 0 {
             unsafe words[Self.untilSample].store(waiting - 1, ordering: .relaxed)
@@ -77,6 +71,10 @@ internal import Synchronization
             sample(request.nodeID)
         }
     }
+
+    @_noLocks func countRead(_ bytes: UInt64) { add(bytes, Self.readBytes) }
+
+    @_noLocks func countWritten(_ bytes: UInt64) { add(bytes, Self.writtenBytes) }
 
     /// Counts a sample for an inode: "space saving" (A. Metwally, D. Agrawal, A. El Abbadi,
     /// "Efficient computation of frequent and top-k elements in data streams", 2005), where what

@@ -13,19 +13,17 @@ enum ChildStatus: Sendable, Equatable {
         }
     }
 
+    /// What wait(2) calls `status`, of a process that has ended.
+    init(wait status: Int32) {
+        let signal = status & 0x7f
+        self = signal == 0 ? .exited((status >> 8) & 0xff) : .signal(signal)
+    }
+
     /// Waits for the child `process` and takes its status.
-    ///
-    /// - Parameter beforeReaping: called when it has ended but its number cannot be another's yet.
-    static func waiting(for process: pid_t, beforeReaping: () -> Void = {}) -> ChildStatus {
-        var information = unsafe siginfo_t()
-        while unsafe waitid(P_PID, id_t(process), &information, WEXITED | WNOWAIT) != 0,
-            errno == EINTR
-        {}
-        beforeReaping()
+    static func waiting(for process: pid_t) -> ChildStatus {
         var status: Int32 = 0
         while unsafe waitpid(process, &status, 0) < 0, errno == EINTR {}
-        let signal = status & 0x7f
-        return signal == 0 ? .exited((status >> 8) & 0xff) : .signal(signal)
+        return ChildStatus(wait: status)
     }
 }
 

@@ -15,17 +15,23 @@ public enum ForegroundServer {
     /// - Parameters:
     ///   - readyDescriptor: gets one byte once the mount answers, after which this process is in
     ///     the background: working directory "/", standard output and error to /dev/null.
-    ///   - say: prints a line for the user.
+    ///   - say: prints a line for the user; `complain` one for the standard error.
     public static func serve(
         _ configuration: MountConfiguration, readyDescriptor: Int32? = nil,
-        say: (String) -> Void
+        say: (String) -> Void, complain: (String) -> Void
     ) throws(MountError) {
         let signals = SignalWatch([SIGTERM, SIGINT, SIGHUP])
         // In the background it was started through a link whose name it has taken: "exe".
         if readyDescriptor != nil { unsafe cmem_name_process("mayfly") }
-        let fileSystem = try MountedFileSystem(configuration)
+        var configuration = configuration
+        try configuration.check()
+        let mountpoint = configuration.mountpoint
+        let fileSystem = try MountedFileSystem(configuration) { () throws(MountError) in
+            try Privileges.giveUp(mountpoint: mountpoint)
+        }
         say(fileSystem.summary.transportLine)
         say(fileSystem.summary.memoryLine)
+        if let warning = fileSystem.summary.kernelWarning() { complain(warning) }
         let log = Logger(label: "mayfly") { label in
             StreamLogHandler.standardError(label: label)
         }

@@ -1,6 +1,7 @@
 // How a serving process ends its own mount.
 
 import Glibc
+import SystemPackage
 
 extension MountedFileSystem {
     /// Unmounts, and if something sits in the mount takes it out of the tree all the same.
@@ -9,16 +10,17 @@ extension MountedFileSystem {
     /// somebody else has unmounted it meanwhile is as good.
     ///
     /// - Parameter warn: told who still uses the mount, when somebody does.
-    func endInOrder(warn: (String) -> Void) throws(MountError) {
-        for attempt in 0... {
-            do {
-                return try unmount(lazy: false, force: false)
-            } catch {
-                guard error.kind == .busy else {
-                    if MountTable.current().entry(at: summary.mountpoint) == nil { return }
-                    throw error
-                }
-                guard attempt < 10 else { break }
+    /// - Returns: false when the mount ends only with those who use it.
+    @discardableResult
+    func endInOrder(warn: (String) -> Void) throws(MountError) -> Bool {
+        for _ in 0...10 {
+            // Who keeps it busy is asked once, at the end: it takes a look at every process.
+            let failure = Unmounting.attempt(summary.mountpoint, lazy: false, force: false)
+            if failure == nil { return true }
+            if failure != .resourceBusy {
+                if MountTable.current().entry(at: summary.mountpoint) == nil { return true }
+                try unmount(lazy: false, force: false)
+                return true
             }
             usleep(20000)
         }
@@ -28,5 +30,6 @@ extension MountedFileSystem {
         let who = MountHolders.described(holders) ?? "something that cannot be seen from here"
         warn("\(mountpoint) is still used by \(who): detached, it ends when they do")
         try unmount(lazy: true, force: false)
+        return false
     }
 }

@@ -1,128 +1,172 @@
 // A mount that lives as long as one command: `mayfly run`.
+//
+//     this process: serves the mount        in a mount namespace of its own, and for those who may
+//       |                                   not mount in a user namespace
+//       +-- keeper: process 1               of a pid namespace
+//             +-- command, and all that comes of it
+//
+// Nothing of it survives this process, whichever way that ends: its end kills the keeper, the
+// keeper's end kills the command with everything it has started, and the mount namespace, which
+// nobody is left in, takes the mount with it. Docs/Operations.md says why it is so.
 
 import CMemory
 import Glibc
-import Synchronization
 import SystemPackage
 
 public enum ScratchRun {
+    /// What can be asked beside the mount itself.
+    public struct Options: Sendable {
+        /// Says nothing at the end unless something was wrong.
+        public var quiet = false
+        /// The file for what was used, as JSON.
+        public var reportPath: String?
+        /// Where the tree goes when the command fails: a directory, or a file ending in .tar.
+        public var keepPath: String?
+
+        public init() {}
+    }
+
     /// Mounts, runs `command` in the mount's root directory, unmounts, and tells how it ended.
     ///
-    /// The command gets MAYFLY_ROOT and TMPDIR, both the mount's root. SIGINT, SIGTERM, SIGHUP and
-    /// SIGQUIT go on to it, and it is killed when this process is. Whatever it leaves running in
-    /// the mount loses its files: the mount is detached and ends with this process.
+    /// Only the command sees the mount. It gets MAYFLY_ROOT and TMPDIR, both the mount's root.
+    /// SIGINT, SIGTERM, SIGHUP and SIGQUIT go on to it. What it leaves running is named and killed.
+    ///
+    /// This process enters namespaces and gives up privileges, and does not get back: it is to end
+    /// after it.
     ///
     /// - Parameters:
-    ///   - configuration: its mountpoint is used only when it is not empty; otherwise a fresh
-    ///     folder under XDG_RUNTIME_DIR or /tmp is made, and removed at the end.
+    ///   - configuration: its mountpoint is used only when it is not empty; otherwise an empty
+    ///     directory of the system is taken, in the private namespace.
     ///   - say: prints a line for the user.
     /// - Returns: the command's exit status; 128 and the signal that it died of; 127 when it was
     ///   not found and 126 when it could not be executed, both with a line said.
-    /// - Throws: what kept the mount from being made or ended.
+    /// - Throws: what kept the mount from being made or ended, or the report or the tree from being
+    ///   written.
+    /// - Precondition: the process has one thread.
     public static func run(
-        _ configuration: MountConfiguration, command: [String], say: (String) -> Void
+        _ configuration: MountConfiguration, command: [String], options: Options = Options(),
+        say: (String) -> Void
     ) throws(MountError) -> Int32 {
-        guard !command.isEmpty else {
+        guard let name = command.first else {
             throw MountError(.usage, "no command: write it after --, as in `mayfly run -- make`")
         }
-        let signals = SignalWatch([SIGINT, SIGTERM, SIGHUP, SIGQUIT])
         var configuration = configuration
-        let folder = try configuration.mountpoint.isEmpty ? temporaryFolder() : nil
-        defer { if let folder { unsafe rmdir(folder) } }
-        if let folder { configuration.mountpoint = folder }
+        let signals = SignalWatch([SIGINT, SIGTERM, SIGHUP, SIGQUIT])
+        if !configuration.mountpoint.isEmpty {
+            // Before the namespace is entered, so that its absence is not taken for another thing.
+            configuration.mountpoint = try MountConfiguration.directory(configuration.mountpoint)
+        }
+        let kept = try options.keepPath.map { path throws(MountError) in try KeptTree(path) }
+        let reportFile: ReportFile?
+        if let path = options.reportPath {
+            reportFile = try ReportFile(path)
+        } else {
+            reportFile = nil
+        }
+        try PrivateSpace.enter()
+        if configuration.mountpoint.isEmpty { configuration.mountpoint = try PrivateSpace.place() }
+        try configuration.check()
+        let root = configuration.mountpoint
+        if let kept, kept.target == root || kept.target.hasPrefix("\(root)/") {
+            throw MountError(.usage, "--keep lies where the mount will be: name another place")
+        }
+        // Before the mount: a later fork would copy the page tables of all its memory.
+        let keeper = try Keeper(
+            command, in: root, second: kept?.command(copying: root),
+            environment: environment(root: root), mask: signals.originalMask)
+        defer { keeper.end() }
 
-        let fileSystem = try MountedFileSystem(configuration)
-        let summary = fileSystem.summary
-        if summary.transport == .device, summary.ringAbsence != .notAsked {
-            say(summary.transportLine)
+        let fileSystem = try MountedFileSystem(configuration) { () throws(MountError) in
+            try Privileges.giveUp(mountpoint: root)
         }
         // A mount without a control socket is as good a mount.
         let control = try? ControlServer(fileSystem)
         defer { control?.stop() }
-        let outcome: Int32
+        tellOfTransport(fileSystem.summary, say)
+        var report: RunReport
         do {
-            let root = summary.mountpoint
-            switch start(command, in: root, environment: environment(root: root), signals) {
-            case .process(let process):
-                outcome = try wait(for: process, signals)
-            case .failure(let message, let exitCode):
-                say(message)
-                outcome = exitCode
+            report = try attend(keeper, fileSystem, command, signals, say)
+            if let kept, report.exitStatus != 0 {
+                try copy(to: kept, name, keeper, &report, say)
             }
         } catch {
-            try? fileSystem.endInOrder(warn: say)
+            keeper.end()
+            _ = try? fileSystem.endInOrder(warn: say)
             throw error
         }
-        try fileSystem.endInOrder(warn: say)
-        return outcome
+        keeper.end()
+        report.statistics = fileSystem.statistics()
+        if try fileSystem.endInOrder(warn: say) { fileSystem.waitUntilUnmounted() }
+        if !options.quiet { say(report.line) }
+        if let reportFile { try reportFile.write(report) }
+        return report.exitStatus
     }
 
-    /// What became of starting a command.
-    enum Start: Equatable {
-        case process(pid_t)
-        case failure(message: String, exitCode: Int32)
-    }
-
-    /// Starts `command`, looked for in PATH, in `directory`, with the signal mask from before.
-    ///
-    /// It is killed when the calling thread ends.
-    static func start(
-        _ command: [String], in directory: String, environment: [String], _ signals: SignalWatch
-    ) -> Start {
-        let started = unsafe withCStrings(command) { arguments in
-            unsafe withCStrings(environment) { environment in
-                var mask = signals.originalMask
-                return unsafe cmem_start(directory, arguments, environment, &mask)
-            }
+    /// Runs the command to its end, and ends what it has left.
+    private static func attend(
+        _ keeper: Keeper, _ fileSystem: MountedFileSystem, _ command: [String],
+        _ signals: SignalWatch, _ say: (String) -> Void
+    ) throws(MountError) -> RunReport {
+        let begin = cmem_monotonic_nanoseconds()
+        var report = RunReport(
+            command: command, exitStatus: 0, signal: nil, nanoseconds: 0,
+            statistics: MountStatistics(), summary: fileSystem.summary)
+        switch keeper.begin(command[0]) {
+        case .failure(let message, let exitCode):
+            say(message)
+            report.exitStatus = exitCode
+            return report
+        case .started: break
         }
-        return started.process > 0
-            ? .process(started.process) : failure(of: started, command.first ?? "")
-    }
-
-    /// Passes signals on to `process` until it has ended.
-    private static func wait(for process: pid_t, _ signals: SignalWatch) throws(MountError) -> Int32
-    {
-        let target = Mutex<pid_t?>(process)
-        let shared = Shared(target)
         try signals.start { event in
             // The terminal has sent it to the command already.
-            guard !event.fromTerminal else { return }
-            shared.process.withLock { process in
-                if let process { kill(process, event.signal) }
-            }
+            if !event.fromTerminal { keeper.signal(event.signal) }
         }
-        return ChildStatus.waiting(for: process) { shared.process.withLock { $0 = nil } }.exitCode
+        let status = keeper.status()
+        report.nanoseconds = cmem_monotonic_nanoseconds() - begin
+        report.exitStatus = status.exitCode
+        if case .signal(let number) = status { report.signal = number }
+        report.leftRunning = leftRunning(keeper)
+        if let who = MountHolders.described(report.leftRunning) {
+            say("the command has left running, and it is ended now: \(who)")
+        }
+        keeper.clear()
+        return report
     }
 
-    /// The child to signal; nil once its number may become another's.
-    private final class Shared: Sendable {
-        let process: Mutex<pid_t?>
-        init(_ process: consuming sending Mutex<pid_t?>) { self.process = process }
+    /// Who still runs a moment after the command; what is just ending is not meant.
+    private static func leftRunning(_ keeper: Keeper) -> [MountHolder] {
+        for _ in 0..<10 {
+            if keeper.others().isEmpty { return [] }
+            usleep(20000)
+        }
+        return keeper.others()
     }
 
-    private static func failure(of started: cmem_started, _ name: String) -> Start {
-        let error = Errno(rawValue: started.error)
-        switch started.stage {
-        case CMEM_AT_EXECUTE where error == .noSuchFileOrDirectory || error == .notDirectory:
-            let advice =
-                name.contains("/") && !name.hasPrefix("/")
-                ? "it is looked for in the mount, so give its absolute path"
-                : "look at its spelling and at PATH"
-            return .failure(
-                message: "\(name) was not found: \(advice)", exitCode: ExitStatus.notFound)
-        case CMEM_AT_EXECUTE:
-            return .failure(
-                message: "\(name) cannot be executed (\(error)): look at its permissions and "
-                    + "first line", exitCode: ExitStatus.notExecutable)
-        case CMEM_AT_DIRECTORY:
-            return .failure(
-                message: "the mount cannot be entered (\(error)): choose --mode, --uid and --gid "
-                    + "so that you may", exitCode: ExitStatus.runFailed)
-        default:
-            return .failure(
-                message: "no process can be started (\(error)): raise `ulimit -u`",
-                exitCode: ExitStatus.runFailed)
+    /// Copies the tree out of the mount, for somebody to look at.
+    private static func copy(
+        to kept: KeptTree, _ name: String, _ keeper: Keeper, _ report: inout RunReport,
+        _ say: (String) -> Void
+    ) throws(MountError) {
+        let copied = keeper.runSecond(name)
+        if case .failure(let message, _) = copied.start {
+            throw MountError(.system, "the tree was not kept: \(message)")
         }
+        guard copied.status == .exited(0) else {
+            throw MountError(
+                .system,
+                "the tree was not kept whole in \(kept.target) (status \(copied.status.exitCode)): "
+                    + "look at the lines above")
+        }
+        report.kept = kept.target
+        say("\(name) failed with status \(report.exitStatus); its tree is in \(kept.target)")
+    }
+
+    private static func tellOfTransport(_ summary: MountSummary, _ say: (String) -> Void) {
+        if summary.transport == .device, summary.ringAbsence != .notAsked {
+            say(summary.transportLine)
+        }
+        if let warning = summary.kernelWarning() { say(warning) }
     }
 
     /// The environment of this process with what points into the mount.
@@ -137,20 +181,5 @@ public enum ScratchRun {
             unsafe next = unsafe next?.successor()
         }
         return environment + replaced.map { "\($0)=\(root)" }
-    }
-
-    /// A fresh folder to mount on, of the caller's alone until the mount covers it.
-    private static func temporaryFolder() throws(MountError) -> String {
-        let runtime = unsafe getenv("XDG_RUNTIME_DIR").map { unsafe String(cString: $0) }
-        for parent in [runtime ?? "", "/tmp"] where parent.hasPrefix("/") {
-            var template = Array("\(parent)/mayfly-run-XXXXXX".utf8CString)
-            if unsafe mkdtemp(&template) != nil {
-                return String(
-                    decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
-            }
-        }
-        let error = Errno(rawValue: errno)
-        throw MountError(
-            .system, "no folder can be made under /tmp (\(error)): name one with --at")
     }
 }

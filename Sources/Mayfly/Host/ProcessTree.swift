@@ -1,0 +1,54 @@
+// Which processes come from which, by what /proc/PID/stat tells everybody.
+
+import Glibc
+
+enum ProcessTree {
+    /// A line of /proc/PID/stat, as far as it matters here.
+    struct Entry: Equatable {
+        var processID: Int32
+        var command: String
+        /// "Z" has ended and is not yet waited for.
+        var state: Character
+        var parent: Int32
+
+        /// - Source: proc_pid_stat(5). The command may hold blanks and parentheses.
+        init?(parsing text: String) {
+            guard let open = text.firstIndex(of: "("), let close = text.lastIndex(of: ")"),
+                open < close,
+                let number = Int32(text[..<open].prefix { $0 != " " })
+            else { return nil }
+            let rest = text[text.index(after: close)...].split(separator: " ", maxSplits: 2)
+            guard rest.count >= 2, let state = rest[0].first, let parent = Int32(rest[1])
+            else { return nil }
+            processID = number
+            command = String(text[text.index(after: open)..<close])
+            self.state = state
+            self.parent = parent
+        }
+    }
+
+    /// What lives below the process `root`, without what has ended, in the order of the numbers.
+    static func descendants(of root: Int32) -> [MountHolder] {
+        let entries = HostFile.names(in: "/proc").compactMap { name -> Entry? in
+            guard Int32(name) != nil else { return nil }
+            return HostFile.text(at: "/proc/\(name)/stat").flatMap(Entry.init(parsing:))
+        }
+        return descendants(of: root, among: entries)
+    }
+
+    static func descendants(of root: Int32, among entries: [Entry]) -> [MountHolder] {
+        var children: [Int32: [Entry]] = [:]
+        for entry in entries { children[entry.parent, default: []].append(entry) }
+        var found: [Entry] = []
+        var open = [root]
+        while let next = open.popLast() {
+            // A listing is no snapshot: a number that came round must not send this in a circle.
+            let below = children.removeValue(forKey: next) ?? []
+            found += below
+            open += below.map(\.processID)
+        }
+        return found.filter { $0.state != "Z" && $0.state != "X" }
+            .sorted { $0.processID < $1.processID }
+            .map { MountHolder(processID: $0.processID, command: $0.command) }
+    }
+}

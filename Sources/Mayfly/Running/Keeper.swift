@@ -1,0 +1,160 @@
+// The keeper: process 1 of the pid namespace that `mayfly run`'s command lives in.
+//
+// Whatever the command starts, however it detaches itself, is in there and ends with the keeper;
+// the keeper ends with this process. Both is the kernel's doing, and so it holds for SIGKILL.
+
+import CMemory
+import Glibc
+import Synchronization
+import SystemPackage
+
+/// A started keeper. Its end is `end()`; it ends by itself with this process.
+final class Keeper: Sendable {
+    /// What became of starting a command.
+    enum Start: Equatable {
+        case started
+        case failure(message: String, exitCode: Int32)
+    }
+
+    private let process: pid_t
+    private let orders: Int32
+    private let reports: Int32
+    /// Set by `end()`, after which there is nobody to give orders to.
+    private let hasEnded = Mutex(false)
+
+    /// Starts the keeper of `command`; nothing runs before `begin()`.
+    ///
+    /// - Parameters:
+    ///   - directory: where the command is to start; need not be there yet.
+    ///   - second: another command for later.
+    ///   - mask: the signals that the command is to have blocked.
+    /// - Precondition: the process is small, for it is forked.
+    init(
+        _ command: [String], in directory: String, second: [String]? = nil, environment: [String],
+        mask: sigset_t
+    ) throws(MountError) {
+        var mask = mask
+        let keeper = unsafe withCStrings(command) { command in
+            unsafe withCStrings(second ?? []) { later in
+                unsafe withCStrings(environment) { environment in
+                    unsafe cmem_start_keeper(
+                        directory, command, second == nil ? nil : later, environment, &mask)
+                }
+            }
+        }
+        guard keeper.process > 0 else {
+            throw MountError(
+                .system,
+                "no process can be started in a pid namespace (\(Errno(rawValue: keeper.error))): "
+                    + "raise `ulimit -u` and sysctl user.max_pid_namespaces")
+        }
+        process = keeper.process
+        orders = keeper.orders
+        reports = keeper.reports
+    }
+
+    deinit { end() }
+
+    /// Runs the command.
+    func begin(_ name: String) -> Start {
+        order(UInt8(CMEM_ORDER_START.rawValue))
+        return start(of: name)
+    }
+
+    /// Runs the second command to its end, with the keeper's privileges.
+    func runSecond(_ name: String) -> (start: Start, status: ChildStatus) {
+        order(UInt8(CMEM_ORDER_KEEP.rawValue))
+        let start = start(of: name)
+        return (start, start == .started ? status() : .exited(ExitStatus.runFailed))
+    }
+
+    /// Passes a signal on to the command; nothing when it has ended.
+    func signal(_ number: Int32) { order(UInt8(truncatingIfNeeded: number)) }
+
+    /// Waits for the end of the command that runs.
+    func status() -> ChildStatus {
+        guard let report = report(), report.kind == CMEM_REPORT_ENDED else {
+            return .signal(SIGKILL)  // the keeper was killed, and all with it
+        }
+        return ChildStatus(wait: report.status)
+    }
+
+    /// The processes that are left in the namespace beside the keeper.
+    func others() -> [MountHolder] { ProcessTree.descendants(of: process) }
+
+    /// Kills all that is left and returns when it is gone.
+    func clear() {
+        order(UInt8(CMEM_ORDER_CLEAR.rawValue))
+        while let report = report() {
+            if report.kind == CMEM_REPORT_CLEAR { return }
+        }
+    }
+
+    /// Ends the keeper and everything in its namespace; returns when all is gone.
+    func end() {
+        hasEnded.withLock { hasEnded in
+            guard !hasEnded else { return }
+            hasEnded = true
+            close(orders)
+            close(reports)
+            // Not the closing of its orders alone: whoever forked meanwhile may have them too.
+            kill(process, SIGKILL)
+            _ = ChildStatus.waiting(for: process)
+        }
+    }
+
+    private func order(_ order: UInt8) {
+        hasEnded.withLock { hasEnded in
+            guard !hasEnded else { return }
+            var byte = order
+            while unsafe write(orders, &byte, 1) < 0, errno == EINTR {}
+        }
+    }
+
+    /// The next report; nil when the keeper has been killed.
+    private func report() -> cmem_report? {
+        var report = cmem_report()
+        let bytes = MemoryLayout<cmem_report>.size
+        while true {
+            let count = unsafe withUnsafeMutableBytes(of: &report) { buffer in
+                unsafe read(reports, buffer.baseAddress, bytes)
+            }
+            if count < 0, errno == EINTR { continue }
+            return count == bytes ? report : nil
+        }
+    }
+
+    private func start(of name: String) -> Start {
+        guard let report = report(), report.kind == CMEM_REPORT_STARTED else {
+            return .failure(
+                message: "the command's namespace was ended from outside",
+                exitCode: ExitStatus.runFailed)
+        }
+        return report.started.process > 0 ? .started : Self.failure(of: report.started, name)
+    }
+
+    private static func failure(of started: cmem_started, _ name: String) -> Start {
+        let error = Errno(rawValue: started.error)
+        switch started.stage {
+        case CMEM_AT_EXECUTE where error == .noSuchFileOrDirectory || error == .notDirectory:
+            let advice =
+                name.contains("/") && !name.hasPrefix("/")
+                ? "it is looked for in the mount, so give its absolute path"
+                : "look at its spelling and at PATH"
+            return .failure(
+                message: "\(name) was not found: \(advice)", exitCode: ExitStatus.notFound)
+        case CMEM_AT_EXECUTE:
+            return .failure(
+                message: "\(name) cannot be executed (\(error)): look at its permissions and "
+                    + "first line", exitCode: ExitStatus.notExecutable)
+        case CMEM_AT_DIRECTORY:
+            return .failure(
+                message: "the mount cannot be entered (\(error)): choose --mode, --uid and --gid "
+                    + "so that you may", exitCode: ExitStatus.runFailed)
+        default:
+            return .failure(
+                message: "no process can be started (\(error)): raise `ulimit -u`",
+                exitCode: ExitStatus.runFailed)
+        }
+    }
+}

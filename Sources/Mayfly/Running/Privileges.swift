@@ -1,0 +1,29 @@
+// What a server gives up between its mount(2) and its first request.
+
+import CMemory
+import Glibc
+import SystemPackage
+
+enum Privileges {
+    private static let searchAll: UInt64 = 1 << 2  // CAP_DAC_READ_SEARCH
+    private static let administrate: UInt64 = 1 << 21  // CAP_SYS_ADMIN
+
+    /// Gives up every capability that the unmount at the end does not need, for good, and closes
+    /// the process against core dumps and tracers.
+    ///
+    /// umount2(2) asks for CAP_SYS_ADMIN, and for CAP_DAC_READ_SEARCH where the mountpoint lies in
+    /// a folder that the user may not search otherwise: root's mount in somebody's private home.
+    ///
+    /// - Precondition: no thread that is to be bound by it has been started.
+    static func giveUp(mountpoint: String) throws(MountError) {
+        let reaches = unsafe cmem_reaches_with(administrate, mountpoint) != 0
+        var failure = cmem_keep_capabilities(reaches ? administrate : administrate | searchAll)
+        if failure == 0 { failure = cmem_close_up() }
+        guard failure == 0 else {
+            throw MountError(
+                .system,
+                "privileges cannot be given up (\(Errno(rawValue: failure))): see the limits that "
+                    + "prctl(2) and capset(2) have here")
+        }
+    }
+}

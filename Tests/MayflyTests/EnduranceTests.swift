@@ -1,0 +1,140 @@
+import Glibc
+import Testing
+
+@testable import Mayfly
+
+/// Mounts that end under load, in every way that they can end: nothing hangs and nothing is left.
+///
+/// `MAYFLY_ENDURANCE_MOUNTS=1000 swift test --filter Endurance` for a long run.
+@Suite(
+    .serialized, .enabled(if: BuiltCommand.canMount, "needs root and /dev/fuse"),
+    .timeLimit(.minutes(60)))
+struct EnduranceTests {
+    static let mounts = unsafe getenv("MAYFLY_ENDURANCE_MOUNTS")
+        .flatMap { unsafe Int(String(cString: $0)) } ?? 15
+
+    /// The load: writers, readers, a walker, a client that maps a file, and others that come and go
+    /// or are killed in the middle of a request.
+    private static let load = #"""
+        load() {
+            cd "$1" 2> /dev/null || exit 0
+            while dd if=/dev/zero of=w bs=1M count=16 conv=notrunc; do :; done &
+            while dd if=w of=/dev/null bs=64k iflag=direct; do :; done &
+            while mkdir -p a/b && echo x > a/b/c && mv a/b/c a/d && rm -r a; do :; done &
+            while find . -type f -exec cat {} + ; do :; done &
+            while timeout -s KILL 0.0$((RANDOM % 9 + 1)) cp w x; [ $? = 137 ]; do :; done &
+            wait
+        }
+        export -f load
+        """#
+
+    /// Ends mount number `i` in the way that its number says.
+    private static let ways = #"""
+        end_of() {
+            case $(($1 % 6)) in
+            0|3) kill -KILL $server ;;
+            1) umount -f "$m" 2> /dev/null || umount -fl "$m" ;;
+            4) echo 1 > "$control/$connection/abort" ;;
+            2) kill -TERM $server ;;
+            5) umount -l "$m" ;;
+            esac
+        }
+        """#
+
+    @Test func mountsThatEndUnderLoad() throws {
+        let outcome = try BuiltCommand.script(
+            Self.load + "\n" + Self.ways + #"""
+
+            control="$folder/control"
+            mkdir "$control"
+            mount -t fusectl fusectl "$control"
+            trap 'set +e; cd /; umount "$control"; rm -rf --one-file-system "$folder"' EXIT
+            connections() { ls "$control" | wc -l; }
+            warnings() { dmesg 2> /dev/null | grep -cE 'BUG|WARNING|Oops|hung task|refcount' || true; }
+            warned=$(warnings)
+            m="$folder/m"
+            for i in $(seq 0 $(($MOUNTS - 1))); do
+                mkdir "$m"
+                transport=auto; [ $((i % 4)) = 3 ] && transport=dev
+                "$mayfly" mount --foreground --size 64m --transport $transport "$m" > /dev/null \
+                    2>> "$folder/log" & server=$!
+                until_true 'grep -q " $m fuse.mayfly " /proc/self/mounts'
+                connection=$(awk -v m="$m" '$5 == m { split($3, d, ":"); print d[2] }' \
+                    /proc/self/mountinfo)
+                setsid bash -c 'load "$0"' "$m" > /dev/null 2>&1 & clients=$!
+                sleep 0.$((RANDOM % 3 + 1))
+                end_of $i
+                # What goes on in a mount that was only detached ends when its users are told to.
+                [ $((i % 6)) = 5 ] || [ $((i % 6)) = 2 ] && kill -TERM -- -$clients 2> /dev/null
+                until_true '! kill -0 -- -$clients 2> /dev/null' || {
+                    ps -o pid,stat,wchan:30,args -g $clients; kill -KILL -- -$clients; exit 1; }
+                until_true '! kill -0 $server 2> /dev/null' || {
+                    cat /proc/$server/task/*/wchan; kill -KILL $server; exit 1; }
+                if grep -q " $m fuse.mayfly " /proc/self/mounts; then
+                    "$mayfly" umount "$m" || { echo "left after way $((i % 6))"; exit 1; }
+                fi
+                until_true '[ ! -e "$control/$connection" ]' || { echo "connection left"; exit 1; }
+                rmdir "$m"
+            done
+            echo "$MOUNTS mounts, $(($(warnings) - warned)) warnings"
+            """#.replacing("$MOUNTS", with: "\(Self.mounts)"),
+            seconds: 60 + Self.mounts * 8)
+        #expect(outcome.status == 0, "\(outcome)")
+        #expect(outcome.output == "\(Self.mounts) mounts, 0 warnings\n", "\(outcome)")
+    }
+
+    /// In one process, so that what it keeps can be counted.
+    @Test func aProcessThatMountsOftenDoesNotGrow() async throws {
+        let rounds = max(20, Self.mounts)
+        await #expect(processExitsWith: .success) { [rounds = rounds as Int] in
+            var template = Array("/tmp/mayfly-endurance-XXXXXX".utf8CString)
+            try #require(unsafe mkdtemp(&template) != nil)
+            let folder = String(
+                decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+            defer { unsafe _ = rmdir(folder) }
+            var configuration = MountConfiguration(mountpoint: folder)
+            configuration.sizeBytes = 64 << 20
+            func round(_ number: Int) throws {
+                configuration.transport = number % 3 == 2 ? .device : .automatic
+                let fileSystem = try MountedFileSystem(configuration)
+                let file = unsafe open("\(folder)/f", O_RDWR | O_CREAT, 0o600)
+                try #require(file >= 0)
+                let bytes = [UInt8](repeating: 1, count: 1 << 20)
+                for _ in 0..<4 { _ = unsafe write(file, bytes, bytes.count) }
+                close(file)
+                try fileSystem.unmount(lazy: false, force: false)
+                fileSystem.waitUntilUnmounted()
+            }
+            // The first rounds fill what is filled once: the allocator's and the runtime's caches.
+            for number in 0..<10 { try round(number) }
+            let before = Footprint.now()
+            for number in 0..<rounds { try round(number) }
+            let after = Footprint.now()
+            #expect(after.descriptors == before.descriptors)
+            #expect(after.threads == before.threads)
+            #expect(after.mappings <= before.mappings + 8)
+            #expect(after.residentBytes < before.residentBytes + 16 << 20, "\(before) \(after)")
+        }
+    }
+}
+
+/// What a process holds of the system.
+struct Footprint: Equatable {
+    var descriptors: Int
+    var threads: Int
+    var mappings: Int
+    var residentBytes: UInt64
+
+    static func now() -> Footprint { of("self") }
+
+    static func of(_ process: String) -> Footprint {
+        let folder = "/proc/\(process)"
+        let maps = HostFile.text(at: "\(folder)/maps") ?? ""
+        let pages = HostFile.text(at: "\(folder)/statm")?.split(separator: " ").dropFirst().first
+        return Footprint(
+            descriptors: HostFile.names(in: "\(folder)/fd").count,
+            threads: HostFile.names(in: "\(folder)/task").count,
+            mappings: maps.count { $0 == "\n" },
+            residentBytes: (pages.flatMap { UInt64($0) } ?? 0) * SizeText.pageBytes)
+    }
+}

@@ -1,0 +1,84 @@
+import Testing
+
+@testable import Mayfly
+
+/// Memory: what is taken, refused and given back.
+@Suite(
+    .serialized, .timeLimit(.minutes(5)),
+    .enabled(if: BuiltCommand.canMount, "needs root and /dev/fuse"))
+struct LimitTests {
+    /// Starts a server on `$folder/m` with its number in `$server`.
+    private static func mount(_ options: String) -> String {
+        #"""
+        m="$folder/m"
+        mkdir "$m"
+        "$mayfly" mount --foreground \#(options) "$m" > "$folder/out" & server=$!
+        trap 'set +e; cd /; umount -l "$m" 2> /dev/null; wait; rm -rf --one-file-system "$folder"' EXIT
+        until_true 'grep -q " $m fuse.mayfly " /proc/self/mounts'
+        resident() { awk '/^VmRSS/ { print int($2 / 1024) }' /proc/$server/status; }
+
+        """#
+    }
+
+    @Test func freedMemoryGoesBackWithinASecond() throws {
+        let outcome = try BuiltCommand.script(
+            Self.mount("--size 1g") + #"""
+                before=$(resident)
+                dd if=/dev/zero of="$m/big" bs=1M count=512 2> /dev/null
+                [ "$(resident)" -ge $((before + 500)) ]
+                rm "$m/big"
+                sleep 1
+                echo $(($(resident) - before))
+                """#)
+        #expect(outcome.status == 0, "\(outcome)")
+        let left = Int(outcome.output.split(separator: "\n").last ?? "")
+        #expect((left ?? 1000) < 32, "\(outcome)")
+    }
+
+    @Test(arguments: ["auto", "dev"])
+    func aFullMountLetsFilesBeRemoved(_ transport: String) throws {
+        let outcome = try BuiltCommand.script(
+            Self.mount("--size 8m --inodes 200 --transport \(transport)") + #"""
+                mkdir "$m/d"
+                for i in $(seq 300); do : > "$m/d/$i" || break; done 2> "$folder/full"
+                grep -c 'No space left' "$folder/full"
+                rm "$m/d/1" "$m/d/2"
+                : > "$m/d/1"
+                dd if=/dev/zero of="$m/d/1" bs=64k 2>&1 | grep -c 'No space left' || true
+                df --output=avail "$m" | tail -1
+                if echo x > "$m/d/3"; then echo written; fi 2> /dev/null
+                rm "$m/d/1"
+                echo x > "$m/d/3" && cat "$m/d/3"
+                rm -r "$m/d"
+                df --output=used "$m" | tail -1
+                """#)
+        #expect(outcome.status == 0, "\(outcome)")
+        let words = outcome.output.split(whereSeparator: \.isWhitespace)
+        #expect(words == ["1", "1", "0", "x", "0"], "\(outcome)")
+    }
+
+    @Test func theSizeFollowsTheMemoryCgroup() throws {
+        let outcome = try BuiltCommand.script(
+            #"""
+            # Either hierarchy; where no cgroup may be made there is nothing to see.
+            for root in /sys/fs/cgroup/memory /sys/fs/cgroup; do
+                [ -e "$root/memory.limit_in_bytes" ] && limit=memory.limit_in_bytes && break
+                [ -e "$root/cgroup.controllers" ] && limit=memory.max && break
+                limit=
+            done
+            [ -n "$limit" ] || { echo none; exit 0; }
+            group="$root/mayfly-test-$$"
+            mkdir "$group" 2> /dev/null || { echo none; exit 0; }
+            [ -e "$group/$limit" ] || { rmdir "$group"; echo none; exit 0; }
+            echo 256m > "$group/$limit" || echo 268435456 > "$group/$limit"
+            sh -c 'echo $$ > "$0/cgroup.procs" && exec "$@"' "$group" \
+                "$mayfly" run --quiet -- sh -c '
+                    df --output=size . | tail -1
+                    dd if=/dev/zero of=big bs=1M 2>&1 | grep -c "No space left"' || echo "status $?"
+            until_true 'rmdir "$group" 2> /dev/null'
+            """#)
+        #expect(outcome.status == 0, "\(outcome)")
+        let words = outcome.output.split(whereSeparator: \.isWhitespace)
+        #expect(words == ["131072", "1"] || words == ["none"], "\(outcome)")
+    }
+}
