@@ -13,7 +13,6 @@ struct ListCommand: ParsableCommand {
             another mount namespace. What a killed server left behind is removed.
 
             EXAMPLE:
-              mayfly list
               mayfly list --json | jq -r '.[] | select(.state == "dead") | .mountpoint'
 
             EXIT STATUS:

@@ -26,7 +26,7 @@ struct ResizeCommand: ParsableCommand {
 
     @Option(
         help: """
-            Most bytes of content, as tmpfs counts it from now on: a number with k, m, g or t, or a share \
+            Most bytes of content from now on: a number with k, m, g or t, or a share \
             of memory such as 25%.
             """)
     var size: String?

@@ -7,7 +7,7 @@ import Testing
 @testable import Mayfly
 
 /// The control socket of a mount in this process.
-@Suite(.serialized, .enabled(if: canMount, "needs root and /dev/fuse"))
+@Suite(.serialized, .enabled(if: BuiltCommand.canMount, BuiltCommand.whyNot))
 struct ControlServerTests {
     @Test func aReportTellsWhatWasDone() throws {
         let mount = try ControlledMount()

@@ -4,9 +4,6 @@ import Testing
 
 @testable import Mayfly
 
-let isRoot = geteuid() == 0
-let canMount = unsafe isRoot && access("/dev/fuse", R_OK | W_OK) == 0
-
 /// A fresh folder of mode 0700, removed with what is in it.
 final class TemporaryFolder: Sendable {
     let path: String

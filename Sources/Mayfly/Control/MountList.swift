@@ -92,8 +92,9 @@ public enum MountList {
     private static func answers(_ mountpoint: String) -> ListedMount.State {
         let answer = Answer()
         let isAsked = (try? SignalWatch.thread {
-            var status = stat()
-            let isThere = unsafe lstat(mountpoint, &status) == 0
+            // Not stat(2), which the kernel answers from what it has cached.
+            var status = statvfs()
+            let isThere = unsafe statvfs(mountpoint, &status) == 0
             let isDead = !isThere && (errno == ENOTCONN || errno == ECONNABORTED)
             answer.word.store(isDead ? 2 : 1, ordering: .releasing)
         }) != nil
