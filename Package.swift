@@ -13,6 +13,11 @@ let strict: [SwiftSetting] = [
 
 let errno: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let nio: [Target.Dependency] = [
+    .product(name: "NIOCore", package: "swift-nio"),
+    .product(name: "NIOPosix", package: "swift-nio"),
+    .product(name: "NIOHTTP1", package: "swift-nio"),
+]
 let argumentParser: Target.Dependency = .product(
     name: "ArgumentParser", package: "swift-argument-parser")
 
@@ -26,6 +31,7 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
     ],
     targets: [
@@ -42,9 +48,12 @@ let package = Package(
             name: "FuseTransport", dependencies: ["CFuseKernel", "CLiburing", "CMemory", errno],
             swiftSettings: strict),
         .target(
+            name: "ControlHTTP", dependencies: ["CMemory"] + nio, swiftSettings: strict),
+        .target(
             name: "Mayfly",
             dependencies: [
-                "Arena", "InodeStore", "FuseTransport", "CFuseKernel", "CMemory", errno, logging,
+                "Arena", "InodeStore", "FuseTransport", "ControlHTTP", "CFuseKernel", "CMemory",
+                errno, logging,
             ],
             swiftSettings: strict),
         .executableTarget(
@@ -72,7 +81,10 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "MayflyTests",
-            dependencies: ["Mayfly", "MayflyCommand", "MayflyTesting", "MayflyTestSupport", errno],
+            dependencies: [
+                "CFuseKernel", "Mayfly", "MayflyCommand", "MayflyTesting", "MayflyTestSupport",
+                errno,
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "PosixTests", dependencies: ["MayflyCommand", "MayflyTestSupport", errno],

@@ -52,13 +52,13 @@ enum Shard {
 }
 
 /// Units that were handed out.
-@frozen package struct Run: Sendable {
+@usableFromInline @frozen package struct Run: Sendable {
     /// Offset of the first unit in bytes.
-    package let offset: UInt64
+    @usableFromInline package let offset: UInt64
     /// Number of units.
-    package let count: UInt64
+    @usableFromInline package let count: UInt64
     /// Whether the memory is known to be zero.
-    package let isClean: Bool
+    @usableFromInline package let isClean: Bool
 }
 
 extension ArenaWorker {

@@ -36,6 +36,8 @@ enum WorkerState {
     static var listTail: UInt64 { @_noLocks get { 88 } }
     static var lockWaits: UInt64 { @_noLocks get { 128 } }
     static var entryWaits: UInt64 { @_noLocks get { 136 } }
+    static var bytesCopied: UInt64 { @_noLocks get { 144 } }
+    static var bytesZeroed: UInt64 { @_noLocks get { 152 } }
 
     static var itemBytes: UInt64 { @_noLocks get { 24 } }
     static var firstCapacity: UInt64 { @_noLocks get { 4096 } }
@@ -72,17 +74,19 @@ enum WorkerState {
     }
 
     static func unmapList(_ address: UInt64, capacity: UInt64) {
-        guard let pointer = unsafe UnsafeMutableRawPointer(bitPattern: UInt(address)) else { return }
+        guard let pointer = unsafe UnsafeMutableRawPointer(bitPattern: UInt(address)) else {
+            return
+        }
         unsafe munmap(pointer, Int(capacity * itemBytes))
     }
 }
 
 /// Something that was unlinked and waits for its readers.
-@frozen package struct Retired: Sendable {
+@usableFromInline @frozen package struct Retired: Sendable {
     /// What it is, in the caller's terms; a run of units is `ChunkKind.rawValue`.
-    package let what: UInt32
-    package let count: UInt32
-    package let offset: UInt64
+    @usableFromInline package let what: UInt32
+    @usableFromInline package let count: UInt32
+    @usableFromInline package let offset: UInt64
 
     @inlinable @_noLocks package init(what: UInt32, count: UInt32, offset: UInt64) {
         self.what = what
@@ -131,9 +135,11 @@ extension ArenaWorker {
     /// - Complexity: O(1); the list doubles when it is full, off the common path.
     @_noLocks package func retire(_ item: Retired) {
         let states = arena.volatileState
+        let count =
+            states.load(state + WorkerState.listTail) - states.load(state + WorkerState.listHead)
+        if count == states.load(state + WorkerState.listCapacity) { growList() }
+        // After growing: that moves the items, and the tail with them.
         let tail = states.load(state + WorkerState.listTail)
-        let head = states.load(state + WorkerState.listHead)
-        if tail - head == states.load(state + WorkerState.listCapacity) { growList() }
         let capacity = states.load(state + WorkerState.listCapacity)
         let epoch = states.loadAcquire(WorkerState.globalEpoch)
         let slot = unsafe listPointer() + Int(truncatingIfNeeded: (tail % capacity) * 3)
@@ -188,6 +194,27 @@ extension ArenaWorker {
         (
             arena.volatileState.load(state + WorkerState.lockWaits),
             arena.volatileState.load(state + WorkerState.entryWaits)
+        )
+    }
+
+    /// Counts content that was copied, for statistics. Only whoever has entered writes the word, so
+    /// a load and a store do.
+    @_noLocks package func countCopied(_ bytes: UInt64) {
+        let word = state + WorkerState.bytesCopied
+        arena.volatileState.store(word, arena.volatileState.load(word) + bytes)
+    }
+
+    /// The same for holes that were given out as zeros.
+    @_noLocks package func countZeroed(_ bytes: UInt64) {
+        let word = state + WorkerState.bytesZeroed
+        arena.volatileState.store(word, arena.volatileState.load(word) + bytes)
+    }
+
+    /// Bytes of content copied, and of holes given out as zeros, since the arena was made.
+    package var traffic: (copied: UInt64, zeroed: UInt64) {
+        (
+            arena.volatileState.load(state + WorkerState.bytesCopied),
+            arena.volatileState.load(state + WorkerState.bytesZeroed)
         )
     }
 

@@ -9,7 +9,7 @@
 // keeps: an image is readable wherever it was made.
 
 /// The division of a region; a pure function of its size and shard count.
-@frozen package struct Geometry: Equatable, Sendable {
+@usableFromInline @frozen package struct Geometry: Equatable, Sendable {
     /// A chunk: the unit of ownership, of huge pages and of giving back. 2 MiB.
     @inlinable package static var chunkBytes: UInt64 { @_noLocks get { 2 << 20 } }
     /// An OS page, the unit of file content. 4 KiB.
@@ -71,12 +71,12 @@
 /// What a chunk is divided into. The raw value is part of the image.
 ///
 /// A struct, not an enum: an enum's comparison goes through metadata, which the request path bars.
-@frozen package struct ChunkKind: Sendable {
-    package let rawValue: UInt64
+@usableFromInline @frozen package struct ChunkKind: Sendable {
+    @usableFromInline package let rawValue: UInt64
     /// log2 of the unit in bytes.
-    package let unitShift: UInt64
+    @usableFromInline package let unitShift: UInt64
     /// The first unit that can be handed out; those before it hold the bitmap.
-    package let firstUnit: UInt64
+    @usableFromInline package let firstUnit: UInt64
 
     @inlinable @_noLocks
     init(rawValue: UInt64, unitShift: UInt64, firstUnit: UInt64) {

@@ -111,6 +111,8 @@ internal import CMemory
         if amount == 0 { return }
         let mine = geometry.shard(shard) + credit
         let now = region.add(mine, amount)
+        // Whoever gathers may have been past this credit already, and must look again.
+        if region.load(global + 16) != 0 { region.add(global + 24, 1 << 16) }
         // A shard that only frees must not hoard what others need: the surplus goes back.
         if now > batch * 4 {
             let surplus = now - batch
@@ -140,8 +142,8 @@ internal import CMemory
     }
 
     /// Takes all words' amounts until there is enough; what is too much is the caller's to put
-    /// back. Less than `amount` only when a whole pass found nothing and no amount was on its way
-    /// from one word to another meanwhile, where a pass would not see it.
+    /// back. Less than `amount` only when a whole pass found nothing, and meanwhile no amount was
+    /// given back or on its way from one word to another, where a pass may not see it.
     @_noLocks private func collectLocked(_ amount: UInt64) -> UInt64 {
         var collected: UInt64 = 0
         while true {
@@ -161,8 +163,8 @@ internal import CMemory
         }
     }
 
-    /// An amount is on its way between two words: the low half counts such moves, the high half
-    /// those that ever began.
+    /// An amount is on its way between two words: the low 16 bits count such moves, the others all
+    /// that ever began, and what was given back under the eyes of one who gathers.
     @_noLocks private func beginMove() { region.add(global + 24, 1 << 16 | 1) }
     @_noLocks private func endMove() { region.subtract(global + 24, 1) }
 

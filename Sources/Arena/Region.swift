@@ -10,7 +10,7 @@
 
 internal import CMemory
 internal import Glibc
-package import Synchronization
+public import Synchronization
 package import SystemPackage
 
 /// Where the memory of a region comes from.
@@ -26,7 +26,7 @@ package enum Backing: Sendable {
 /// A trivial value: copying it copies an address, and nothing is counted.
 ///
 /// - Concurrency: the accessors are atomic; what they mean is the caller's protocol.
-@frozen @safe package struct Region: @unchecked Sendable {
+@usableFromInline @frozen @safe package struct Region: @unchecked Sendable {
     // Sendable: an address of a mapping that outlives every user (`Arena.unmap` is the last call).
     @usableFromInline package let base: UnsafeMutableRawPointer
     /// Size of the range in bytes.
@@ -39,7 +39,8 @@ package enum Backing: Sendable {
     package init(reserving bytes: UInt64, backing: Backing) throws(Errno) {
         let alignment = Geometry.chunkBytes
         let reserved = unsafe mmap(
-            nil, Int(bytes + alignment), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+            nil, Int(bytes + alignment), PROT_NONE,
+            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
         guard let reserved = unsafe reserved, unsafe reserved != MAP_FAILED else {
             throw Errno(rawValue: errno)
         }

@@ -21,6 +21,23 @@ package struct AttributeChange: Sendable {
     /// The size is set through an open file: times change even when the size does not.
     package static var throughFile: UInt32 { @_noLocks get { 1 << 6 } }
 
+    /// Whether an open file stands behind it: ftruncate(2), or the loss of suid before a write.
+    var comesThroughFile: Bool {
+        @_noLocks get {
+            let changed =
+                AttributeChange.mode | AttributeChange.userID | AttributeChange.groupID
+                | AttributeChange.accessTime | AttributeChange.modificationTime
+                | AttributeChange.changeTime
+            if valid & changed != 0 { return false }
+            return valid & AttributeChange.size == 0 || valid & AttributeChange.throughFile != 0
+        }
+    }
+
+    /// Whether sgid goes, where suid goes, even from a file that its group may not execute: the
+    /// caller does not belong to the group.
+    ///
+    /// - Source: fs/attr.c, `setattr_should_drop_sgid()`.
+    package var isByStranger = false
     package var valid: UInt32 = 0
     package var mode: UInt32 = 0
     package var userID: UInt32 = 0
@@ -37,7 +54,7 @@ package struct AttributeChange: Sendable {
     /// how chown(2) of -1 and -1, and a change of content other than WRITE, arrive.
     ///
     /// - Source: fs/fuse/dir.c, `fuse_setattr()`; fs/inode.c, `file_remove_privs()`.
-    var takesPrivileges: Bool {
+    package var takesPrivileges: Bool {
         @_noLocks get {
             let owner = AttributeChange.userID | AttributeChange.groupID
             let some =
@@ -62,17 +79,23 @@ extension StoreWorker {
             nanoseconds: region.load32(inode + Inode.nanoseconds + field * 4))
     }
 
-    /// Access time under relatime: moved when it is older than a change, or than a day.
+    /// Moves an access time, as the mount's options have it; under relatime when it is older than a
+    /// change, or than a day.
     ///
     /// Two readers may both move it, to nearly the same moment; no lock is worth that.
     ///
     /// - Source: fs/inode.c, `relatime_need_update()`.
     @_noLocks func touchAccess(_ inode: UInt64) {
         if region.load32(inode + Inode.flags) & InodeFlags.noAccessTime != 0 { return }
+        let options = store.options
+        let rule =
+            type(inode) == FileMode.directory ? options.directoryAccessTimes : options.accessTimes
+        if rule.rawValue == StoreOptions.AccessTimes.never.rawValue { return }
         let access = time(inode, TimeField.access)
         let now = cmem_now()
         let isOld =
-            !Self.isLater(access, time(inode, TimeField.modification))
+            rule.rawValue == StoreOptions.AccessTimes.strict.rawValue
+            || !Self.isLater(access, time(inode, TimeField.modification))
             || !Self.isLater(access, time(inode, TimeField.change))
             || now.seconds - access.seconds >= 24 * 60 * 60
         if isOld { setTime(inode, TimeField.access, now) }
@@ -88,13 +111,13 @@ extension StoreWorker {
         setTime(directory, TimeField.change, now)
     }
 
-    /// Takes suid away, and sgid where the group may execute; the lock is held.
+    /// Takes suid away, and sgid where the group may execute or a stranger asks; the lock is held.
     ///
-    /// - Source: fs/inode.c, `should_remove_suid()`.
-    @_noLocks func clearSetID(_ inode: UInt64) {
+    /// - Source: fs/attr.c, `setattr_should_drop_suidgid()`.
+    @_noLocks func clearSetID(_ inode: UInt64, isByStranger: Bool = false) {
         let mode = region.load32(inode + Inode.mode)
         var cleared = mode & ~FileMode.setUserID
-        if mode & FileMode.groupExecute != 0 { cleared &= ~FileMode.setGroupID }
+        if isByStranger || mode & FileMode.groupExecute != 0 { cleared &= ~FileMode.setGroupID }
         if cleared != mode { region.store32(inode + Inode.mode, cleared) }
     }
 
@@ -181,16 +204,20 @@ extension StoreWorker {
     @_noLocks
     private func checkFlags(_ flags: UInt32, _ change: AttributeChange) throws(Errno) {
         guard flags & (InodeFlags.immutable | InodeFlags.append) != 0 else { return }
-        if flags & InodeFlags.immutable != 0 { throw .notPermitted }
+        if flags & InodeFlags.immutable != 0 {
+            if store.options.checksOpen && change.comesThroughFile { return }
+            throw .notPermitted
+        }
         let guarded =
             AttributeChange.mode | AttributeChange.userID | AttributeChange.groupID
             | AttributeChange.size
         if change.valid & guarded != 0 { throw .notPermitted }
-        // utimensat(2): an append-only file takes the clock's time only.
-        let setsTimes =
-            change.has(AttributeChange.accessTime) && !change.has(AttributeChange.accessNow)
-            || change.has(AttributeChange.modificationTime)
-                && !change.has(AttributeChange.modificationNow)
+        // utimensat(2): an append-only file takes the clock's time only, and for both at once.
+        // Source: fs/utimes.c, `vfs_utimes()` with ATTR_TIMES_SET; fs/attr.c, `notify_change()`.
+        let access = AttributeChange.accessTime | AttributeChange.accessNow
+        let modification = AttributeChange.modificationTime | AttributeChange.modificationNow
+        let times = change.valid & (access | modification)
+        let setsTimes = times != 0 && times != access | modification
         if setsTimes { throw .notPermitted }
     }
 
@@ -204,16 +231,26 @@ extension StoreWorker {
         if change.has(AttributeChange.groupID) {
             region.store32(inode + Inode.groupID, change.groupID)
         }
-        if change.takesPrivileges && type(inode) != FileMode.directory { clearSetID(inode) }
+        if change.takesPrivileges && type(inode) != FileMode.directory {
+            clearSetID(inode, isByStranger: change.isByStranger)
+        }
         if change.has(AttributeChange.mode) {
             let type = type(inode)
             region.store32(inode + Inode.mode, type | change.mode & FileMode.permissions)
         }
         if change.has(AttributeChange.size) {
             let isSame = change.size == region.load(inode + Inode.size)
+            let hadPages = region.load(inode + Inode.pages) > 0
             resizeLocked(inode, to: change.size)
-            if change.has(AttributeChange.killPrivileges) { clearSetID(inode) }
-            if !isSame || change.has(AttributeChange.throughFile) {
+            if change.has(AttributeChange.killPrivileges) {
+                clearSetID(inode, isByStranger: change.isByStranger)
+            }
+            // The same size counts as a change where there are pages: mm/shmem.c,
+            // `shmem_truncate_range()`. To 0 bytes it is mostly open(2) with O_TRUNC, which moves
+            // the times of an empty file too, and which the kernel sends as it sends truncate(2):
+            // fs/fuse/dir.c, `update_mtime()`.
+            let isChange = !isSame || hadPages || change.size == 0
+            if isChange || change.has(AttributeChange.throughFile) {
                 setTime(inode, TimeField.modification, now)
             } else {
                 setsChangeTime = change.valid & ~Self.sizeOnly != 0
@@ -261,6 +298,23 @@ extension StoreWorker {
         setTime(inode, TimeField.change, cmem_now())
         endUpdate(inode)
         unlock(inode)
+    }
+
+    /// Whether an inode may be opened with these flags, as far as chattr(1) goes.
+    ///
+    /// - Throws: `EPERM` for writing to an immutable file, and for writing to an append-only one
+    ///   without O_APPEND or with O_TRUNC; `ESTALE`.
+    /// - Source: fs/namei.c, `inode_permission()`, `may_open()`.
+    @_noLocks package func checkOpen(_ node: NodeID, flags: UInt32) throws(Errno) {
+        let accessMode: UInt32 = 3
+        let truncate: UInt32 = 0o1000
+        let append: UInt32 = 0o2000
+        let inodeFlags = region.load32(try inode(node) + Inode.flags)
+        guard inodeFlags & (InodeFlags.immutable | InodeFlags.append) != 0 else { return }
+        let writes = flags & accessMode != 0
+        if inodeFlags & InodeFlags.immutable != 0 && writes { throw .notPermitted }
+        guard inodeFlags & InodeFlags.append != 0 else { return }
+        if writes && flags & append == 0 || flags & truncate != 0 { throw .notPermitted }
     }
 
     // MARK: statfs(2)

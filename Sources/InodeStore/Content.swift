@@ -23,14 +23,15 @@ enum Content {
     static var zeroPage: UInt64 { @_noLocks get { 4096 } }
 }
 
-/// Modes of fallocate(2) that the store knows.
-package enum AllocateMode {
-    package static var keepSize: UInt32 { @_noLocks get { 1 } }
-    package static var punchHole: UInt32 { @_noLocks get { 2 } }
-    package static var zeroRange: UInt32 { @_noLocks get { 0x10 } }
-}
-
 extension StoreWorker {
+    /// Copies content. The one function that does, so that `traffic` tells every copy.
+    @_noLocks func copyContent(
+        _ target: UnsafeMutableRawPointer, _ source: UnsafeRawPointer, _ bytes: UInt64
+    ) {
+        unsafe cmem_copy(target, source, Int(truncatingIfNeeded: bytes))
+        worker.countCopied(bytes)
+    }
+
     // MARK: reading
 
     /// Copies content to `target`, at most `count` bytes, from `offset`.
@@ -54,9 +55,9 @@ extension StoreWorker {
             let to = unsafe target + Int(truncatingIfNeeded: done)
             if extent.memory == 0 {
                 unsafe cmem_zero(to, Int(truncatingIfNeeded: extent.bytes))
+                worker.countZeroed(extent.bytes)
             } else {
-                unsafe cmem_copy(
-                    to, region.pointer(extent.memory), Int(truncatingIfNeeded: extent.bytes))
+                unsafe copyContent(to, region.pointer(extent.memory), extent.bytes)
             }
             done += extent.bytes
         }
@@ -65,7 +66,7 @@ extension StoreWorker {
     }
 
     /// A stretch of content that lies together: its memory (0 for zeros) and length in bytes.
-    @_noLocks private func extent(
+    @_noLocks func extent(
         _ map: UInt64, at position: UInt64, atMost count: UInt64
     ) -> (memory: UInt64, bytes: UInt64) {
         if MapWord.form(map) == MapWord.blobForm {
@@ -120,7 +121,8 @@ extension StoreWorker {
         lock(inode)
         defer { unlock(inode) }
         let flags = region.load32(inode + Inode.flags)
-        if flags & (InodeFlags.immutable | InodeFlags.append) != 0 {
+        // Where OPEN is checked, a descriptor keeps the right that it was opened with.
+        if flags & (InodeFlags.immutable | InodeFlags.append) != 0 && !store.options.checksOpen {
             guard flags & InodeFlags.immutable == 0, offset >= region.load(inode + Inode.size)
             else { throw .notPermitted }
         }
@@ -245,7 +247,7 @@ extension StoreWorker {
                 unsafe cmem_zero(region.pointer(memory + head + bytes), Int(tail))
             }
         }
-        unsafe cmem_copy(region.pointer(memory + head), source + Int(done), Int(bytes))
+        unsafe copyContent(region.pointer(memory + head), source + Int(done), bytes)
     }
 
     /// Where the page before `index` ends, as a place to go on.
@@ -269,7 +271,7 @@ extension StoreWorker {
         return run
     }
 
-    @_noLocks private func dischargePages(_ inode: UInt64, _ count: UInt64) {
+    @_noLocks func dischargePages(_ inode: UInt64, _ count: UInt64) {
         region.store(inode + Inode.pages, region.load(inode + Inode.pages) - count)
         store.arena.pages.release(count, shard: shard)
     }
@@ -283,7 +285,7 @@ extension StoreWorker {
         let had = map == 0 ? 0 : MapWord.detail(map)
         let needed = (offset + count + 63) >> 6
         if needed <= had {
-            unsafe cmem_copy(region.pointer(MapWord.offset(map) + offset), source, Int(count))
+            unsafe copyContent(region.pointer(MapWord.offset(map) + offset), source, count)
             return
         }
         // Twice as large each time, so that appending stays linear.
@@ -298,13 +300,13 @@ extension StoreWorker {
         }
         let kept = had * 64
         if had > 0 {
-            unsafe cmem_copy(
-                region.pointer(run.offset), region.pointer(MapWord.offset(map)), Int(kept))
+            unsafe copyContent(
+                region.pointer(run.offset), region.pointer(MapWord.offset(map)), kept)
         }
         if !run.isClean {
             unsafe cmem_zero(region.pointer(run.offset + kept), Int(units * 64 - kept))
         }
-        unsafe cmem_copy(region.pointer(run.offset + offset), source, Int(count))
+        unsafe copyContent(region.pointer(run.offset + offset), source, count)
         region.storeRelease(
             inode + Inode.content,
             MapWord.make(form: MapWord.blobForm, detail: units, offset: run.offset))
@@ -316,14 +318,14 @@ extension StoreWorker {
     }
 
     /// Moves a blob's bytes into a page.
-    @_noLocks private func convertBlob(_ inode: UInt64, _ map: UInt64) throws(Errno) {
+    @_noLocks func convertBlob(_ inode: UInt64, _ map: UInt64) throws(Errno) {
         guard let page = worker.allocatePages(atMost: 1, goal: 0) else { throw .noSpace }
         guard let leaf = worker.allocate(.small, count: 1) else {
             worker.free(.pages, page.offset, count: 1)
             throw .noSpace
         }
         let bytes = MapWord.detail(map) * 64
-        unsafe cmem_copy(region.pointer(page.offset), region.pointer(MapWord.offset(map)), Int(bytes))
+        unsafe copyContent(region.pointer(page.offset), region.pointer(MapWord.offset(map)), bytes)
         if !page.isClean {
             unsafe cmem_zero(region.pointer(page.offset + bytes), Int(4096 - bytes))
         }
@@ -368,7 +370,7 @@ extension StoreWorker {
     }
 
     /// Zeroes bytes that lie in written pages or in the blob; makes none.
-    @_noLocks private func zeroLocked(_ inode: UInt64, from start: UInt64, to end: UInt64) {
+    @_noLocks func zeroLocked(_ inode: UInt64, from start: UInt64, to end: UInt64) {
         let map = region.load(inode + Inode.content)
         var position = start
         while position < end {
@@ -381,7 +383,7 @@ extension StoreWorker {
     }
 
     /// Gives back the pages from index `first` to before `end`.
-    @_noLocks private func dropPages(_ inode: UInt64, from first: UInt64, to end: UInt64) {
+    @_noLocks func dropPages(_ inode: UInt64, from first: UInt64, to end: UInt64) {
         let field = inode + Inode.content
         let map = region.load(field)
         var index = first
@@ -404,217 +406,5 @@ extension StoreWorker {
             dropLeafIfEmpty(map, found.index)
         }
         dischargePages(inode, freed)
-    }
-
-    // MARK: fallocate(2)
-
-    /// Allocates, punches or zeroes a range.
-    ///
-    /// - Throws: `EOPNOTSUPP` for a mode that is not known, `ENOSPC` (nothing is changed then),
-    ///   `EPERM`, `EFBIG`, `EINVAL`, `ESTALE`.
-    /// - Source: fallocate(2); mm/shmem.c, `shmem_fallocate()`.
-    @_noLocks package func allocate(
-        _ node: NodeID, offset: UInt64, length: UInt64, mode: UInt32
-    ) throws(Errno) {
-        let inode = try regular(node)
-        let keep = mode & AllocateMode.keepSize != 0
-        let what = mode & ~AllocateMode.keepSize
-        let isPunch = what == AllocateMode.punchHole
-        let isZero = what == AllocateMode.zeroRange
-        guard what == 0 || (isPunch && keep) || isZero else { throw .notSupportedOnSocket }
-        guard length > 0, offset <= Int64.max else { throw .invalidArgument }
-        guard length <= UInt64(Int64.max) - offset else { throw .fileTooLarge }
-        lock(inode)
-        defer { unlock(inode) }
-        let flags = region.load32(inode + Inode.flags)
-        if flags & InodeFlags.immutable != 0 { throw .notPermitted }
-        if flags & InodeFlags.append != 0 && what != 0 { throw .notPermitted }
-        let end = offset + length
-        if isPunch {
-            punchLocked(inode, from: offset, to: end)
-        } else {
-            try allocateLocked(inode, from: offset, to: end)
-            if isZero { zeroLocked(inode, from: offset, to: end) }
-        }
-        beginUpdate(inode)
-        if !keep && end > region.load(inode + Inode.size) { region.store(inode + Inode.size, end) }
-        let now = cmem_now()
-        setTime(inode, TimeField.modification, now)
-        setTime(inode, TimeField.change, now)
-        endUpdate(inode)
-        if flags & InodeFlags.capability != 0 { dropCapability(inode) }
-    }
-
-    @_noLocks private func punchLocked(_ inode: UInt64, from start: UInt64, to end: UInt64) {
-        let map = region.load(inode + Inode.content)
-        if map == 0 { return }
-        if MapWord.form(map) == MapWord.blobForm {
-            let bytes = MapWord.detail(map) * 64
-            if start == 0 && end >= 4096 {
-                region.storeRelease(inode + Inode.content, 0)
-                dischargePages(inode, 1)
-                worker.retire(Retired(what: Reclaim.content, count: 1, offset: map))
-            } else if start < bytes {
-                zeroLocked(inode, from: start, to: min(end, bytes))
-            }
-            return
-        }
-        let first = (start + 4095) >> 12
-        let last = end >> 12
-        if first > last {
-            zeroLocked(inode, from: start, to: end)
-            return
-        }
-        zeroLocked(inode, from: start, to: first << 12)
-        zeroLocked(inode, from: last << 12, to: end)
-        if first < last { dropPages(inode, from: first, to: last) }
-    }
-
-    /// Makes pages for the holes of a range; they count as holes until they are written.
-    @_noLocks
-    private func allocateLocked(
-        _ inode: UInt64, from start: UInt64, to end: UInt64
-    ) throws(Errno) {
-        let field = inode + Inode.content
-        let first = start >> 12
-        let last = (end - 1) >> 12
-        if MapWord.form(region.load(field)) == MapWord.blobForm {
-            try convertBlob(inode, region.load(field))
-        }
-        // All or nothing: count the holes, reserve them at once, and only then take pages.
-        var present: UInt64 = 0
-        var index = first
-        while let found = mapNext(region.load(field), from: index), found.index <= last {
-            present += 1
-            index = found.index + 1
-        }
-        let quota = store.arena.pages
-        var missing = last - first + 1 - present
-        guard quota.reserve(missing, shard: shard) else { throw .noSpace }
-        defer { quota.release(missing, shard: shard) }
-        index = first
-        while index <= last && missing > 0 {
-            _ = try ensureSlot(field, min(last, index | 511))
-            let slot = try ensureSlot(field, index)
-            let entries = min(entriesInLeaf(region.load(field), from: index), last - index + 1)
-            var entry: UInt64 = 0
-            while entry < entries {
-                var holes: UInt64 = 0
-                while entry + holes < entries && region.load(slot + (entry + holes) * 8) == 0 {
-                    holes += 1
-                }
-                if holes == 0 {
-                    entry += 1
-                    continue
-                }
-                guard let run = worker.allocatePages(atMost: holes, goal: 0) else {
-                    throw .noSpace
-                }
-                missing -= run.count
-                region.store(inode + Inode.pages, region.load(inode + Inode.pages) + run.count)
-                var published: UInt64 = 0
-                while published < run.count {
-                    region.storeRelease(
-                        slot + (entry + published) * 8,
-                        (run.offset + published << 12) | Content.unwritten)
-                    published += 1
-                }
-                entry += run.count
-            }
-            index += entries
-        }
-    }
-
-    // MARK: lseek(2)
-
-    /// The next offset with data (`SEEK_DATA`) or without (`SEEK_HOLE`).
-    ///
-    /// - Throws: `ENXIO` at or beyond the end of the file, and when no data follows.
-    @_noLocks package func seek(_ node: NodeID, offset: UInt64, hole: Bool) throws(Errno) -> UInt64
-    {
-        let inode = try regular(node)
-        let size = region.load(inode + Inode.size)
-        guard offset < size else { throw .noSuchAddressOrDevice }
-        let map = region.loadAcquire(inode + Inode.content)
-        var index = offset >> 12
-        if MapWord.form(map) == MapWord.blobForm {
-            if index > 0 {
-                if hole { return offset }
-                throw .noSuchAddressOrDevice
-            }
-            return hole ? min(size, 4096) : offset
-        }
-        if hole {
-            while true {
-                let value = mapValue(map, index)
-                if value == 0 || value & Content.unwritten != 0 { break }
-                index += 1
-            }
-            return min(size, max(offset, index << 12))
-        }
-        while let found = mapNext(map, from: index) {
-            if found.value & Content.unwritten == 0 {
-                guard found.index << 12 < size else { break }
-                return max(offset, found.index << 12)
-            }
-            index = found.index + 1
-        }
-        throw .noSuchAddressOrDevice
-    }
-
-    // MARK: copy_file_range(2)
-
-    /// Copies between two files, or within one, from memory to memory.
-    ///
-    /// - Returns: bytes copied, at most 16 MiB at once; 0 at the end of the source.
-    /// - Throws: as `write`; `EINVAL` when the ranges overlap in one file.
-    @_noLocks package func copyRange(
-        from source: NodeID, at sourceOffset: UInt64, to target: NodeID, at targetOffset: UInt64,
-        count: UInt64
-    ) throws(Errno) -> UInt64 {
-        let from = try regular(source)
-        let to = try regular(target)
-        guard sourceOffset <= Int64.max, targetOffset <= Int64.max,
-            count <= UInt64(Int64.max) - max(sourceOffset, targetOffset)
-        else { throw .fileTooLarge }
-        var locks = LockSet(from, to)
-        lockAll(&locks)
-        defer { unlockAll(locks) }
-        let flags = region.load32(to + Inode.flags)
-        guard flags & (InodeFlags.immutable | InodeFlags.append) == 0 else { throw .notPermitted }
-        let size = region.load(from + Inode.size)
-        guard sourceOffset < size else { return 0 }
-        let wanted = min(min(count, size - sourceOffset), Content.copyLimit)
-        if from == to {
-            let apart =
-                sourceOffset + wanted <= targetOffset || targetOffset + wanted <= sourceOffset
-            guard apart else { throw .invalidArgument }
-        }
-        var done: UInt64 = 0
-        while done < wanted {
-            let map = region.load(from + Inode.content)
-            var piece = extent(map, at: sourceOffset + done, atMost: wanted - done)
-            if piece.memory == 0 { piece = (Content.zeroPage, min(piece.bytes, 4096)) }
-            do throws(Errno) {
-                let written = try unsafe writeLocked(
-                    to, offset: targetOffset + done, from: region.pointer(piece.memory),
-                    count: piece.bytes)
-                done += written
-                if written < piece.bytes { break }
-            } catch {
-                if done == 0 { throw error }
-                break
-            }
-        }
-        beginUpdate(to)
-        if targetOffset + done > region.load(to + Inode.size) {
-            region.store(to + Inode.size, targetOffset + done)
-        }
-        let now = cmem_now()
-        setTime(to, TimeField.modification, now)
-        setTime(to, TimeField.change, now)
-        endUpdate(to)
-        if flags & InodeFlags.capability != 0 { dropCapability(to) }
-        return done
     }
 }

@@ -195,20 +195,8 @@ extension StoreWorker {
             freeBlob(dentry, bytes: bytes)
             throw error
         }
-        let key = Directory.reversed(hash) | 1
-        region.store(dentry + Dentry.key, key)
-        region.store(dentry + Dentry.cookie, cookie)
-        region.store(dentry + Dentry.inode, inode)
-        region.store32(
-            dentry + Dentry.nameCount, UInt32(truncatingIfNeeded: name.count))
-        unsafe cmem_copy(
-            region.pointer(dentry + Dentry.name), name.bytes, Int(truncatingIfNeeded: name.count))
-
         growBuckets(directory)
-        let bucket = hash & (region.load(directory + Inode.bucketCount) - 1)
-        let before = predecessor(from: openCell(directory, bucket), key: key)
-        region.store(dentry + Dentry.link, region.load(before))
-        region.storeRelease(before, dentry)
+        link(directory, dentry, name, hash: hash, cookie: cookie, inode: inode)
         region.storeRelease(slot, dentry)
         region.store(directory + Inode.nextCookie, cookie + 1)
         region.store(
@@ -217,16 +205,60 @@ extension StoreWorker {
 
     /// Unlinks a dentry that is there.
     @_noLocks func removeDentry(_ directory: UInt64, _ dentry: UInt64) {
-        let key = region.load(dentry + Dentry.key)
-        let hash = Directory.reversed(key)
-        let bucket = hash & (region.load(directory + Inode.bucketCount) - 1)
-        var before = openCell(directory, bucket)
-        while region.load(before) != dentry { before = region.load(before) & ~1 }
-        region.storeRelease(before, region.load(dentry + Dentry.link))
+        unlink(directory, dentry)
         clearEntry(directory + Inode.cookies, region.load(dentry + Dentry.cookie))
         let left = region.load(directory + Inode.entries) - 1
         region.store(directory + Inode.entries, left)
         if left == 0 { dropCookies(directory) }
+        retireDentry(dentry)
+    }
+
+    /// Gives what `dentry` leads to a name that is not there, in the same place of the listing: a
+    /// reader who renames what it reads meets each file once, and comes to an end.
+    ///
+    /// - Throws: `ENOSPC` when the region is used up; nothing is changed then.
+    @_noLocks func renameDentry(
+        _ directory: UInt64, _ dentry: UInt64, to name: Name, hash: UInt64
+    ) throws(Errno) {
+        let renamed = try allocateBlob(bytes: Dentry.bytes(nameCount: name.count)).offset
+        let cookie = region.load(dentry + Dentry.cookie)
+        link(
+            directory, renamed, name, hash: hash, cookie: cookie,
+            inode: region.load(dentry + Dentry.inode))
+        region.storeRelease(mapSlot(region.load(directory + Inode.cookies), cookie), renamed)
+        unlink(directory, dentry)
+        retireDentry(dentry)
+    }
+
+    /// Fills a new dentry and puts it on the list that names are found by.
+    @_noLocks private func link(
+        _ directory: UInt64, _ dentry: UInt64, _ name: Name, hash: UInt64, cookie: UInt64,
+        inode: UInt64
+    ) {
+        let key = Directory.reversed(hash) | 1
+        region.store(dentry + Dentry.key, key)
+        region.store(dentry + Dentry.cookie, cookie)
+        region.store(dentry + Dentry.inode, inode)
+        region.store32(
+            dentry + Dentry.nameCount, UInt32(truncatingIfNeeded: name.count))
+        unsafe cmem_copy(
+            region.pointer(dentry + Dentry.name), name.bytes, Int(truncatingIfNeeded: name.count))
+        let bucket = hash & (region.load(directory + Inode.bucketCount) - 1)
+        let before = predecessor(from: openCell(directory, bucket), key: key)
+        region.store(dentry + Dentry.link, region.load(before))
+        region.storeRelease(before, dentry)
+    }
+
+    /// Takes a dentry off the list that names are found by.
+    @_noLocks private func unlink(_ directory: UInt64, _ dentry: UInt64) {
+        let hash = Directory.reversed(region.load(dentry + Dentry.key))
+        let bucket = hash & (region.load(directory + Inode.bucketCount) - 1)
+        var before = openCell(directory, bucket)
+        while region.load(before) != dentry { before = region.load(before) & ~1 }
+        region.storeRelease(before, region.load(dentry + Dentry.link))
+    }
+
+    @_noLocks private func retireDentry(_ dentry: UInt64) {
         retireBlob(
             dentry,
             bytes: Dentry.bytes(nameCount: UInt64(region.load32(dentry + Dentry.nameCount))))

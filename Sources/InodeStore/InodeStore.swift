@@ -18,6 +18,29 @@ enum StoreSuperblock {
     static var root: UInt64 { @_noLocks get { Superblock.storeWords } }
 }
 
+/// How a mount's access times move, and who refuses to open what chattr(1) protects. Trivial.
+@frozen package struct StoreOptions: Sendable {
+    /// When reading moves an access time.
+    ///
+    /// Compared as a number: an enum's comparison goes through metadata.
+    @frozen package struct AccessTimes: Sendable {
+        let rawValue: UInt8
+        @_noLocks init(rawValue: UInt8) { self.rawValue = rawValue }
+        /// When it is older than a change, or than a day.
+        package static var relative: AccessTimes { @_noLocks get { AccessTimes(rawValue: 0) } }
+        package static var never: AccessTimes { @_noLocks get { AccessTimes(rawValue: 1) } }
+        package static var strict: AccessTimes { @_noLocks get { AccessTimes(rawValue: 2) } }
+    }
+
+    package var accessTimes = AccessTimes.relative
+    /// As `accessTimes`, for directories.
+    package var directoryAccessTimes = AccessTimes.relative
+    /// Whether OPEN is asked first, so that a WRITE comes through a descriptor that may write.
+    package var checksOpen = false
+
+    package init() {}
+}
+
 /// A file tree in one region. A trivial value.
 @safe package struct InodeStore: Sendable {
     package let arena: Arena
@@ -25,6 +48,7 @@ enum StoreSuperblock {
     let sideTable: Region
     /// Offset of the root inode.
     let root: UInt64
+    package let options: StoreOptions
 
     /// What an inode or a further link takes of the inode space, as tmpfs counts it.
     ///
@@ -45,26 +69,42 @@ enum StoreSuperblock {
     ///   - pageLimit: exact limit of content in pages of 4 KiB.
     ///   - inodeLimit: exact limit of inodes, the root among them.
     ///   - workerCount: threads that work at the same time.
+    ///   - growth: limits that `resize` is to reach later, where the address space can be had.
     ///   - mode: permission bits of the root.
     /// - Throws: `ENOMEM` when the address space cannot be had; `EINVAL` for impossible numbers.
     package init(
         pageLimit: UInt64, inodeLimit: UInt64, workerCount: Int,
+        growth: (pageLimit: UInt64, inodeLimit: UInt64) = (0, 0),
         shardCount: Int = Geometry.defaultShardCount, mode: UInt32 = 0o1777, owner: Caller,
-        backing: Backing = .anonymous
+        options: StoreOptions = StoreOptions(), backing: Backing = .anonymous
     ) throws(Errno) {
+        self.options = options
         guard pageLimit > 0, inodeLimit > 0, pageLimit < 1 << 34, inodeLimit < 1 << 32 else {
             throw .invalidArgument
         }
-        // Fragmentation and what waits for its readers must never be what says ENOSPC.
-        let need = Self.maximumBytes(pageLimit: pageLimit, inodeLimit: inodeLimit)
-        let slack = UInt64(workerCount) * 16 * Geometry.chunkBytes + (1 << 30)
-        let wanted = (need * 3 + slack) & ~(Geometry.chunkBytes - 1)
-        arena = try Arena(
-            regionBytes: wanted, shardCount: shardCount, pageLimit: pageLimit,
-            inodeSpaceLimit: inodeLimit * Self.inodeSpaceUnit, workerCount: workerCount,
-            backing: backing)
-        let side = try Self.reserveSide(arena)
-        sideTable = side
+        let need = Self.reservation(
+            pageLimit: pageLimit, inodeLimit: inodeLimit, workerCount: workerCount)
+        let wanted = Self.reservation(
+            pageLimit: max(pageLimit, growth.pageLimit),
+            inodeLimit: max(inodeLimit, growth.inodeLimit), workerCount: workerCount)
+        func reserve(_ bytes: UInt64) throws(Errno) -> (Arena, Region) {
+            let arena = try Arena(
+                regionBytes: bytes & ~(Geometry.chunkBytes - 1), shardCount: shardCount,
+                pageLimit: pageLimit, inodeSpaceLimit: inodeLimit * Self.inodeSpaceUnit,
+                workerCount: workerCount, backing: backing)
+            do throws(Errno) {
+                return (arena, try Self.reserveSide(arena))
+            } catch {
+                arena.unmap()
+                throw error
+            }
+        }
+        // Room to grow is only address space, but overcommit or a limit may refuse it.
+        if wanted > need, wanted < 1 << 46, let large = try? reserve(wanted) {
+            (arena, sideTable) = large
+        } else {
+            (arena, sideTable) = try reserve(need)
+        }
         let first = arena.worker(0)
         first.enter()
         guard let slot = first.allocate(.inodes, count: 1),
@@ -88,6 +128,14 @@ enum StoreSuperblock {
 
     /// The worker that owns shard `index`.
     package func worker(_ index: Int) -> StoreWorker { StoreWorker(store: self, index: index) }
+
+    /// Bytes of content that all workers have copied, and given out as zeros of holes.
+    package var traffic: (copied: UInt64, zeroed: UInt64) {
+        (0..<arena.workerCount).reduce((0, 0)) { sum, index in
+            let one = arena.worker(index).traffic
+            return (sum.0 + one.copied, sum.1 + one.zeroed)
+        }
+    }
 
     /// Lets this much more memory be taken than there is taken now; what is beyond is `ENOSPC`.
     package func allow(bytes: UInt64?) { arena.allow(bytes: bytes) }

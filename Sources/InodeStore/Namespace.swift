@@ -130,12 +130,13 @@ extension StoreWorker {
     /// An open file without a name: O_TMPFILE. Counts one reference.
     ///
     /// - Parameter isLinkable: whether linkat(2) may name it (not with O_EXCL).
-    /// - Throws: `ENOSPC`, `ENOENT`, `ENOTDIR`, `ESTALE`.
+    /// - Throws: `ENOSPC`, `ENOENT`, `EPERM` in an immutable directory, `ENOTDIR`, `ESTALE`.
     @_noLocks package func makeTemporary(
         _ parent: NodeID, mode: UInt32, isLinkable: Bool, caller: Caller
     ) throws(Errno) -> Attributes {
         let directory = try directory(parent)
-        guard region.load32(directory + Inode.links) > 0 else { throw .noSuchFileOrDirectory }
+        // Source: fs/namei.c, `vfs_tmpfile()`: whoever may write the directory may.
+        try checkInsertion(directory)
         let inode = try makeInode(
             in: directory, mode: FileMode.regular | mode & FileMode.permissions, device: 0,
             caller: caller)
@@ -151,7 +152,7 @@ extension StoreWorker {
     /// An inode with owner, mode, flags and ACLs as its directory gives them; no name yet.
     ///
     /// - Source: fs/inode.c, `inode_init_owner()`; fs/posix_acl.c, `posix_acl_create()`.
-    @_noLocks private func makeInode(
+    @_noLocks func makeInode(
         in directory: UInt64, mode: UInt32, device: UInt32, caller: Caller
     ) throws(Errno) -> UInt64 {
         let type = mode & FileMode.typeMask

@@ -143,11 +143,17 @@ extension StoreWorker {
     private func move(_ plan: RenamePlan, flags: UInt32, caller: Caller) throws(Errno) {
         var whiteout: UInt64 = 0
         if flags & RenameFlags.whiteout != 0 {
-            whiteout = try allocateInode()
-            initialize(
-                whiteout, mode: FileMode.characterDevice, caller: caller, device: 0)
+            // A node like any other of its directory: with its group, its ACL, its flags.
+            // Source: mm/shmem.c, `shmem_whiteout()`.
+            whiteout = try makeInode(
+                in: plan.oldDirectory, mode: FileMode.characterDevice, device: 0, caller: caller)
         }
-        if plan.replaced == 0 {
+        let staysInPlace =
+            plan.replaced == 0 && whiteout == 0 && plan.oldDirectory == plan.newDirectory
+        if staysInPlace {
+            try renameDentry(
+                plan.oldDirectory, plan.oldDentry, to: plan.newName, hash: plan.newHash)
+        } else if plan.replaced == 0 {
             do throws(Errno) {
                 try insertDentry(
                     plan.newDirectory, plan.newName, hash: plan.newHash, inode: plan.moving)
@@ -163,7 +169,7 @@ extension StoreWorker {
         }
         if whiteout != 0 {
             repointDentry(plan.oldDentry, to: whiteout)
-        } else {
+        } else if !staysInPlace {
             removeDentry(plan.oldDirectory, plan.oldDentry)
         }
         let now = cmem_now()

@@ -165,9 +165,16 @@ extension StoreWorker {
         let found = findXattr(inode, name)
         let acl = ACLKind(name)
         if found == 0 {
-            // Removing an ACL that the mode alone expresses is no error.
-            if acl != ACLKind.none { return }
-            throw .noData
+            // Removing an ACL that is not there is no error, and counts as a change of the inode;
+            // a default ACL belongs to directories only. Source: fs/posix_acl.c,
+            // `set_posix_acl()`, `simple_set_acl()`.
+            guard acl != ACLKind.none else { throw .noData }
+            if acl == ACLKind.access || type(inode) == FileMode.directory {
+                beginUpdate(inode)
+                setTime(inode, TimeField.change, cmem_now())
+                endUpdate(inode)
+            }
+            return
         }
         dropXattr(inode, found, isCharged: acl == ACLKind.none)
         beginUpdate(inode)

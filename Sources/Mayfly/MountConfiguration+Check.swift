@@ -7,11 +7,15 @@ extension MountConfiguration {
     /// Replaces the mountpoint by its absolute path without links, which the working directory may
     /// change after. Asks nothing of the mount that may already lie there.
     ///
-    /// - Throws: the mountpoint is missing, is no directory or cannot be reached; the caller may
-    ///   not mount; there is no /dev/fuse; the ring is demanded but switched off.
+    /// - Throws: the mountpoint is missing, is no directory, cannot be reached or is a Mayfly mount
+    ///   already; the caller may not mount; there is no /dev/fuse; the ring is demanded but switched
+    ///   off.
     public mutating func check() throws(MountError) {
         let path = try Self.directory(mountpoint)
         mountpoint = path
+        if MountTable.current().entry(at: path)?.isOwn == true {
+            throw MountError.mountedAlready(path)
+        }
         guard Self.mayMount(status: HostFile.text(at: "/proc/self/status")) else {
             throw MountError.notPermitted
         }

@@ -27,7 +27,7 @@ public struct MountConfiguration: Sendable, Equatable {
 
     /// The directory to mount on, absolute or relative to the working directory.
     public var mountpoint: String
-    /// Content and metadata together, in whole pages; 0: no limit but memory; nil: half of the
+    /// Content in whole pages, as tmpfs counts it; 0: no limit but memory; nil: half of the
     /// usable memory.
     public var sizeBytes: UInt64?
     /// Files, directories and links that may exist; 0: no limit but memory; nil: half as many as
@@ -64,6 +64,17 @@ public struct MountConfiguration: Sendable, Equatable {
     public var accessTime: AccessTime = .relative
     /// Does not count access times of directories ("nodiratime").
     public var noDirectoryAccessTime = false
+    /// Refuses to open for writing what chattr(1) made immutable or append-only ("check_open").
+    ///
+    /// Off: such a file can be opened, and each change of it fails with EPERM. On: every open(2)
+    /// costs a request, and every last close(2) one that nobody waits for.
+    public var checksOpen = false
+    /// Carries out asynchronous O_DIRECT requests of one thread one by one ("sync_dio").
+    ///
+    /// Off: the kernel sends them side by side, two to three times as fast, but a buffered read of the
+    /// same file at the same time may leave an old page in the cache: Linux 6.18 drops such pages
+    /// behind synchronous writes only, Linux 7.2 behind all (fs/fuse/file.c, `fuse_aio_complete()`).
+    public var directInOrder = false
     /// What the mount table names as the source.
     public var source = "mayfly"
     /// What the mount table names as the type: "fuse", or "fuse." and a subtype.

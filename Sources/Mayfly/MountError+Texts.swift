@@ -16,6 +16,14 @@ extension MountError {
         MountError(.usage, "mountpoint \(mountpoint) is not a directory: name one that is")
     }
 
+    /// A second mount would hide the first and everything in it.
+    static func mountedAlready(_ mountpoint: String) -> MountError {
+        MountError(
+            .mount,
+            "\(mountpoint) is a mayfly mount already: run `mayfly umount \(mountpoint)` first, or "
+                + "name another directory")
+    }
+
     static func unreachable(_ mountpoint: String, _ error: Errno) -> MountError {
         if error == .socketNotConnected {
             return MountError(

@@ -20,3 +20,15 @@ public struct MountStatistics: Sendable, Equatable {
         self.requests = requests
     }
 }
+
+/// Bytes of content, since mounting.
+package struct ContentTraffic: Sendable, Equatable {
+    /// In replies to READ.
+    package var read: UInt64 = 0
+    /// Taken from WRITE.
+    package var written: UInt64 = 0
+    /// Copied from or to the arena, or within it.
+    package var copied: UInt64 = 0
+    /// Given out as the zeros of holes.
+    package var zeroed: UInt64 = 0
+}

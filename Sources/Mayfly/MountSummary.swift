@@ -39,7 +39,7 @@ public struct MountSummary: Sendable, Equatable {
     public var payloadBytes: Int
     /// Headers and payloads of all entries, or the buffers of /dev/fuse.
     public var ringMemoryBytes: UInt64
-    /// The limit of content and metadata that users see.
+    /// The limit of content that users see.
     public var sizeBytes: UInt64
     public var inodes: UInt64
     /// The most that content, metadata and ring can ever take together.

@@ -1,6 +1,7 @@
 // A file system in memory, mounted: store, session and the threads between them.
 
 internal import CFuseKernel
+internal import CMemory
 internal import FuseTransport
 internal import Glibc
 internal import InodeStore
@@ -20,6 +21,7 @@ public final class MountedFileSystem: Sendable {
     private let counters: [RequestCounters]
     private let threads: Mutex<Threads>
     private let final: Mutex<MountStatistics?>
+    private let startNanoseconds = cmem_monotonic_nanoseconds()
 
     private struct Threads {
         var serving: [QueueThread] = []
@@ -51,14 +53,19 @@ public final class MountedFileSystem: Sendable {
             throw MountError.session(error, configuration.mountpoint)
         }
         let deviceReaders = session.queueCount > 0 ? 1 : max(2, Self.onlineProcessors)
-        let workerCount = session.queueCount + deviceReaders
+        // One more than serve: for who looks at the tree from outside of it.
+        let servingCount = session.queueCount + deviceReaders
+        let workerCount = servingCount + 1
         let pageBytes = SizeText.pageBytes
         let store: InodeStore
         do throws(Errno) {
             store = try InodeStore(
                 pageLimit: max(1, limits.sizeBytes / pageBytes), inodeLimit: max(1, limits.inodes),
-                workerCount: workerCount, mode: configuration.mode,
-                owner: Caller(userID: configuration.userID, groupID: configuration.groupID))
+                workerCount: workerCount,
+                growth: (memory.usableBytes / pageBytes, memory.defaultInodes),
+                mode: configuration.mode,
+                owner: Caller(userID: configuration.userID, groupID: configuration.groupID),
+                options: configuration.storeOptions)
         } catch {
             session.end()
             throw MountError(
@@ -66,7 +73,7 @@ public final class MountedFileSystem: Sendable {
                 "no memory for a file system of \(SizeText.described(bytes: limits.sizeBytes)) "
                     + "(\(error)): give a smaller --size or --inodes")
         }
-        let counters = (0..<workerCount).map { _ in RequestCounters.make() }
+        let counters = (0..<servingCount).map { _ in RequestCounters.make() }
         self.session = session
         self.store = store
         self.counters = counters
@@ -120,7 +127,8 @@ public final class MountedFileSystem: Sendable {
     private func loop(_ worker: Int) -> RequestLoop {
         RequestLoop(
             operations: Operations(
-                worker: store.worker(worker), policy: OperationPolicy(),
+                worker: store.worker(worker),
+                policy: OperationPolicy(checksOpen: store.options.checksOpen),
                 counters: counters[worker]),
             session: session)
     }
@@ -175,6 +183,47 @@ public final class MountedFileSystem: Sendable {
         }
     }
 
+    /// Content that requests have carried, and what was moved for it: each byte of `read` and
+    /// `written` is copied once, or for a hole zeroed, and what is more was copied inside.
+    package func traffic() -> ContentTraffic {
+        final.withLock { final in
+            if final != nil { return ContentTraffic() }
+            let (copied, zeroed) = store.traffic
+            let bytes = counters.map(\.transferred)
+            return ContentTraffic(
+                read: bytes.reduce(0) { $0 + $1.read },
+                written: bytes.reduce(0) { $0 + $1.written }, copied: copied, zeroed: zeroed)
+        }
+    }
+
+    /// What the control plane looks at.
+    struct Parts {
+        let store: InodeStore
+        let session: FuseSession
+        let maintenance: Maintenance
+        /// Of the ring queues in their order, then of the readers of /dev/fuse.
+        let counters: [RequestCounters]
+        /// A worker that serves nobody; for one thread at a time.
+        var observer: StoreWorker { store.worker(counters.count) }
+    }
+
+    /// The number of the FUSE connection; nil where it is not known.
+    var connection: UInt32? { session.connection == 0 ? nil : session.connection }
+
+    var uptimeNanoseconds: UInt64 { cmem_monotonic_nanoseconds() - startNanoseconds }
+
+    /// Calls `body` with the parts, which stay until it returns; nil when they are gone.
+    ///
+    /// - Concurrency: one caller at a time, and none of them a request.
+    func whileMounted<Result: Sendable>(_ body: (Parts) -> Result) -> Result? {
+        final.withLock { final in
+            if final != nil { return nil }
+            return body(
+                Parts(
+                    store: store, session: session, maintenance: maintenance, counters: counters))
+        }
+    }
+
     private static var onlineProcessors: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
 
     private static func summary(
@@ -205,17 +254,21 @@ public final class MountedFileSystem: Sendable {
 }
 
 extension MountConfiguration {
-    /// Options that the kernel acts upon, by its own names.
-    private var kernelFlags: UInt {
-        var flags = 0
+    /// The store's part of the configuration.
+    ///
+    /// The kernel leaves access times to a FUSE server, whatever the mount's own flags say
+    /// (fs/fuse/inode.c, `fuse_init_inode()`: S_NOATIME).
+    fileprivate var storeOptions: StoreOptions {
+        var options = StoreOptions()
         switch accessTime {
-        case .relative: break
-        case .never: flags |= Int(MS_NOATIME)
-        case .strict: flags |= Int(MS_STRICTATIME)
+        case .relative: options.accessTimes = .relative
+        case .never: options.accessTimes = .never
+        case .strict: options.accessTimes = .strict
         }
-        if noDirectoryAccessTime { flags |= Int(MS_NODIRATIME) }
-        if !followSymlinks { flags |= 256 }  // MS_NOSYMFOLLOW, which older libcs do not name
-        return UInt(flags)
+        if readOnly { options.accessTimes = .never }
+        options.directoryAccessTimes = noDirectoryAccessTime ? .never : options.accessTimes
+        options.checksOpen = checksOpen
+        return options
     }
 
     /// The transport's part of the configuration.
@@ -227,7 +280,14 @@ extension MountConfiguration {
         session.noSuid = !allowSetuid
         session.noDev = !allowDevices
         session.noExec = !allowExecution
-        session.mountFlags = kernelFlags
+        session.noSymlinks = !followSymlinks
+        session.noDirectoryAccessTime = noDirectoryAccessTime
+        session.accessTime =
+            switch accessTime {
+            case .relative: .relative
+            case .never: .never
+            case .strict: .strict
+            }
         session.allowOther = allowOther
         session.rootMode = 0o040000 | mode & 0o7777
         session.userID = geteuid()
@@ -244,6 +304,7 @@ extension MountConfiguration {
             }
         session.trace = debugFuse
         session.wantedInitFlags = OperationPolicy.initFlags
+        if directInOrder { session.wantedInitFlags &= ~CFK_INIT_ASYNC_DIO }
         return session
     }
 }

@@ -12,6 +12,8 @@ struct MayflyCommand: ParsableCommand {
             EXAMPLE:
               mayfly mount /mnt/fast --size 4g
               mayfly run -- sh -c 'cp -r ~/project . && cd project && make'
+              mayfly list
+              mayfly stat /mnt/fast
               mayfly umount /mnt/fast
 
             EXIT STATUS:
@@ -22,7 +24,10 @@ struct MayflyCommand: ParsableCommand {
               `mayfly run` has its own: see `mayfly run --help`.
             """,
         version: "mayfly \(MayflyVersion.text)",
-        subcommands: [MountCommand.self, UmountCommand.self, RunCommand.self])
+        subcommands: [
+            MountCommand.self, UmountCommand.self, RunCommand.self, ListCommand.self,
+            StatCommand.self, TopCommand.self, ResizeCommand.self,
+        ])
 
     /// Parses, runs, and ends the process; every error is one line on the standard error.
     static func main() {

@@ -7,7 +7,7 @@ import Mayfly
 struct MountOptions: ParsableArguments {
     @Option(
         help: """
-            Most bytes of content and metadata: a number with k, m, g or t, or a share of memory \
+            Most bytes of content, as tmpfs counts it: a number with k, m, g or t, or a share of memory \
             such as 25%. Default: half of the memory, or of the memory cgroup's limit. 0: no limit \
             but memory.
             """)
@@ -69,7 +69,7 @@ struct MountOptions: ParsableArguments {
             """
             Options of mount(8), separated by commas: size=, nr_inodes=, nr_blocks=, mode=, uid=, \
             gid=, ro, rw, suid, nosuid, dev, nodev, exec, noexec, noatime, relatime, \
-            strictatime, nodiratime, nosymfollow, allow_other, source=, fsname=, fstype=, \
+            strictatime, nodiratime, nosymfollow, allow_other, check_open, sync_dio, source=, fsname=, fstype=, \
             subtype=, queue_depth=, max_payload=, transport=. May be repeated; the long options \
             win. Default: rw,nosuid,nodev,exec,relatime.
             """, valueName: "options"))

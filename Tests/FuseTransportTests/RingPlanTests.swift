@@ -38,8 +38,10 @@ import Testing
         #expect(try plan(budget: one - 1).queueDepth == 4)
         let least = RingPlan(queueCount: 2, queueDepth: 1, payloadBytes: 1 << 20).ringMemoryBytes
         #expect(try plan(budget: least).payloadBytes == 1 << 20)
-        #expect(try plan(budget: least - 1) == RingPlan(
-            queueCount: 2, queueDepth: 1, payloadBytes: 512 << 10))
+        #expect(
+            try plan(budget: least - 1)
+                == RingPlan(
+                    queueCount: 2, queueDepth: 1, payloadBytes: 512 << 10))
         let smallest = RingPlan(queueCount: 2, queueDepth: 1, payloadBytes: 128 << 10)
         #expect(try plan(budget: smallest.ringMemoryBytes) == smallest)
         #expect(throws: SessionError.self) { try plan(budget: smallest.ringMemoryBytes - 1) }
@@ -47,7 +49,7 @@ import Testing
     }
 
     @Test func whatWasAskedForBeatsTheBudget() throws {
-        #expect(try plan(depth: 64, budget: 1 << 30 ).queueDepth == 64)
+        #expect(try plan(depth: 64, budget: 1 << 30).queueDepth == 64)
         let both = try plan(depth: 1024, payload: 1 << 20, budget: 1)
         #expect(both.queueDepth == 1024)
         #expect(both.payloadBytes == 1 << 20)
@@ -76,20 +78,22 @@ import Testing
         #expect(try plan(pageLimit: 65535).payloadBytes == 1 << 20)
     }
 
-    @Test(arguments: [
-        (0, "0 bytes"), (1023, "1023 bytes"), (1024, "1 KiB"), (1536, "1.5 KiB"),
-        (1 << 20, "1 MiB"), (16 << 20, "16 MiB"), (3 << 40, "3 TiB"), (5 << 50, "5120 TiB"),
-    ] as [(UInt64, String)])
+    @Test(
+        arguments: [
+            (0, "0 bytes"), (1023, "1023 bytes"), (1024, "1 KiB"), (1536, "1.5 KiB"),
+            (1 << 20, "1 MiB"), (16 << 20, "16 MiB"), (3 << 40, "3 TiB"), (5 << 50, "5120 TiB"),
+        ] as [(UInt64, String)])
     func sizesForPeople(bytes: UInt64, text: String) {
         #expect(formatBytes(bytes) == text)
     }
 }
 
 @Suite struct MachineTests {
-    @Test(arguments: [
-        ("0-1\n", [0, 1]), ("0\n", [0]), ("0,2-3,8\n", [0, 2, 3, 8]), ("", []), ("\n", []),
-        ("3-1", []), ("x", []), ("0-99999999", []), ("-1", [1]),
-    ] as [(String, [Int])])
+    @Test(
+        arguments: [
+            ("0-1\n", [0, 1]), ("0\n", [0]), ("0,2-3,8\n", [0, 2, 3, 8]), ("", []), ("\n", []),
+            ("3-1", []), ("x", []), ("0-99999999", []), ("-1", [1]),
+        ] as [(String, [Int])])
     func cpuLists(text: String, cpus: [Int]) {
         #expect(Machine.parseCPUList(text) == cpus)
     }

@@ -58,7 +58,11 @@ import SystemPackage
             guard unsafe name.starts(with: "file".utf8) else { return (ENOENT, 0) }
             let isPlain = name.count == 4
             var number: UInt64 = 0
-            for unsafe byte in unsafe name.dropFirst(4) { number = number &* 10 &+ UInt64(byte) }
+            var index = 4
+            while index < name.count {
+                unsafe number = number &* 10 &+ UInt64(name[index])
+                index += 1
+            }
             var entry = cfk_entry_out()
             entry.nodeid = isPlain ? 2 : 1000 &+ number
             entry.entry_valid = isPlain ? 3600 : 0
@@ -210,7 +214,7 @@ func shell(_ command: String, seconds: Int = 15) -> Int32 {
     let words = ["timeout", "-s", "KILL", "\(seconds)", "sh", "-c", command]
     var pointers: [UnsafeMutablePointer<CChar>?] = unsafe words.map { unsafe strdup($0) }
     unsafe pointers.append(nil)
-    defer { for unsafe each in unsafe pointers { unsafe free(each) } }
+    defer { unsafe pointers.forEach { unsafe free($0) } }
     guard unsafe posix_spawnp(&pid, "timeout", nil, nil, pointers, environ) == 0 else { return -1 }
     var status: Int32 = 0
     while unsafe waitpid(pid, &status, 0) < 0 {

@@ -1,4 +1,3 @@
-import Glibc
 import Mayfly
 import Testing
 

@@ -7,7 +7,7 @@ import Testing
 ///
 /// `MAYFLY_ENDURANCE_MOUNTS=1000 swift test --filter Endurance` for a long run.
 @Suite(
-    .serialized, .enabled(if: BuiltCommand.mounts, "needs root and /dev/fuse"),
+    .serialized, .enabled(if: BuiltCommand.canMount, "needs root and /dev/fuse"),
     .timeLimit(.minutes(60)))
 struct EnduranceTests {
     static let mounts =

@@ -5,7 +5,7 @@ import Testing
 /// Memory: what is taken, refused and given back.
 @Suite(
     .serialized, .timeLimit(.minutes(5)),
-    .enabled(if: BuiltCommand.mounts, "needs root and /dev/fuse"))
+    .enabled(if: BuiltCommand.canMount, "needs root and /dev/fuse"))
 struct LimitTests {
     /// Starts a server on `$folder/m` with its number in `$server`.
     private static func mount(_ options: String) -> String {

@@ -42,6 +42,8 @@ import Testing
         #expect(!made.allowExecution && !made.followSymlinks)
         #expect(made.accessTime == .never && made.noDirectoryAccessTime)
         #expect(try configuration("strictatime").accessTime == .strict)
+        #expect(try configuration("check_open").checksOpen)
+        #expect(try configuration("sync_dio").directInOrder)
     }
 
     @Test func theLaterOfTwoWins() throws {

@@ -6,7 +6,7 @@ import Testing
 /// `mayfly run` with the real kernel, as root and as a user who may do nothing.
 @Suite(
     .serialized, .timeLimit(.minutes(5)),
-    .enabled(if: BuiltCommand.mounts, "needs root and /dev/fuse"))
+    .enabled(if: BuiltCommand.canMount, "needs root and /dev/fuse"))
 struct RunTests {
     @Test func theCommandLivesInTheMountAndNobodyElseSeesIt() throws {
         let outcome = try BuiltCommand.script(

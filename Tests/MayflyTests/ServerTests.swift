@@ -6,7 +6,7 @@ import Testing
 /// do, how it ends, and mount(8)'s helper.
 @Suite(
     .serialized, .timeLimit(.minutes(5)),
-    .enabled(if: BuiltCommand.mounts, "needs root and /dev/fuse"))
+    .enabled(if: BuiltCommand.canMount, "needs root and /dev/fuse"))
 struct ServerTests {
     private static let prologue = #"""
         m="$folder/m"

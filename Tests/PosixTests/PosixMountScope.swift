@@ -52,10 +52,16 @@ final class PosixRunner: Sendable {
                 old.stop()
                 state.mount = nil
             }
+            if let options = posixCase.mayflyOptions, kind != .tmpfs {
+                let own = try Self.mount(kind, options: options)
+                return (own.root, own, state.caseCount)
+            }
             let mount = try state.mount ?? Self.mount(kind)
             state.mount = mount
             return (mount.root, mount, state.caseCount)
         }
+        let isOwn = posixCase.mayflyOptions != nil && kind != .tmpfs && kind != .directory
+        defer { if isOwn { mount?.stop() } }
         let context = PosixContext(root: root / "case\(index)", kind: kind) { bytes, inodes in
             let mount = try Self.mount(kind, bytes: bytes, inodes: inodes)
             self.state.withLock { $0.small.append(mount) }
@@ -72,12 +78,14 @@ final class PosixRunner: Sendable {
     func stop() -> Int64 { state.withLock { $0.mount?.stop() ?? 0 } }
 
     private static func mount(
-        _ kind: PosixKind, bytes: Int = 0, inodes: Int = 0
+        _ kind: PosixKind, bytes: Int = 0, inodes: Int = 0, options: String? = nil
     ) throws -> PosixMount {
         switch kind {
         case .tmpfs: try .tmpfs(bytes: bytes, inodes: inodes)
         case .ring, .device:
-            try .mayfly(binary: MayflyBinary.path, kind: kind, bytes: bytes, inodes: inodes)
+            try .mayfly(
+                binary: MayflyBinary.path, kind: kind, bytes: bytes, inodes: inodes,
+                options: options)
         case .directory: throw PosixSkip(reason: "a foreign directory has no small mounts")
         }
     }

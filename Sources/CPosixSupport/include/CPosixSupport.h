@@ -148,4 +148,6 @@ int64_t cps_join(uint64_t thread, int64_t seconds);
 int64_t cps_mount_tmpfs(const void *target, const void *options);
 int64_t cps_unmount(const void *target, int32_t lazily);
 
+#include "CPosixDifferential.h"
+
 #endif

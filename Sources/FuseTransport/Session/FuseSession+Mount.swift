@@ -287,7 +287,14 @@ extension FuseSession {
         if configuration.noSuid { flags |= Int(MS_NOSUID) }
         if configuration.noDev { flags |= Int(MS_NODEV) }
         if configuration.noExec { flags |= Int(MS_NOEXEC) }
-        return UInt(flags) | configuration.mountFlags
+        if configuration.noSymlinks { flags |= 256 }  // MS_NOSYMFOLLOW, which glibc may not have
+        if configuration.noDirectoryAccessTime { flags |= Int(MS_NODIRATIME) }
+        switch configuration.accessTime {
+        case .relative: break
+        case .never: flags |= Int(MS_NOATIME)
+        case .strict: flags |= Int(MS_STRICTATIME)
+        }
+        return UInt(flags)
     }
 
     private static func mountError(_ code: Int32, _ mountpoint: String) -> SessionError {

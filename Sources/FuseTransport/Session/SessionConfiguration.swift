@@ -10,6 +10,10 @@ package struct SessionConfiguration: Sendable {
         case device
     }
 
+    package enum AccessTime: Sendable {
+        case relative, never, strict
+    }
+
     /// Path of an existing directory.
     package var mountpoint: String
     /// First column of /proc/self/mounts.
@@ -20,8 +24,11 @@ package struct SessionConfiguration: Sendable {
     package var noSuid = true
     package var noDev = true
     package var noExec = false
-    /// Further flags of mount(2) (`MS_*`), for what the kernel alone acts upon.
-    package var mountFlags: UInt = 0
+    /// `nosymfollow`
+    package var noSymlinks = false
+    /// What the mount table says of access times; to keep them is the server's part.
+    package var accessTime = AccessTime.relative
+    package var noDirectoryAccessTime = false
     /// Whether other users than `userID` may enter (`allow_other`).
     package var allowOther = false
     /// Whether the kernel checks modes (`default_permissions`).

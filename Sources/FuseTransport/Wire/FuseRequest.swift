@@ -84,15 +84,6 @@ package struct FuseRequest {
     @inlinable
     package var length: UInt32 { @_noLocks get { unsafe header.pointee.len } }
 
-    /// The first argument as its type.
-    ///
-    /// - Precondition: the type is not larger than `argumentBytes`.
-    @inlinable @inline(__always)
-    package func argument<T: BitwiseCopyable>(as type: T.Type) -> T {
-        precondition(MemoryLayout<T>.size <= argumentBytes, "FuseRequest.argument: type too large")
-        return unsafe argument.load(as: type)
-    }
-
     /// The payload as bytes.
     @inlinable
     package var payloadBuffer: UnsafeRawBufferPointer {

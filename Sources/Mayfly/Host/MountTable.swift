@@ -10,6 +10,8 @@ struct MountTable: Sendable {
         /// "fuse.mayfly" for instance.
         var type: String
         var source: String
+        /// Those of the file system, as it tells them: "rw,user_id=0,group_id=0" for instance.
+        var options = ""
     }
 
     /// The type of a mount that was given no other.
@@ -30,7 +32,8 @@ struct MountTable: Sendable {
             else { return nil }
             return Entry(
                 device: String(fields[2]), mountpoint: Self.unescaped(fields[4]),
-                type: String(fields[dash + 1]), source: Self.unescaped(fields[dash + 2]))
+                type: String(fields[dash + 1]), source: Self.unescaped(fields[dash + 2]),
+                options: fields.count > dash + 3 ? String(fields[dash + 3]) : "")
         }
     }
 

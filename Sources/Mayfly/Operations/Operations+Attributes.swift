@@ -60,8 +60,23 @@ extension Operations {
         change.accessTime = Self.time(arguments.atime, arguments.atimensec)
         change.modificationTime = Self.time(arguments.mtime, arguments.mtimensec)
         change.changeTime = Self.time(arguments.ctime, arguments.ctimensec)
+        if change.takesPrivileges || change.valid & AttributeChange.killPrivileges != 0 {
+            change.isByStranger = try isStranger(node, request)
+        }
         return attributeReply(
             try worker.setAttributes(node, change, caller: caller(request)), request)
+    }
+
+    /// Whether the caller lacks what keeps sgid on a file that its group may not execute: to be of
+    /// the group, or CAP_FSETID. The wire does not tell, so that /proc is asked; only for such files.
+    @_noLocks
+    private func isStranger(_ node: NodeID, _ request: FuseRequest) throws(Errno) -> Bool {
+        let now = try worker.attributes(node)
+        let isDoubtful =
+            now.mode & (FileMode.setGroupID | FileMode.groupExecute) == FileMode.setGroupID
+        let keepSetID: UInt32 = 4
+        return isDoubtful && !now.isDirectory
+            && cmem_lacks_group(request.pid, now.groupID, keepSetID)
     }
 
     @_noLocks private static func time(_ seconds: UInt64, _ nanoseconds: UInt32) -> cmem_time {

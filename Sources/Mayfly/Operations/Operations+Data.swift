@@ -14,6 +14,7 @@ extension Operations {
         let count = try unsafe worker.read(
             node, offset: arguments.offset, into: request.reply, count: UInt64(arguments.size),
             touchesAccess: arguments.flags & noAccessTime == 0)
+        counters.countRead(count)
         return Reply(error: 0, bytes: Int(truncatingIfNeeded: count))
     }
 
@@ -25,6 +26,7 @@ extension Operations {
             node, offset: arguments.offset, from: UnsafeRawPointer(request.payload),
             count: UInt64(arguments.size),
             killPrivileges: arguments.write_flags & UInt32(CFK_WRITE_KILL_SUIDGID) != 0)
+        counters.countWritten(written)
         return reply(
             cfk_write_out(size: UInt32(truncatingIfNeeded: written), padding: 0), request)
     }

@@ -32,8 +32,9 @@ struct Reply {
 struct OperationPolicy: Sendable {
     /// Seconds for which names and attributes stay valid: without end, as nobody else writes here.
     var cacheSeconds: UInt64 = 100 * 365 * 24 * 3600
-    /// Whether OPEN and OPENDIR are answered by ENOSYS, after which the kernel sends none.
-    var omitsOpen = true
+    /// Whether OPEN is answered. By ENOSYS otherwise, as OPENDIR is, after which the kernel sends
+    /// none.
+    var checksOpen = false
 
     /// INIT flags (`CFK_INIT_*`) that are taken where the kernel offers them.
     ///
@@ -106,13 +107,14 @@ struct Operations: Sendable {
             worker.forget(node, count: forget.nlookup)
             return .none
         case .batchForget: return forgetBatch(request)
-        case .open, .opendir:
-            if policy.omitsOpen { throw Errno.noFunction }
-            return openReply(request)
+        case .open:
+            if !policy.checksOpen { throw Errno.noFunction }
+            return try open(node, request)
         case .release, .releasedir, .syncfs, .destroy: return .none
         // Nothing to do for them, and ENOSYS says so once and for all: CREATE becomes MKNOD, and
         // the others are not sent again.
-        case .create, .flush, .fsync, .fsyncdir, .access, .bmap, .poll: throw Errno.noFunction
+        case .create, .opendir, .flush, .fsync, .fsyncdir, .access, .bmap, .poll:
+            throw Errno.noFunction
         default: throw Errno.noFunction
         }
     }

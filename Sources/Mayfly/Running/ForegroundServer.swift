@@ -41,6 +41,16 @@ public enum ForegroundServer {
             try? fileSystem.unmount(lazy: true, force: false)
             throw error
         }
+        // A mount without a control socket is as good a mount.
+        let control: ControlServer?
+        do {
+            control = try ControlServer(fileSystem)
+        } catch {
+            control = nil
+            say("\(error.message): `mayfly stat` and others will not find it")
+        }
+        defer { control?.stop() }
+        ServiceNotification.ready(fileSystem.summary.transportLine)
         if let readyDescriptor {
             enterBackground(keepingOutput: configuration.debugFuse)
             announce(on: readyDescriptor)
@@ -61,6 +71,7 @@ public enum ForegroundServer {
 
         func take(_ event: SignalWatch.Event) {
             let insist = asked.exchange(true, ordering: .relaxed)  // one thread takes all signals
+            if !insist { ServiceNotification.stopping() }
             do {
                 if insist {
                     try fileSystem.unmount(lazy: true, force: true)

@@ -1,6 +1,7 @@
 // How a serving process ends its own mount.
 
 import Glibc
+import SystemPackage
 
 extension MountedFileSystem {
     /// Unmounts, and if something sits in the mount takes it out of the tree all the same.
@@ -12,16 +13,14 @@ extension MountedFileSystem {
     /// - Returns: false when the mount ends only with those who use it.
     @discardableResult
     func endInOrder(warn: (String) -> Void) throws(MountError) -> Bool {
-        for attempt in 0... {
-            do {
+        for _ in 0...10 {
+            // Who keeps it busy is asked once, at the end: it takes a look at every process.
+            let failure = Unmounting.attempt(summary.mountpoint, lazy: false, force: false)
+            if failure == nil { return true }
+            if failure != .resourceBusy {
+                if MountTable.current().entry(at: summary.mountpoint) == nil { return true }
                 try unmount(lazy: false, force: false)
                 return true
-            } catch {
-                guard error.kind == .busy else {
-                    if MountTable.current().entry(at: summary.mountpoint) == nil { return true }
-                    throw error
-                }
-                guard attempt < 10 else { break }
             }
             usleep(20000)
         }

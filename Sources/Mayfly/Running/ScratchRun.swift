@@ -79,6 +79,9 @@ public enum ScratchRun {
         let fileSystem = try MountedFileSystem(configuration) { () throws(MountError) in
             try Privileges.giveUp(mountpoint: root)
         }
+        // A mount without a control socket is as good a mount.
+        let control = try? ControlServer(fileSystem)
+        defer { control?.stop() }
         tellOfTransport(fileSystem.summary, say)
         var report: RunReport
         do {

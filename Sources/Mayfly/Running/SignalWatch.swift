@@ -24,8 +24,11 @@ struct SignalWatch: Sendable {
         var watched = sigset_t()
         unsafe sigemptyset(&watched)
         for signal in signals where !Self.isIgnored(signal) { unsafe sigaddset(&watched, signal) }
+        // A reader of our output that is gone must not end the server: write(2) says EPIPE then.
+        var blocked = watched
+        unsafe sigaddset(&blocked, SIGPIPE)
         var original = sigset_t()
-        unsafe pthread_sigmask(SIG_BLOCK, &watched, &original)
+        unsafe pthread_sigmask(SIG_BLOCK, &blocked, &original)
         self.originalMask = original
         self.watched = watched
     }
@@ -57,7 +60,8 @@ struct SignalWatch: Sendable {
         init(_ run: @escaping @Sendable () -> Void) { self.run = run }
     }
 
-    private static func thread(_ run: @escaping @Sendable () -> Void) throws(MountError) {
+    /// Starts a thread that nobody waits for.
+    static func thread(_ run: @escaping @Sendable () -> Void) throws(MountError) {
         let body = unsafe Unmanaged.passRetained(Body(run))
         var attributes = pthread_attr_t()
         unsafe pthread_attr_init(&attributes)

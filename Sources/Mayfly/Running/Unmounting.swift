@@ -54,11 +54,8 @@ public enum Unmounting {
     ///
     /// - Throws: `.busy` naming who keeps it so; `.usage` when not permitted or not mounted.
     static func unmount(_ mountpoint: String, lazy: Bool, force: Bool) throws(MountError) {
-        var flags = Int32(UMOUNT_NOFOLLOW)
-        if lazy { flags |= Int32(MNT_DETACH) }
-        if force { flags |= Int32(MNT_FORCE) }
-        guard unsafe umount2(mountpoint, flags) != 0 else { return }
-        switch Errno(rawValue: errno) {
+        guard let failure = attempt(mountpoint, lazy: lazy, force: force) else { return }
+        switch failure {
         case .resourceBusy:
             throw busy(mountpoint)
         case .notPermitted, .permissionDenied:
@@ -72,6 +69,14 @@ public enum Unmounting {
             throw MountError(
                 .mount, "unmounting \(mountpoint) failed (\(error)): try --force or --lazy")
         }
+    }
+
+    /// umount2(2) alone: nil when it is done.
+    static func attempt(_ mountpoint: String, lazy: Bool, force: Bool) -> Errno? {
+        var flags = Int32(UMOUNT_NOFOLLOW)
+        if lazy { flags |= Int32(MNT_DETACH) }
+        if force { flags |= Int32(MNT_FORCE) }
+        return unsafe umount2(mountpoint, flags) == 0 ? nil : Errno(rawValue: errno)
     }
 
     /// How long `unmountOwn` waits for the server: freeing memory takes 0.1 s per GiB at worst.

@@ -19,11 +19,14 @@ struct RequestLoop: Sendable {
             if count < 0 { return }
             if count == 0 { continue }
             operations.worker.enter()
+            // One reading of the clock per request, and one per batch.
+            var last = cmem_monotonic_nanoseconds()
             for index in 0..<count {
                 let request = queue.request(index)
                 var reply = operations.answer(request)
                 if Self.mayBeStale(reply, request) { reply = retry(request) }
                 tell(reply, request)
+                last = record(request, reply, since: last)
                 queue.commit(index, error: reply.error, bytes: reply.bytes)
             }
             operations.worker.leave()
@@ -37,14 +40,24 @@ struct RequestLoop: Sendable {
             if count < 0 { return }
             if count == 0 { continue }
             operations.worker.enter()
+            let start = cmem_monotonic_nanoseconds()
             let request = queue.request(0)
             var reply = operations.answer(request)
             // The only reader would wait for itself.
             if !isOnlyReader, Self.mayBeStale(reply, request) { reply = retry(request) }
             tell(reply, request)
+            _ = record(request, reply, since: start)
             queue.commit(0, error: reply.error, bytes: reply.bytes)
             operations.worker.leave()
         }
+    }
+
+    /// Notes what a request took, and returns when that was.
+    @_noLocks
+    private func record(_ request: FuseRequest, _ reply: Reply, since start: UInt64) -> UInt64 {
+        let now = cmem_monotonic_nanoseconds()
+        operations.counters.record(request, reply, nanoseconds: now &- start)
+        return now
     }
 
     /// What a removed file held is free only when its FORGET has been taken, and that may still
@@ -67,7 +80,8 @@ struct RequestLoop: Sendable {
     private func retry(_ request: FuseRequest) -> Reply {
         operations.worker.leave()
         let before = session.deviceDrains
-        let deadline = cmem_monotonic_nanoseconds() + 20_000_000
+        // Far more than it takes, as a busy machine may let the reader of /dev/fuse wait.
+        let deadline = cmem_monotonic_nanoseconds() + 200_000_000
         // Twice empty: the first time may have been looked at before this request was made.
         while session.deviceDrains < before + 2, cmem_monotonic_nanoseconds() < deadline {
             session.hurryForgets()

@@ -161,6 +161,35 @@ extension PosixSuite {
             try asUser(1001, gid: 1001) { try t["a"].open(O_WRONLY).write("x") }
             try expectEqual(t["a"].status().permissions, 0o2766)
         },
+        // fs/attr.c, setattr_should_drop_sgid(): a stranger to the group takes it even so.
+        PosixCase("set-id/set-gid-without-execute-goes-with-a-stranger", needsRoot: true) { t in
+            for name in ["a", "b", "c", "d"] {
+                try t[name].create("text")
+                try t[name].chown(nil, 1002)
+                try t[name].chmod(0o6666)
+            }
+            try asUser(1001, gid: 1001) {
+                try t["a"].open(O_WRONLY).write("x")
+                try t["b"].open(O_RDWR).allocate(0, 0, 9000)
+                try t["c"].truncate(2)
+            }
+            try asUser(1001, gid: 1001, groups: [7, 1002]) { try t["d"].open(O_WRONLY).write("x") }
+            for name in ["a", "b", "c"] {
+                try expectEqual(t[name].status().permissions, 0o666, name)
+            }
+            try expectEqual(t["d"].status().permissions, 0o2666)
+        },
+        // The kernel's copy of the mode must follow (xfstests generic/355).
+        PosixCase("set-id/cleared-by-a-direct-write", needsRoot: true) { t in
+            try t["a"].create()
+            try t["a"].chown(1001, 1001)
+            try t["a"].chmod(0o6777)
+            try asUser(1001) {
+                let file = try t["a"].open(O_WRONLY | CPS_O_DIRECT)
+                _ = try file.pwriteAligned([UInt8](repeating: 1, count: 8192), at: 0)
+            }
+            try expectEqual(t["a"].status().permissions, 0o777)
+        },
         PosixCase("set-id/capability-removed-by-write", needsRoot: true) { t in
             // VFS_CAP_REVISION_2 with CAP_NET_RAW permitted.
             let capability: [UInt8] =

@@ -267,7 +267,9 @@ extension PosixSuite {
             try file.setFlags(0)
             try t["a"].unlink()
         },
-        PosixCase("chattr/immutable-open-for-writing", needsRoot: true) { t in
+        PosixCase(
+            "chattr/immutable-open-for-writing", needsRoot: true, mayflyOptions: "check_open"
+        ) { t in
             let file = try t["a"].create("text")
             try file.setFlags(CPS_FS_IMMUTABLE)
             defer { try? file.setFlags(0) }
@@ -278,7 +280,9 @@ extension PosixSuite {
         },
         // An open descriptor keeps its right to write and to cut, but not to allocate:
         // fs/open.c, vfs_fallocate().
-        PosixCase("chattr/immutable-and-an-open-descriptor", needsRoot: true) { t in
+        PosixCase(
+            "chattr/immutable-and-an-open-descriptor", needsRoot: true, mayflyOptions: "check_open"
+        ) { t in
             let file = try t["a"].create("text")
             try file.setFlags(CPS_FS_IMMUTABLE)
             defer { try? file.setFlags(0) }
@@ -317,7 +321,9 @@ extension PosixSuite {
             try expectError(.notPermitted, t["a"].chmod(0o600))
             try expectEqual(t["a"].read(), "text!")
         },
-        PosixCase("chattr/append-only-open-without-append", needsRoot: true) { t in
+        PosixCase(
+            "chattr/append-only-open-without-append", needsRoot: true, mayflyOptions: "check_open"
+        ) { t in
             let file = try t["a"].create("text")
             try file.setFlags(CPS_FS_APPEND)
             defer { try? file.setFlags(0) }

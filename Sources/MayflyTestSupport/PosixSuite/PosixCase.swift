@@ -9,14 +9,18 @@ package struct PosixCase: Sendable, CustomStringConvertible {
     package let name: String
     /// Whether the case needs to be run by root.
     package let needsRoot: Bool
+    /// Mount options that Mayfly needs to be exact here, as `-o` takes them; then the case has a
+    /// mount of its own. Each is explained in Docs/Deviations.md.
+    package let mayflyOptions: String?
     package let body: @Sendable (PosixContext) throws -> Void
 
     package init(
-        _ name: String, needsRoot: Bool = false,
+        _ name: String, needsRoot: Bool = false, mayflyOptions: String? = nil,
         _ body: @escaping @Sendable (PosixContext) throws -> Void
     ) {
         self.name = name
         self.needsRoot = needsRoot
+        self.mayflyOptions = mayflyOptions
         self.body = body
     }
 

@@ -34,7 +34,7 @@ package final class PosixMount: Sendable {
 
     /// Starts `mayfly mount --foreground` and waits until its directory is a mount.
     package static func mayfly(
-        binary: String, kind: PosixKind, bytes: Int = 0, inodes: Int = 0
+        binary: String, kind: PosixKind, bytes: Int = 0, inodes: Int = 0, options: String? = nil
     ) throws -> PosixMount {
         let root = try temporaryDirectory()
         var arguments = [binary, "mount", "--foreground"]
@@ -43,6 +43,7 @@ package final class PosixMount: Sendable {
         arguments += ["--allow-other"]
         if bytes > 0 { arguments += ["--size", "\(bytes)"] }
         if inodes > 0 { arguments += ["--inodes", "\(inodes)"] }
+        if let options { arguments += ["-o", options] }
         let server = try spawnProgram(arguments + [root.description])
         let mount = PosixMount(root: root, kind: kind, server: server)
         // A server that never answers hangs whoever asks, so another thread does.

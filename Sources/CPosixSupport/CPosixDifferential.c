@@ -1,0 +1,97 @@
+// See include/CPosixDifferential.h.
+#include "CPosixSupport.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+static struct cps_time plain(struct statx_timestamp time) {
+    return (struct cps_time){time.tv_sec, time.tv_nsec};
+}
+
+int64_t cpd_stat(
+    int32_t fd, const void *path, int32_t follow, int32_t forced, struct cps_stat *target) {
+    struct statx all;
+    int flags = AT_EMPTY_PATH | (follow ? 0 : AT_SYMLINK_NOFOLLOW)
+        | (forced ? AT_STATX_FORCE_SYNC : 0);
+    if (statx(fd, path, flags, STATX_BASIC_STATS, &all) < 0) return -errno;
+    *target = (struct cps_stat){
+        .inode = all.stx_ino,
+        .size = all.stx_size,
+        .blocks = all.stx_blocks,
+        .mode = all.stx_mode,
+        .links = all.stx_nlink,
+        .uid = all.stx_uid,
+        .gid = all.stx_gid,
+        .block_size = all.stx_blksize,
+        .device_major = all.stx_rdev_major,
+        .device_minor = all.stx_rdev_minor,
+        .access = plain(all.stx_atime),
+        .change = plain(all.stx_ctime),
+        .modification = plain(all.stx_mtime),
+    };
+    return 0;
+}
+
+int64_t cpd_become(uint32_t uid, uint32_t gid, const uint32_t *groups, size_t count) {
+    const uid_t same = (uid_t)-1;
+    if (syscall(SYS_setresuid, same, 0, same) < 0) return -errno;
+    if (syscall(SYS_setgroups, count, groups) < 0) return -errno;
+    if (syscall(SYS_setresgid, same, gid, same) < 0) return -errno;
+    if (uid != 0 && syscall(SYS_setresuid, same, uid, same) < 0) return -errno;
+    return 0;
+}
+
+int64_t cpd_remount_nodev(const void *path) {
+    unsigned long flags = MS_REMOUNT | MS_BIND | MS_NODEV | MS_NOSUID | MS_RELATIME;
+    return mount(NULL, path, NULL, flags, NULL) < 0 ? -errno : 0;
+}
+
+static int64_t flags_at(const void *path, unsigned long request, uint32_t *flags) {
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) return -errno;
+    int64_t result = ioctl(fd, request, flags) < 0 ? -errno : 0;
+    close(fd);
+    return result;
+}
+int64_t cpd_path_get_flags(const void *path, uint32_t *flags) {
+    return flags_at(path, FS_IOC_GETFLAGS, flags);
+}
+int64_t cpd_path_set_flags(const void *path, uint32_t flags) {
+    return flags_at(path, FS_IOC_SETFLAGS, &flags);
+}
+
+int64_t cpd_map_write(int32_t fd, const void *source, size_t count, int64_t offset) {
+    int64_t start = offset & ~4095LL;
+    int64_t within = offset - start;
+    struct stat status;
+    if (fstat(fd, &status) < 0) return -errno;
+    if (!S_ISREG(status.st_mode)) return -ENODEV;
+    int64_t place = lseek(fd, 0, SEEK_CUR);
+    if (place < 0) return -errno;
+    int64_t data = lseek(fd, start, SEEK_DATA);
+    int error = errno;
+    lseek(fd, place, SEEK_SET);
+    if (data < 0) return -error;
+    if (data != start) return -ENODATA;
+    if (within + (int64_t)count > 4096) count = (size_t)(4096 - within);
+    if (start + within + (int64_t)count > status.st_size) return -ENXIO;
+    char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, start);
+    if (page == MAP_FAILED) return -errno;
+    memcpy(page + within, source, count);
+    int64_t result = msync(page, 4096, MS_SYNC) < 0 ? -errno : (int64_t)count;
+    munmap(page, 4096);
+    return result;
+}
+
+int64_t cpd_evict(int32_t fd) { return -posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED); }
+
+const char *cpd_error_name(int32_t error) { return strerrorname_np(error); }

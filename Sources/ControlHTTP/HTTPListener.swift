@@ -1,0 +1,188 @@
+// HTTPListener: HTTP on a listening Unix socket, by SwiftNIO, on one thread of the lowest priority.
+//
+// What a client can do is bounded: how many there are, how long one may stay, how much it may send.
+// One request is answered for each connection.
+//
+// A module of its own because SwiftNIO brings C headers whose types the compiler then takes for
+// its own in every file of the module that imports it.
+
+internal import CMemory
+internal import Glibc
+internal import NIOCore
+internal import NIOHTTP1
+internal import NIOPosix
+internal import Synchronization
+
+/// A request as far as anyone here needs it.
+package struct HTTPQuestion: Sendable {
+    /// "GET" for instance.
+    package let method: String
+    /// Without what follows a question mark.
+    package let path: String
+    package let body: [UInt8]
+}
+
+package struct HTTPAnswer: Sendable {
+    package var status: Int
+    package var type: String
+    package var body: [UInt8]
+
+    package init(status: Int, type: String, body: [UInt8]) {
+        self.status = status
+        self.type = type
+        self.body = body
+    }
+}
+
+/// Answers on a socket until `stop`.
+package final class HTTPListener: Sendable {
+    /// Clients at one time; the next is turned away.
+    package static let connectionLimit = 16
+    /// How long one may stay, whatever it does.
+    package static let connectionSeconds = 10
+    package static let bodyByteLimit = 4096
+
+    private let group: MultiThreadedEventLoopGroup
+    private let channel: any Channel
+
+    /// - Parameters:
+    ///   - socket: a listening socket, which is taken over.
+    ///   - admits: whether the user with this number may talk (SO_PEERCRED).
+    ///   - answer: called on the listener's thread.
+    /// - Throws: what SwiftNIO throws when there are no more threads or descriptors.
+    package init(
+        socket: Int32, admits: @escaping @Sendable (UInt32) -> Bool,
+        answer: @escaping @Sendable (HTTPQuestion) -> HTTPAnswer
+    ) throws {
+        let group = Self.quietGroup()
+        let count = Count()
+        let bootstrap = ServerBootstrap(group: group)
+            .childChannelInitializer { channel in
+                Self.admit(channel, count, admits).flatMapThrowing { isAdmitted in
+                    guard isAdmitted else { throw ChannelError.eof }
+                    try Self.equip(channel, answer)
+                }
+            }
+            .childChannelOption(.maxMessagesPerRead, value: 4)
+        do {
+            channel = try Self.keepingPipeSignal {
+                try bootstrap.withBoundSocket(socket).wait()
+            }
+        } catch {
+            try? group.syncShutdownGracefully()
+            throw error
+        }
+        self.group = group
+    }
+
+    /// Stops listening and drops those connected.
+    package func stop() {
+        try? channel.close().wait()
+        try? group.syncShutdownGracefully()
+    }
+
+    /// Clients that are connected; one thread counts.
+    private final class Count: Sendable {
+        let value = Atomic<Int>(0)
+    }
+
+    /// One thread, which runs when nobody else wants to, and gets no SIGPIPE.
+    private static func quietGroup() -> MultiThreadedEventLoopGroup {
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        try? group.next().submit { cmem_quiet_thread() }.wait()
+        return group
+    }
+
+    /// Calls `body`, which has SwiftNIO ignore SIGPIPE for the whole process, and puts that right:
+    /// a command that is started later would inherit it.
+    private static func keepingPipeSignal<Result>(_ body: () throws -> Result) rethrows -> Result {
+        let before = unsafe cmem_signal_action(SIGPIPE)
+        defer { unsafe cmem_restore_signal_action(SIGPIPE, before) }
+        return try body()
+    }
+
+    /// What SO_PEERCRED tells: struct ucred, which the Glibc module leaves out.
+    private struct Peer: Sendable {
+        var processID: pid_t
+        var userID: uid_t
+        var groupID: gid_t
+    }
+
+    /// Whether a client may stay: who it is, and that it is not one too many.
+    private static func admit(
+        _ channel: any Channel, _ count: Count, _ admits: @escaping @Sendable (UInt32) -> Bool
+    ) -> EventLoopFuture<Bool> {
+        let now = count.value.wrappingAdd(1, ordering: .relaxed).newValue
+        channel.closeFuture.whenComplete { _ in
+            count.value.wrappingSubtract(1, ordering: .relaxed)
+        }
+        let deadline = channel.eventLoop.scheduleTask(in: .seconds(Int64(connectionSeconds))) {
+            channel.close(promise: nil)
+        }
+        channel.closeFuture.whenComplete { _ in deadline.cancel() }
+        guard now <= connectionLimit, let provider = channel as? any SocketOptionProvider else {
+            return channel.eventLoop.makeSucceededFuture(false)
+        }
+        let peer: EventLoopFuture<Peer> = provider.unsafeGetSocketOption(
+            level: .socket, name: NIOBSDSocket.Option(rawValue: SO_PEERCRED))
+        return peer.map { admits($0.userID) }
+    }
+
+    private static func equip(
+        _ channel: any Channel, _ answer: @escaping @Sendable (HTTPQuestion) -> HTTPAnswer
+    ) throws {
+        var limits = NIOHTTPDecoderLimitConfiguration()
+        limits.maxHeaderFieldSize = 4096
+        limits.maxHeaderListSize = 16384
+        limits.maxHeaderFieldCount = 64
+        let pipeline = channel.pipeline.syncOperations
+        try pipeline.configureHTTPServerPipeline(
+            withPipeliningAssistance: false, withEncoderConfiguration: .init(),
+            withDecoderLimitConfiguration: limits)
+        try pipeline.addHandler(
+            NIOHTTPServerRequestAggregator(
+                maxContentLength: bodyByteLimit, closeOnExpectationFailed: true))
+        try pipeline.addHandler(AnsweringHandler(answer))
+    }
+}
+
+/// Answers one request and closes the connection.
+private final class AnsweringHandler: ChannelInboundHandler {
+    typealias InboundIn = NIOHTTPServerRequestFull
+    typealias OutboundOut = HTTPServerResponsePart
+
+    private let answer: @Sendable (HTTPQuestion) -> HTTPAnswer
+    private var isAnswered = false
+
+    init(_ answer: @escaping @Sendable (HTTPQuestion) -> HTTPAnswer) { self.answer = answer }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard !isAnswered else { return }
+        isAnswered = true
+        let request = unwrapInboundIn(data)
+        let method = request.head.method
+        let answer = answer(
+            HTTPQuestion(
+                method: method.rawValue, path: String(request.head.uri.prefix { $0 != "?" }),
+                body: request.body.map { Array($0.readableBytesView) } ?? []))
+        var head = HTTPResponseHead(
+            version: .http1_1, status: HTTPResponseStatus(statusCode: answer.status))
+        head.headers.add(name: "Content-Type", value: answer.type)
+        head.headers.add(name: "Content-Length", value: "\(answer.body.count)")
+        head.headers.add(name: "Connection", value: "close")
+        context.write(wrapOutboundOut(.head(head)), promise: nil)
+        if method != .HEAD {
+            let buffer = context.channel.allocator.buffer(bytes: answer.body)
+            context.write(wrapOutboundOut(.body(.byteBuffer(buffer))), promise: nil)
+        }
+        let channel = context.channel
+        context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { _ in
+            channel.close(promise: nil)
+        }
+    }
+
+    /// Garbage has been answered by 400 already.
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        context.close(promise: nil)
+    }
+}

@@ -1,0 +1,240 @@
+// Allocation: what moves or makes content without a buffer of the caller's: fallocate(2), lseek(2)
+// for holes and data, and copy_file_range(2).
+
+internal import Arena
+internal import CMemory
+package import SystemPackage
+
+/// Modes of fallocate(2) that the store knows.
+package enum AllocateMode {
+    package static var keepSize: UInt32 { @_noLocks get { 1 } }
+    package static var punchHole: UInt32 { @_noLocks get { 2 } }
+    package static var zeroRange: UInt32 { @_noLocks get { 0x10 } }
+}
+
+extension StoreWorker {
+    // MARK: fallocate(2)
+
+    /// Allocates, punches or zeroes a range.
+    ///
+    /// - Throws: `EOPNOTSUPP` for a mode that is not known, `ENOSPC` (nothing is changed then),
+    ///   `EPERM`, `EFBIG`, `EINVAL`, `ESTALE`.
+    /// - Source: fallocate(2); mm/shmem.c, `shmem_fallocate()`.
+    @_noLocks package func allocate(
+        _ node: NodeID, offset: UInt64, length: UInt64, mode: UInt32
+    ) throws(Errno) {
+        let inode = try regular(node)
+        let keep = mode & AllocateMode.keepSize != 0
+        let what = mode & ~AllocateMode.keepSize
+        let isPunch = what == AllocateMode.punchHole
+        let isZero = what == AllocateMode.zeroRange
+        guard what == 0 || (isPunch && keep) || isZero else { throw .notSupportedOnSocket }
+        guard length > 0, offset <= Int64.max else { throw .invalidArgument }
+        guard length <= UInt64(Int64.max) - offset else { throw .fileTooLarge }
+        lock(inode)
+        defer { unlock(inode) }
+        let flags = region.load32(inode + Inode.flags)
+        if flags & InodeFlags.immutable != 0 { throw .notPermitted }
+        if flags & InodeFlags.append != 0 && what != 0 { throw .notPermitted }
+        let end = offset + length
+        if isPunch {
+            punchLocked(inode, from: offset, to: end)
+        } else {
+            try allocateLocked(inode, from: offset, to: end)
+            if isZero { zeroLocked(inode, from: offset, to: end) }
+        }
+        beginUpdate(inode)
+        if !keep && end > region.load(inode + Inode.size) { region.store(inode + Inode.size, end) }
+        let now = cmem_now()
+        setTime(inode, TimeField.modification, now)
+        setTime(inode, TimeField.change, now)
+        endUpdate(inode)
+        if flags & InodeFlags.capability != 0 { dropCapability(inode) }
+    }
+
+    @_noLocks private func punchLocked(_ inode: UInt64, from start: UInt64, to end: UInt64) {
+        let map = region.load(inode + Inode.content)
+        if map == 0 { return }
+        if MapWord.form(map) == MapWord.blobForm {
+            let bytes = MapWord.detail(map) * 64
+            if start == 0 && end >= 4096 {
+                region.storeRelease(inode + Inode.content, 0)
+                dischargePages(inode, 1)
+                worker.retire(Retired(what: Reclaim.content, count: 1, offset: map))
+            } else if start < bytes {
+                zeroLocked(inode, from: start, to: min(end, bytes))
+            }
+            return
+        }
+        let first = (start + 4095) >> 12
+        let last = end >> 12
+        if first > last {
+            zeroLocked(inode, from: start, to: end)
+            return
+        }
+        zeroLocked(inode, from: start, to: first << 12)
+        zeroLocked(inode, from: last << 12, to: end)
+        if first < last { dropPages(inode, from: first, to: last) }
+    }
+
+    /// Makes pages for the holes of a range; they count as holes until they are written.
+    @_noLocks
+    private func allocateLocked(
+        _ inode: UInt64, from start: UInt64, to end: UInt64
+    ) throws(Errno) {
+        let field = inode + Inode.content
+        let first = start >> 12
+        let last = (end - 1) >> 12
+        if MapWord.form(region.load(field)) == MapWord.blobForm {
+            try convertBlob(inode, region.load(field))
+        }
+        // All or nothing: count the holes, reserve them at once, and only then take pages.
+        var present: UInt64 = 0
+        var index = first
+        while let found = mapNext(region.load(field), from: index), found.index <= last {
+            present += 1
+            index = found.index + 1
+        }
+        let quota = store.arena.pages
+        var missing = last - first + 1 - present
+        guard quota.reserve(missing, shard: shard) else { throw .noSpace }
+        defer { quota.release(missing, shard: shard) }
+        index = first
+        while index <= last {
+            _ = try ensureSlot(field, min(last, index | 511))
+            let slot = try ensureSlot(field, index)
+            let entries = min(entriesInLeaf(region.load(field), from: index), last - index + 1)
+            var entry: UInt64 = 0
+            while entry < entries {
+                var holes: UInt64 = 0
+                while entry + holes < entries && region.load(slot + (entry + holes) * 8) == 0 {
+                    holes += 1
+                }
+                if holes == 0 {
+                    initializePage(slot + entry * 8)
+                    entry += 1
+                    continue
+                }
+                guard let run = worker.allocatePages(atMost: holes, goal: 0) else {
+                    throw .noSpace
+                }
+                missing -= run.count
+                region.store(inode + Inode.pages, region.load(inode + Inode.pages) + run.count)
+                var published: UInt64 = 0
+                while published < run.count {
+                    region.storeRelease(
+                        slot + (entry + published) * 8,
+                        (run.offset + published << 12) | Content.unwritten)
+                    published += 1
+                }
+                entry += run.count
+            }
+            index += entries
+        }
+    }
+
+    /// A page that is allocated a second time becomes data: zeros that were written.
+    ///
+    /// - Source: mm/shmem.c, `shmem_get_folio_gfp()` with SGP_FALLOC.
+    @_noLocks private func initializePage(_ word: UInt64) {
+        let value = region.load(word)
+        guard value & Content.unwritten != 0 else { return }
+        let page = value & ~Content.unwritten
+        unsafe cmem_zero(region.pointer(page), Int(Geometry.pageBytes))
+        region.storeRelease(word, page)
+    }
+
+    // MARK: lseek(2)
+
+    /// The next offset with data (`SEEK_DATA`) or without (`SEEK_HOLE`).
+    ///
+    /// - Throws: `ENXIO` at or beyond the end of the file, and when no data follows.
+    @_noLocks package func seek(_ node: NodeID, offset: UInt64, hole: Bool) throws(Errno) -> UInt64
+    {
+        let inode = try regular(node)
+        let size = region.load(inode + Inode.size)
+        guard offset < size else { throw .noSuchAddressOrDevice }
+        let map = region.loadAcquire(inode + Inode.content)
+        var index = offset >> 12
+        if MapWord.form(map) == MapWord.blobForm {
+            if index > 0 {
+                if hole { return offset }
+                throw .noSuchAddressOrDevice
+            }
+            return hole ? min(size, 4096) : offset
+        }
+        if hole {
+            while true {
+                let value = mapValue(map, index)
+                if value == 0 || value & Content.unwritten != 0 { break }
+                index += 1
+            }
+            return min(size, max(offset, index << 12))
+        }
+        while let found = mapNext(map, from: index) {
+            if found.value & Content.unwritten == 0 {
+                guard found.index << 12 < size else { break }
+                return max(offset, found.index << 12)
+            }
+            index = found.index + 1
+        }
+        throw .noSuchAddressOrDevice
+    }
+
+    // MARK: copy_file_range(2)
+
+    /// Copies between two files, or within one, from memory to memory.
+    ///
+    /// - Returns: bytes copied, at most 16 MiB at once; 0 at the end of the source.
+    /// - Throws: as `write`; `EINVAL` when the ranges overlap in one file.
+    @_noLocks package func copyRange(
+        from source: NodeID, at sourceOffset: UInt64, to target: NodeID, at targetOffset: UInt64,
+        count: UInt64
+    ) throws(Errno) -> UInt64 {
+        let from = try regular(source)
+        let to = try regular(target)
+        guard sourceOffset <= Int64.max, targetOffset <= Int64.max,
+            count <= UInt64(Int64.max) - max(sourceOffset, targetOffset)
+        else { throw .fileTooLarge }
+        var locks = LockSet(from, to)
+        lockAll(&locks)
+        defer { unlockAll(locks) }
+        let flags = region.load32(to + Inode.flags)
+        guard flags & (InodeFlags.immutable | InodeFlags.append) == 0 else { throw .notPermitted }
+        let size = region.load(from + Inode.size)
+        guard sourceOffset < size else { return 0 }
+        let wanted = min(min(count, size - sourceOffset), Content.copyLimit)
+        if wanted == 0 { return 0 }
+        if from == to {
+            let apart =
+                sourceOffset + wanted <= targetOffset || targetOffset + wanted <= sourceOffset
+            guard apart else { throw .invalidArgument }
+        }
+        var done: UInt64 = 0
+        while done < wanted {
+            let map = region.load(from + Inode.content)
+            var piece = extent(map, at: sourceOffset + done, atMost: wanted - done)
+            if piece.memory == 0 { piece = (Content.zeroPage, min(piece.bytes, 4096)) }
+            do throws(Errno) {
+                let written = try unsafe writeLocked(
+                    to, offset: targetOffset + done, from: region.pointer(piece.memory),
+                    count: piece.bytes)
+                done += written
+                if written < piece.bytes { break }
+            } catch {
+                if done == 0 { throw error }
+                break
+            }
+        }
+        beginUpdate(to)
+        if targetOffset + done > region.load(to + Inode.size) {
+            region.store(to + Inode.size, targetOffset + done)
+        }
+        let now = cmem_now()
+        setTime(to, TimeField.modification, now)
+        setTime(to, TimeField.change, now)
+        endUpdate(to)
+        if flags & InodeFlags.capability != 0 { dropCapability(to) }
+        return done
+    }
+}

@@ -1,0 +1,283 @@
+// Check: whether everything in a store is what it must be.
+//
+// The walk begins at the root and at the inodes that only the kernel holds, reaches every unit of
+// memory once, and compares what it counts with what the words say. It trusts no offset that it
+// has not claimed (ArenaCheck.swift), so that it says what is wrong with a broken image too.
+
+internal import Arena
+internal import CMemory
+
+/// What a check found.
+package struct CheckReport: Sendable {
+    /// One line for each broken invariant, at most a hundred.
+    package var problems: [String] = []
+    package var inodes: UInt64 = 0
+    /// Inodes without names among them: removed or unnamed files that the kernel holds.
+    package var orphans: UInt64 = 0
+    package var directories: UInt64 = 0
+    package var dentries: UInt64 = 0
+    /// Pages of content, those that fallocate(2) made among them.
+    package var pages: UInt64 = 0
+    /// Small contents and long symlink targets.
+    package var blobs: UInt64 = 0
+    /// Nodes of content and cookie maps.
+    package var mapNodes: UInt64 = 0
+    package var xattrs: UInt64 = 0
+
+    package var isSound: Bool { problems.isEmpty }
+}
+
+extension InodeStore {
+    /// Frees everything that waits for readers, in the place of every worker in turn.
+    ///
+    /// - Precondition: nobody stays inside a worker; the caller is inside none.
+    package func settle() {
+        var isLeft = true
+        while isLeft {
+            isLeft = false
+            for index in 0..<arena.workerCount {
+                let worker = worker(index)
+                worker.enter()
+                worker.leave()
+                if worker.worker.hasRetired() { isLeft = true }
+            }
+        }
+    }
+}
+
+extension StoreWorker {
+    /// Proves every invariant of the store.
+    ///
+    /// - Precondition: nobody uses the store, and the caller has not entered a worker.
+    /// - Complexity: O(everything); for tests, and for images before they are trusted.
+    package func check() -> CheckReport {
+        store.settle()
+        var check = StoreCheck(self)
+        check.run()
+        var report = check.report
+        report.problems = check.arena.problems
+        return report
+    }
+}
+
+/// The walk of one check.
+struct StoreCheck {
+    /// What the walk has found out about an inode.
+    struct Found {
+        /// Dentries that lead to it.
+        var names: UInt64 = 0
+        /// The directory of the first of them.
+        var parent: UInt64 = 0
+        var subdirectories: UInt64 = 0
+    }
+
+    let worker: StoreWorker
+    var arena: ArenaCheck
+    var report = CheckReport()
+    var found: [UInt64: Found] = [:]
+    /// Directories whose entries are still to be walked.
+    private var waiting: [UInt64] = []
+    private var generations: Set<UInt32> = []
+    private var spaceInUse: UInt64 = 0
+    private var pagesInUse: UInt64 = 0
+
+    var region: Region { worker.region }
+
+    init(_ worker: StoreWorker) {
+        self.worker = worker
+        arena = ArenaCheck(worker.store.arena)
+    }
+
+    mutating func run() {
+        let root = worker.store.root
+        if region.load(StoreSuperblock.root) != root { arena.note("superblock: root") }
+        if worker.sideTable.load(0) != 0 { arena.note("the tree lock is held") }
+        reach(root, from: root)
+        if region.load(root + Inode.parent) != root { arena.note("root: its parent") }
+        walk()
+        // What is in use and was not reached lives by the kernel's references alone.
+        for inode in arena.unitsInUse(.inodes) where found[inode] == nil {
+            if region.load32(inode + Inode.mode) == 0 {
+                arena.note("inode \(inode): a slot in use without an inode")
+                continue
+            }
+            if region.load32(inode + Inode.links) != 0 {
+                arena.note("inode \(inode): links but no name")
+            }
+            if worker.sideTable.load(worker.side(inode) + Side.lookups) == 0 {
+                arena.note("inode \(inode): no name and no reference")
+            }
+            report.orphans += 1
+            reach(inode, from: 0)
+            walk()
+        }
+        for (inode, known) in found { checkLinks(inode, known) }
+        arena.finish(pagesInUse: pagesInUse, inodeSpaceInUse: spaceInUse)
+    }
+
+    private mutating func walk() {
+        while let directory = waiting.popLast() { checkDirectory(directory) }
+    }
+
+    /// Takes note of a name's inode, and checks it when it is met for the first time.
+    mutating func reach(_ inode: UInt64, from directory: UInt64) {
+        if found[inode] == nil {
+            guard arena.claim(.inodes, inode, 1, "inode \(inode)") else { return }
+            found[inode] = Found(parent: directory)
+            report.inodes += 1
+            checkInode(inode)
+        }
+        let isDirectory = worker.type(inode) == FileMode.directory
+        if directory != 0 && directory != inode {
+            found[inode]?.names += 1
+            if isDirectory { found[directory]?.subdirectories += 1 }
+        }
+    }
+
+    // MARK: one inode
+
+    private mutating func checkInode(_ inode: UInt64) {
+        let side = worker.side(inode)
+        if worker.sideTable.load(side + Side.lock) != 0 { arena.note("inode \(inode): locked") }
+        if worker.sideTable.load(side + Side.sequence) & 1 != 0 {
+            arena.note("inode \(inode): a change of attributes never ended")
+        }
+        if worker.sideTable.load(side + Side.lookups) & Side.dead != 0 {
+            arena.note("inode \(inode): dead but reached")
+        }
+        if !generations.insert(region.load32(inode + Inode.generation)).inserted {
+            arena.note("inode \(inode): its generation is another's too")
+        }
+        for field in 0..<UInt64(4) where worker.time(inode, field).nanoseconds > 999_999_999 {
+            arena.note("inode \(inode): nanoseconds of time \(field)")
+        }
+        checkFlags(inode)
+        checkXattrs(inode)
+        let pages = region.load(inode + Inode.pages)
+        pagesInUse &+= pages
+        let mode = region.load32(inode + Inode.mode)
+        if mode & ~(FileMode.typeMask | FileMode.permissions) != 0 {
+            arena.note("inode \(inode): mode \(mode)")
+        }
+        switch mode & FileMode.typeMask {
+        case FileMode.directory:
+            report.directories += 1
+            waiting.append(inode)
+            if pages != 0 || region.load(inode + Inode.content) != 0
+                || region.load(inode + Inode.size) != 0
+            {
+                arena.note("inode \(inode): a directory with content")
+            }
+        case FileMode.regular:
+            checkContent(inode, pages: pages)
+        case FileMode.symlink:
+            checkTarget(inode, pages: pages)
+        case FileMode.fifo, FileMode.socket, FileMode.characterDevice, FileMode.blockDevice:
+            if pages != 0 || region.load(inode + Inode.content) != 0
+                || region.load(inode + Inode.size) != 0
+            {
+                arena.note("inode \(inode): a special file with content")
+            }
+        default:
+            arena.note("inode \(inode): type \(mode)")
+        }
+    }
+
+    private mutating func checkFlags(_ inode: UInt64) {
+        let flags = region.load32(inode + Inode.flags)
+        let known =
+            InodeFlags.settable | InodeFlags.capability | InodeFlags.accessACL
+            | InodeFlags.defaultACL | InodeFlags.linkable
+        if flags & ~known != 0 { arena.note("inode \(inode): flags \(flags)") }
+        if flags & InodeFlags.linkable != 0
+            && (region.load32(inode + Inode.links) != 0
+                || worker.type(inode) != FileMode.regular)
+        {
+            arena.note("inode \(inode): linkable though it is no nameless file")
+        }
+    }
+
+    private mutating func checkLinks(_ inode: UInt64, _ known: Found) {
+        let links = UInt64(region.load32(inode + Inode.links))
+        var units: UInt64 = 1
+        if worker.type(inode) == FileMode.directory {
+            let isRemoved = known.names == 0 && inode != worker.store.root
+            if links != (isRemoved ? 0 : 2 + known.subdirectories) {
+                arena.note(
+                    "inode \(inode): \(links) links, \(known.subdirectories) subdirectories")
+            }
+            if known.names > 1 { arena.note("inode \(inode): a directory of two names") }
+            if known.names == 1 && region.load(inode + Inode.parent) != known.parent {
+                arena.note("inode \(inode): its parent is another")
+            }
+        } else {
+            if links != known.names {
+                arena.note("inode \(inode): \(links) links, \(known.names) names")
+            }
+            units = max(links, 1)
+        }
+        spaceInUse &+= units * InodeStore.inodeSpaceUnit
+    }
+
+    // MARK: extended attributes
+
+    private mutating func checkXattrs(_ inode: UInt64) {
+        var names: Set<[UInt8]> = []
+        var flags: UInt32 = 0
+        var at = region.load(inode + Inode.xattrs)
+        while at != 0 {
+            let nameCount = UInt64(region.loadIfInside32(at + Xattr.nameCount) ?? 0)
+            let valueCount = UInt64(region.loadIfInside32(at + Xattr.valueCount) ?? 0)
+            guard nameCount > 0, nameCount <= 255, valueCount <= Xattr.valueLimit,
+                claimBlob(
+                    at, bytes: Xattr.bytes(name: nameCount, value: valueCount),
+                    "xattr of inode \(inode)")
+            else {
+                return arena.note("inode \(inode): an xattr of \(nameCount) and \(valueCount)")
+            }
+            report.xattrs += 1
+            let name = bytes(at + Xattr.name, nameCount)
+            if !names.insert(name).inserted {
+                arena.note("inode \(inode): two xattrs of one name")
+            }
+            switch String(decoding: name, as: UTF8.self) {
+            case "system.posix_acl_access": flags |= InodeFlags.accessACL
+            case "system.posix_acl_default": flags |= InodeFlags.defaultACL
+            case "security.capability":
+                flags |= InodeFlags.capability
+                fallthrough
+            default: spaceInUse += Xattr.space(name: nameCount, value: valueCount)
+            }
+            at = region.load(at + Xattr.next)
+        }
+        let marks = InodeFlags.accessACL | InodeFlags.defaultACL | InodeFlags.capability
+        if region.load32(inode + Inode.flags) & marks != flags {
+            arena.note("inode \(inode): flags that its xattrs do not bear out")
+        }
+    }
+
+    // MARK: memory
+
+    func bytes(_ offset: UInt64, _ count: UInt64) -> [UInt8] {
+        unsafe [UInt8](
+            UnsafeRawBufferPointer(start: region.pointer(offset), count: Int(count)))
+    }
+
+    mutating func claimBlob(
+        _ offset: UInt64, bytes: UInt64, _ owner: @autoclosure () -> String
+    ) -> Bool {
+        bytes <= 2048
+            ? arena.claim(.small, offset, (bytes + 63) >> 6, owner())
+            : arena.claim(.pages, offset, (bytes + 4095) >> 12, owner())
+    }
+}
+
+extension Region {
+    /// A word of which it is not known yet whether it is there.
+    func loadIfInside32(_ offset: UInt64) -> UInt32? {
+        offset & 3 == 0 && offset < bytes ? load32(offset) : nil
+    }
+    func loadIfInside(_ offset: UInt64) -> UInt64? {
+        offset & 7 == 0 && offset < bytes ? load(offset) : nil
+    }
+}

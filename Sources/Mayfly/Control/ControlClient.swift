@@ -1,0 +1,62 @@
+// ControlClient: asks a server over its socket. For commands, so it waits, but not for long.
+
+internal import ControlHTTP
+internal import Glibc
+
+/// Why a server has not answered as it should.
+enum ControlError: Error, Equatable {
+    /// Nobody listens.
+    case dead
+    /// Not this user's mount.
+    case notPermitted
+    /// It listens, but no answer came in time, or none that can be read.
+    case silent
+    /// It answered, and that it will not.
+    case refused(String)
+}
+
+/// The server of one connection, as a client sees it.
+struct ControlClient: Sendable {
+    let folder: ControlFolder
+    let connection: UInt32
+
+    /// Asks for JSON and reads it.
+    func get<Answer: Decodable>(
+        _ type: Answer.Type, _ path: String
+    ) throws(ControlError) -> Answer {
+        guard let answer = ControlJSON.decoded(type, try exchange("GET", path)) else {
+            throw .silent
+        }
+        return answer
+    }
+
+    /// Sends JSON and reads the JSON that comes back.
+    func post<Answer: Decodable>(
+        _ type: Answer.Type, _ path: String, _ body: some Encodable
+    ) throws(ControlError) -> Answer {
+        let bytes = try exchange("POST", path, body: ControlJSON.encoded(body))
+        guard let answer = ControlJSON.decoded(type, bytes) else { throw .silent }
+        return answer
+    }
+
+    func exchange(
+        _ method: String, _ path: String, body: [UInt8] = []
+    ) throws(ControlError) -> [UInt8] {
+        let answer: HTTPAnswer
+        do throws(HTTPFailure) {
+            answer = try HTTPClient.ask(
+                method, path, body: body, socket: folder.reach(folder.socketName(connection)))
+        } catch {
+            switch error {
+            case .system(ECONNREFUSED), .system(ENOENT): throw .dead
+            case .system(EACCES), .system(EPERM), .system(ECONNRESET): throw .notPermitted
+            default: throw .silent
+            }
+        }
+        guard answer.status == 200 else {
+            let failure = ControlJSON.decoded(ControlFailure.self, answer.body)
+            throw .refused(failure?.error ?? "the server answered \(answer.status)")
+        }
+        return answer.body
+    }
+}

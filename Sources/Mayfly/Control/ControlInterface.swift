@@ -1,0 +1,55 @@
+// ControlInterface: what can be asked of a server (Docs/Control.md).
+
+internal import ControlHTTP
+
+/// What an answer that is not 200 holds.
+struct ControlFailure: Codable, Sendable, Equatable {
+    /// One line that says what to do.
+    var error: String
+}
+
+enum ControlInterface {
+    static func answer(
+        _ question: HTTPQuestion, _ fileSystem: MountedFileSystem
+    ) -> HTTPAnswer {
+        let isReading = question.method == "GET" || question.method == "HEAD"
+        switch question.path {
+        case "/v1/mount" where isReading: return report(fileSystem)
+        case "/v1/hot" where isReading: return json(fileSystem.hotNodes(limit: 20))
+        case "/metrics" where isReading:
+            guard let report = fileSystem.report() else { return gone }
+            return HTTPAnswer(
+                status: 200, type: "text/plain; version=0.0.4; charset=utf-8",
+                body: Array(report.metrics.utf8))
+        case "/v1/limits" where question.method == "POST":
+            guard let change = ControlJSON.decoded(LimitChange.self, question.body) else {
+                return failure(400, "the body is not {\"sizeBytes\": NUMBER, \"inodes\": NUMBER}")
+            }
+            do throws(MountError) {
+                try fileSystem.resize(change)
+            } catch {
+                return failure(409, error.message)
+            }
+            return report(fileSystem)
+        case "/v1/mount", "/v1/hot", "/metrics", "/v1/limits":
+            return failure(405, "\(question.path) does not know \(question.method)")
+        default:
+            return failure(404, "there are /v1/mount, /v1/hot, /v1/limits and /metrics")
+        }
+    }
+
+    private static func report(_ fileSystem: MountedFileSystem) -> HTTPAnswer {
+        guard let report = fileSystem.report() else { return gone }
+        return json(report)
+    }
+
+    private static func json(_ value: some Encodable, status: Int = 200) -> HTTPAnswer {
+        HTTPAnswer(status: status, type: "application/json", body: ControlJSON.encoded(value))
+    }
+
+    private static func failure(_ status: Int, _ message: String) -> HTTPAnswer {
+        json(ControlFailure(error: message), status: status)
+    }
+
+    private static var gone: HTTPAnswer { failure(410, "the mount is unmounted") }
+}

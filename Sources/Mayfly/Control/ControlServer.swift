@@ -1,0 +1,63 @@
+// ControlServer: the socket on which a server tells of its mount and takes new limits.
+//
+// It answers on one thread of the lowest priority and shares no lock with a request of the file
+// system, so that a client that is slow or hostile costs the mount nothing (Docs/Control.md).
+
+internal import ControlHTTP
+internal import Glibc
+internal import SystemPackage
+
+/// A mount's control socket, there until `stop`.
+public final class ControlServer: Sendable {
+    /// Where it listens.
+    public let path: String
+
+    private let folder: ControlFolder
+    private let connection: UInt32
+    private let inode: UInt64?
+    private let listener: HTTPListener
+
+    /// Listens for a mount. Removes the names that killed servers have left, first.
+    ///
+    /// - Throws: what keeps the socket from being made; the mount works as well without.
+    public convenience init(_ fileSystem: MountedFileSystem) throws(MountError) {
+        try self.init(fileSystem, in: ControlFolder.own())
+    }
+
+    init(_ fileSystem: MountedFileSystem, in folder: ControlFolder) throws(MountError) {
+        guard let connection = fileSystem.connection else {
+            throw MountError(.system, "the mount has no number to name a control socket by")
+        }
+        folder.removeStale()
+        let owner = geteuid()
+        do {
+            listener = try folder.locked {
+                let socket = try folder.listen(connection)
+                let record = ControlRecord(fileSystem.summary, connection: connection)
+                try folder.write("\(connection).json", ControlJSON.encoded(record))
+                return try HTTPListener(
+                    socket: socket, admits: { Self.mayTalk($0, owner: owner) },
+                    answer: { ControlInterface.answer($0, fileSystem) })
+            }
+        } catch {
+            folder.locked { folder.remove(connection) }
+            throw MountError(.system, "no control socket in \(folder.path): \(error)")
+        }
+        self.folder = folder
+        self.connection = connection
+        path = folder.socketPath(connection)
+        inode = folder.socketInode(connection)
+    }
+
+    /// Removes the names, stops listening and drops those connected.
+    public func stop() {
+        folder.locked {
+            // The number may be another mount's by now.
+            if folder.socketInode(connection) == inode { folder.remove(connection) }
+        }
+        listener.stop()
+    }
+
+    /// Whether a client of this user may talk to a server of that one.
+    static func mayTalk(_ user: UInt32, owner: UInt32) -> Bool { user == 0 || user == owner }
+}

@@ -1,0 +1,170 @@
+// What the control plane asks of a mounted file system. Nothing here runs on a request's thread.
+
+internal import Arena
+internal import FuseTransport
+internal import Glibc
+internal import InodeStore
+
+extension MountedFileSystem {
+    /// What it is, holds and has done; nil once it is unmounted.
+    public func report() -> MountReport? {
+        whileMounted { parts in
+            let store = parts.observer.statistics
+            let pageBytes = SizeText.pageBytes
+            let peak = parts.maintenance.peak
+            let operations = Self.operations(parts.counters)
+            var whole = LatencyHistogram()
+            for operation in operations { whole += operation.histogram }
+            let transferred = parts.counters.map(\.transferred)
+            let faults = parts.session.faults
+            let maximum = InodeStore.maximumBytes(
+                pageLimit: store.pages, inodeLimit: store.inodes)
+            return MountReport(
+                version: MayflyVersion.text, mountpoint: summary.mountpoint,
+                connection: parts.session.connection, processID: getpid(),
+                transport: parts.session.transportInUse.rawValue,
+                queueDepth: summary.queueDepth, payloadBytes: summary.payloadBytes,
+                uptimeNanoseconds: uptimeNanoseconds,
+                bytes: MountReport.Usage(
+                    used: (store.pages - store.pagesFree) * pageBytes,
+                    peak: peak.pages * pageBytes, limit: store.pages * pageBytes),
+                inodes: MountReport.Usage(
+                    used: store.inodes - store.inodesFree, peak: peak.inodes,
+                    limit: store.inodes),
+                memory: MountReport.Memory(
+                    arenaBytes: parts.store.arena.chunkBytesInUse,
+                    ringBytes: summary.ringMemoryBytes, residentBytes: Self.residentBytes,
+                    maximumBytes: maximum + summary.ringMemoryBytes),
+                requests: parts.counters.reduce(0) { $0 + $1.total },
+                readBytes: transferred.reduce(0) { $0 + $1.read },
+                writtenBytes: transferred.reduce(0) { $0 + $1.written },
+                latency: MountReport.Latency(whole), latencyBuckets: whole.buckets,
+                operations: operations.map(\.report), queues: Self.queues(parts),
+                faults: MountReport.Faults(
+                    droppedEntries: faults.droppedEntries,
+                    rejectedReplies: faults.rejectedReplies,
+                    strayCompletions: faults.strayCompletions,
+                    malformedRequests: faults.malformedRequests))
+        }
+    }
+
+    /// The inodes that most of the last requests were about, the hottest first.
+    ///
+    /// - Complexity: walks up to 100,000 entries of the tree for their names.
+    public func hotNodes(limit: Int) -> [HotNode] {
+        whileMounted { parts in
+            var samples: [UInt64: UInt64] = [:]
+            for counter in parts.counters {
+                for hot in counter.hot { samples[hot.node, default: 0] += hot.samples }
+            }
+            let all = samples.values.reduce(0, +)
+            let hottest = samples.sorted { $0.value > $1.value || $0.value == $1.value && $0.key < $1.key }
+                .prefix(limit)
+            let observer = parts.observer
+            let paths = observer.paths(of: Set(hottest.map(\.key)), entryLimit: 100_000)
+            return hottest.compactMap { node, count in
+                // What has been removed meanwhile is hot no longer.
+                guard let mode = observer.mode(of: NodeID(rawValue: node)) else { return nil }
+                return HotNode(
+                    nodeID: node, kind: Self.kind(mode), path: paths[node],
+                    share: Double(count) / Double(all))
+            }
+        } ?? []
+    }
+
+    /// Changes the limits while mounted.
+    ///
+    /// - Throws: `.usage` when more is in use, or the reservation has no room; nothing that could
+    ///   not be done is done, but of two changes the first may be.
+    public func resize(_ change: LimitChange) throws(MountError) {
+        let refusal: MountError?? = whileMounted { parts in
+            if let bytes = change.sizeBytes {
+                let pages = bytes / SizeText.pageBytes
+                if pages == 0 { return MountError(.usage, "the size is 0: give at least 4k") }
+                if let refusal = parts.store.resize(pages: pages) {
+                    return Self.error(refusal, unit: SizeText.pageBytes, option: "--size")
+                }
+            }
+            if let inodes = change.inodes {
+                if inodes == 0 { return MountError(.usage, "the inodes are 0: give at least 1") }
+                if let refusal = parts.store.resize(inodes: inodes) {
+                    return Self.error(refusal, unit: nil, option: "--inodes")
+                }
+            }
+            return nil
+        }
+        guard let refusal else { throw MountError(.mount, "the mount is gone") }
+        if let refusal { throw refusal }
+    }
+
+    private static func error(
+        _ refusal: LimitRefusal, unit: UInt64?, option: String
+    ) -> MountError {
+        func text(_ amount: UInt64) -> String {
+            guard let unit else { return "\(amount) inodes" }
+            return "\(amount * unit) bytes (\(SizeText.described(bytes: amount * unit)))"
+        }
+        switch refusal {
+        case .inUse(let used):
+            return MountError(
+                .usage, "\(text(used)) are in use: remove files first, or give a larger \(option)")
+        case .reservation(let most):
+            return MountError(
+                .usage,
+                "\(text(most)) are the most that this mount reserved room for: give no more, or "
+                    + "mount anew with a larger \(option)")
+        }
+    }
+
+    private static func operations(
+        _ counters: [RequestCounters]
+    ) -> [(report: MountReport.Operation, histogram: LatencyHistogram)] {
+        (0..<RequestCounters.count).compactMap { opcode in
+            let count = counters.reduce(0) { $0 + $1[opcode] }
+            guard count > 0 else { return nil }
+            var histogram = LatencyHistogram()
+            for counter in counters { counter.add(opcode, to: &histogram) }
+            let number = UInt32(opcode)
+            let report = MountReport.Operation(
+                name: Opcode(rawValue: number).map { "\($0)" } ?? "opcode\(number)",
+                opcode: number, count: count,
+                errors: counters.reduce(0) { $0 + $1.errors(opcode) },
+                latency: MountReport.Latency(histogram))
+            return (report, histogram)
+        }
+    }
+
+    private static func queues(_ parts: Parts) -> [MountReport.Queue] {
+        let rings = parts.session.queueCount
+        return parts.counters.enumerated().map { index, counter in
+            MountReport.Queue(
+                name: index < rings ? "ring-\(index)" : "dev-\(index - rings)",
+                requests: counter.total)
+        }
+    }
+
+    private static func kind(_ mode: UInt32) -> String {
+        switch mode & FileMode.typeMask {
+        case FileMode.regular: "file"
+        case FileMode.directory: "directory"
+        case FileMode.symlink: "link"
+        default: "other"
+        }
+    }
+
+    /// - Source: proc_pid_statm(5): the second field, in pages.
+    private static var residentBytes: UInt64 {
+        let fields = HostFile.text(at: "/proc/self/statm")?.split(separator: " ") ?? []
+        let pages = fields.count > 1 ? UInt64(fields[1]) ?? 0 : 0
+        return pages * UInt64(max(1, sysconf(Int32(_SC_PAGESIZE))))
+    }
+}
+
+extension LatencyHistogram {
+    /// The buckets that are not empty: end and count.
+    fileprivate var buckets: [[UInt64]] {
+        counts.enumerated().compactMap { index, count in
+            count == 0 ? nil : [LatencyBuckets.end(index), count]
+        }
+    }
+}

@@ -1,0 +1,56 @@
+import ArgumentParser
+import Mayfly
+
+/// `mayfly list`
+struct ListCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "list",
+        abstract: "List the Mayfly mounts there are.",
+        discussion: """
+            Yours, or for root everyone's. The state is "serving"; "silent" where the server does \
+            not answer within 5 s; or "dead" where it is gone, so that the mount can only be \
+            unmounted. A mountpoint in brackets is not one here: the mount is detached, or in \
+            another mount namespace. What a killed server left behind is removed.
+
+            EXAMPLE:
+              mayfly list
+              mayfly list --json | jq -r '.[] | select(.state == "dead") | .mountpoint'
+
+            EXIT STATUS:
+              0    done, also when there is none
+              1    wrong arguments
+            """)
+
+    @Flag(help: "Print JSON: an array of mounts.")
+    var json = false
+
+    func run() throws {
+        let mounts = MountList.current()
+        if json {
+            Console.write(ControlJSON.encoded(mounts, isPretty: true))
+            return
+        }
+        if mounts.isEmpty {
+            Console.complain("there is no mount: `mayfly mount DIR` makes one")
+            return
+        }
+        for line in Self.table(mounts) { Console.show(line) }
+    }
+
+    static func table(_ mounts: [ListedMount]) -> [String] {
+        var table = Table(
+            ("MOUNT", .left), ("STATE", .left), ("USED", .right), ("SIZE", .right),
+            ("INODES", .right), ("TRANSPORT", .left), ("PID", .right))
+        for mount in mounts {
+            let report = mount.report
+            table.add(
+                Console.printable(mount.isVisible ? mount.mountpoint : "[\(mount.mountpoint)]"),
+                mount.state.rawValue,
+                report.map { Numbers.bytes($0.bytes.used) } ?? "-",
+                report.map { Numbers.bytes($0.bytes.limit) } ?? "-",
+                report.map { "\($0.inodes.used)" } ?? "-", report?.transport ?? "-",
+                mount.processID.map { "\($0)" } ?? "-")
+        }
+        return table.lines
+    }
+}

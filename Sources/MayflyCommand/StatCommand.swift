@@ -1,0 +1,94 @@
+import ArgumentParser
+import Mayfly
+
+/// `mayfly stat DIR`
+struct StatCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "stat",
+        abstract: "Tell what a mount holds and has done.",
+        discussion: """
+            Bytes and inodes with their limits, memory, requests by opcode and by queue, and \
+            service times: from a request's being taken by the server to its answer. What the \
+            kernel takes on both sides is not in them.
+
+            EXAMPLE:
+              mayfly stat /mnt/fast
+              mayfly stat /mnt/fast --json | jq .bytes.used
+
+            EXIT STATUS:
+              0    done
+              1    not in a Mayfly mount, another user's, or wrong arguments
+              32   the server is dead or does not answer
+            """)
+
+    @Argument(help: "A directory in the mount.", completion: .directory)
+    var directory: String
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    func run() throws {
+        let report = try MountControl(directory).report()
+        if json {
+            Console.write(ControlJSON.encoded(report, isPretty: true))
+        } else {
+            for line in Self.lines(report) { Console.show(line) }
+        }
+    }
+
+    static func lines(_ report: MountReport) -> [String] {
+        let bytes = report.bytes
+        let inodes = report.inodes
+        let memory = report.memory
+        let fill = bytes.limit == 0 ? 0 : Double(bytes.used) / Double(bytes.limit)
+        let payload = Numbers.bytes(UInt64(report.payloadBytes))
+        let way =
+            report.transport == "ring"
+            ? "io_uring, \(report.queueDepth) entries of \(payload) per queue" : "/dev/fuse"
+        var lines = [
+            "mount      \(Console.printable(report.mountpoint))",
+            "server     pid \(report.processID), mayfly \(report.version), "
+                + "up \(Numbers.duration(report.uptimeNanoseconds))",
+            "transport  \(way)",
+            "bytes      \(Numbers.bytes(bytes.used)) of \(Numbers.bytes(bytes.limit)) "
+                + "(\(Numbers.percent(fill))), \(Numbers.bytes(bytes.peak)) at most so far",
+            "inodes     \(inodes.used) of \(inodes.limit), \(inodes.peak) at most so far",
+            "memory     \(Numbers.bytes(memory.residentBytes)) resident: "
+                + "\(Numbers.bytes(memory.arenaBytes)) arena in use, "
+                + "\(Numbers.bytes(memory.ringBytes)) ring; "
+                + "\(Numbers.bytes(memory.maximumBytes)) at the limits",
+            "requests   \(report.requests), \(Numbers.bytes(report.readBytes)) read, "
+                + "\(Numbers.bytes(report.writtenBytes)) written",
+        ]
+        let faults = report.faults
+        if faults != MountReport.Faults() {
+            lines.append(
+                "faults     \(faults.droppedEntries) entries dropped, \(faults.rejectedReplies) "
+                    + "replies rejected, \(faults.strayCompletions) completions stray, "
+                    + "\(faults.malformedRequests) requests malformed")
+        }
+        return lines + [""] + operations(report) + [""] + queues(report)
+    }
+
+    private static func operations(_ report: MountReport) -> [String] {
+        var table = Table(
+            ("OPCODE", .left), ("REQUESTS", .right), ("ERRORS", .right), ("MEAN", .right),
+            ("P50", .right), ("P90", .right), ("P99", .right), ("P99.9", .right))
+        func add(_ name: String, _ count: UInt64, _ errors: UInt64, _ time: MountReport.Latency) {
+            table.add(
+                name, "\(count)", "\(errors)", Numbers.time(time.mean), Numbers.time(time.p50),
+                Numbers.time(time.p90), Numbers.time(time.p99), Numbers.time(time.p999))
+        }
+        for operation in report.operations.sorted(by: { $0.count > $1.count }) {
+            add(operation.name, operation.count, operation.errors, operation.latency)
+        }
+        add("all", report.requests, report.operations.reduce(0) { $0 + $1.errors }, report.latency)
+        return table.lines
+    }
+
+    private static func queues(_ report: MountReport) -> [String] {
+        var table = Table(("QUEUE", .left), ("REQUESTS", .right))
+        for queue in report.queues { table.add(queue.name, "\(queue.requests)") }
+        return table.lines
+    }
+}

@@ -1,0 +1,72 @@
+import ArgumentParser
+import Glibc
+import Mayfly
+
+/// `mayfly top DIR`
+struct TopCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "top",
+        abstract: "Watch a mount: rates, latencies, memory, hottest files.",
+        discussion: """
+            Shows what happened in the last interval, again and again, until q or Ctrl-C is \
+            pressed or the mount is gone. The hottest files and directories are those that most \
+            of the last requests were about; one request in 64 is looked at. Where the standard \
+            output is no terminal there is neither colour nor cursor control, and one picture \
+            follows the other.
+
+            EXAMPLE:
+              mayfly top /mnt/fast
+              mayfly top /mnt/fast --interval 0.5
+              mayfly top /mnt/fast --once > picture.txt
+
+            EXIT STATUS:
+              0    ended by q or Ctrl-C, or the mount was unmounted
+              1    not in a Mayfly mount, another user's, or wrong arguments
+              32   the server is dead or does not answer
+            """)
+
+    @Argument(help: "A directory in the mount.", completion: .directory)
+    var directory: String
+
+    @Option(help: "Seconds between two pictures, 0.1 to 3600. Default: 1.")
+    var interval = "1"
+
+    @Flag(help: "Show one picture, of one interval, and end.")
+    var once = false
+
+    func run() throws {
+        guard let seconds = Double(interval), (0.1...3600).contains(seconds) else {
+            throw MountError(.usage, "bad --interval '\(interval)': give 0.1 to 3600 seconds")
+        }
+        let control = try MountControl(directory)
+        var last = try control.report()
+        let terminal = once ? nil : Terminal()
+        defer { terminal?.restore() }
+        while true {
+            if terminal?.wait(seconds: seconds) ?? Self.sleep(seconds) { return }
+            let now: MountReport
+            let hot: [HotNode]
+            do throws(MountError) {
+                now = try control.report()
+                hot = try control.hotNodes()
+            } catch {
+                if !once, error.kind == .mount { return }  // unmounted while we watched
+                throw error
+            }
+            let picture = TopPicture(from: last, to: now, hot: hot)
+            if let terminal {
+                terminal.show(picture.lines(isColored: true))
+            } else {
+                for line in picture.lines(isColored: false) { Console.show(line) }
+                if !once { Console.show("") }
+            }
+            if once { return }
+            last = now
+        }
+    }
+
+    private static func sleep(_ seconds: Double) -> Bool {
+        usleep(UInt32(seconds * 1_000_000))
+        return false
+    }
+}

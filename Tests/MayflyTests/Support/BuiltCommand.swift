@@ -1,0 +1,66 @@
+import Glibc
+import Testing
+
+@testable import Mayfly
+
+/// The command under test, run as users run it: `MAYFLY` in the environment, or what stands beside
+/// the test bundle.
+enum BuiltCommand {
+    typealias Outcome = ChildProcess.Outcome
+
+    static let path: String = {
+        if let path = variable("MAYFLY") { return path }
+        let runner = HostFile.link(at: "/proc/self/exe") ?? ""
+        return "/" + runner.split(separator: "/").dropLast().joined(separator: "/") + "/mayfly"
+    }()
+
+    /// Whether mounts can be made here.
+    static let canMount =
+        unsafe (geteuid() == 0 && access("/dev/fuse", R_OK | W_OK) == 0)
+        && MountConfiguration.mayMount(status: HostFile.text(at: "/proc/self/status"))
+    static let whyNot: Comment = "mounting needs root and /dev/fuse"
+
+    static func variable(_ name: String) -> String? {
+        unsafe getenv(name).map { unsafe String(cString: $0) }
+    }
+
+    static func run(_ arguments: [String], seconds: Int = 60) throws -> Outcome {
+        try ChildProcess.run([path] + arguments, seconds: seconds)
+    }
+
+    /// Runs a shell script in which `$mayfly` is the command and `$folder` a fresh directory, and
+    /// which is killed with its group after `seconds`. What it leaves mounted is an error.
+    ///
+    /// It has a mount namespace of its own: one that somebody else makes meanwhile would hold its
+    /// mounts for as long as it lives, and no server would end.
+    static func script(_ script: String, seconds: Int = 60) throws -> Outcome {
+        var template = Array("/tmp/mayfly-script-XXXXXX".utf8CString)
+        try #require(unsafe mkdtemp(&template) != nil)
+        let folder = String(
+            decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+        let prologue = """
+            mayfly=\(path)
+            folder=\(folder)
+            chmod 755 "$folder"
+            # Tells of a condition that does not come true within 10 s.
+            until_true() {
+                for _ in $(seq 200); do if eval "$1"; then return 0; fi; sleep 0.05; done
+                echo "never true: $1"; return 1
+            }
+            trap 'set +e; cd /; rm -rf --one-file-system "$folder"' EXIT
+            set -e
+
+            """
+        let around = """
+            /bin/bash -c "$0"
+            status=$?
+            if grep '\(folder)' /proc/self/mounts >&2; then exit 99; fi
+            exit $status
+            """
+        return try ChildProcess.run(
+            [
+                "unshare", "--mount", "--propagation", "private", "/bin/bash", "-c", around,
+                prologue + script,
+            ], seconds: seconds)
+    }
+}
