@@ -140,6 +140,9 @@ public final class MountedFileSystem: Sendable {
         try Unmounting.unmount(summary.mountpoint, lazy: lazy, force: force)
     }
 
+    /// Ends the connection whatever it is doing: open requests and files fail from now on.
+    func abort() { session.end() }
+
     /// Returns once the mount is gone, whoever ended it, and everything is freed.
     public func waitUntilUnmounted() {
         let taken = threads.withLock { threads in

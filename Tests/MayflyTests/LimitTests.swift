@@ -76,12 +76,12 @@ struct LimitTests {
     @Test func theSizeFollowsTheMemoryCgroup() throws {
         let outcome = try BuiltCommand.script(
             Self.cgroup + #"""
-            sh -c 'echo $$ > "$0/cgroup.procs" && exec "$@"' "$group" \
-                "$mayfly" run --quiet -- sh -c '
-                    df --output=size . | tail -1
-                    dd if=/dev/zero of=big bs=1M 2>&1 | grep -c "No space left"' || echo "status $?"
-            until_true 'rmdir "$group" 2> /dev/null'
-            """#)
+                sh -c 'echo $$ > "$0/cgroup.procs" && exec "$@"' "$group" \
+                    "$mayfly" run --quiet -- sh -c '
+                        df --output=size . | tail -1
+                        dd if=/dev/zero of=big bs=1M 2>&1 | grep -c "No space left"' || echo "status $?"
+                until_true 'rmdir "$group" 2> /dev/null'
+                """#)
         #expect(outcome.status == 0, "\(outcome)")
         let words = outcome.output.split(whereSeparator: \.isWhitespace)
         #expect(words == ["131072", "1"] || words == ["none"], "\(outcome)")
@@ -91,19 +91,19 @@ struct LimitTests {
     @Test func memoryThatCannotBeHadIsENOSPC() throws {
         let outcome = try BuiltCommand.script(
             Self.cgroup + #"""
-            m="$folder/m"
-            mkdir "$m"
-            sh -c 'echo $$ > "$0/cgroup.procs" && exec "$@"' "$group" \
-                "$mayfly" mount --foreground --quiet --size 1g --queue-depth 1 "$m" & server=$!
-            trap 'set +e; cd /; umount -l "$m" 2> /dev/null; wait
-                until_true "rmdir $group 2> /dev/null"; rm -rf --one-file-system "$folder"' EXIT
-            until_true 'grep -q " $m fuse.mayfly " /proc/self/mounts'
-            dd if=/dev/zero of="$m/big" bs=1M count=1000 2>&1 | grep -c 'No space left'
-            [ "$(stat -c %s "$m/big")" -gt 100000000 ] && echo much
-            kill -0 $server && rm "$m/big"
-            sleep 1
-            dd if=/dev/zero of="$m/again" bs=1M count=100 2> /dev/null && echo again
-            """#)
+                m="$folder/m"
+                mkdir "$m"
+                sh -c 'echo $$ > "$0/cgroup.procs" && exec "$@"' "$group" \
+                    "$mayfly" mount --foreground --quiet --size 1g --queue-depth 1 "$m" & server=$!
+                trap 'set +e; cd /; umount -l "$m" 2> /dev/null; wait
+                    until_true "rmdir $group 2> /dev/null"; rm -rf --one-file-system "$folder"' EXIT
+                until_true 'grep -q " $m fuse.mayfly " /proc/self/mounts'
+                dd if=/dev/zero of="$m/big" bs=1M count=1000 2>&1 | grep -c 'No space left'
+                [ "$(stat -c %s "$m/big")" -gt 100000000 ] && echo much
+                kill -0 $server && rm "$m/big"
+                sleep 1
+                dd if=/dev/zero of="$m/again" bs=1M count=100 2> /dev/null && echo again
+                """#)
         #expect(outcome.status == 0, "\(outcome)")
         let words = outcome.output.split(whereSeparator: \.isWhitespace)
         #expect(words == ["1", "much", "again"] || words == ["none"], "\(outcome)")

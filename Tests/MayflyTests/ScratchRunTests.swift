@@ -69,7 +69,8 @@ struct ScratchRunTests {
     }
 
     @Test func signalsGoToTheCommandAlone() throws {
-        let script = "trap 'exit 9' TERM; (trap 'exit 8' TERM; sleep 60) & while :; do sleep 0.05; done"
+        let script =
+            "trap 'exit 9' TERM; (trap 'exit 8' TERM; sleep 60) & while :; do sleep 0.05; done"
         let keeper = try keeper(["sh", "-c", script])
         defer { keeper.end() }
         #expect(keeper.begin("sh") == .started)

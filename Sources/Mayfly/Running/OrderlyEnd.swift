@@ -18,7 +18,12 @@ extension MountedFileSystem {
             let failure = Unmounting.attempt(summary.mountpoint, lazy: false, force: false)
             if failure == nil { return true }
             if failure != .resourceBusy {
-                if MountTable.current().entry(at: summary.mountpoint) == nil { return true }
+                // Out of the tree already, but still served: a copy in another mount namespace, or a
+                // file that is open since a lazy unmount. Who ends the server ends them too.
+                if MountTable.current().entry(at: summary.mountpoint) == nil {
+                    abort()
+                    return true
+                }
                 try unmount(lazy: false, force: false)
                 return true
             }

@@ -38,8 +38,16 @@ public enum Unmounting {
         let server = connection.flatMap(MountHolders.server(ofConnection:))
         try unmount(entry.mountpoint, lazy: lazy, force: force)
         guard !lazy, let connection, let server, server != getpid() else { return }
-        let deadline = cmem_monotonic_nanoseconds() + releaseNanoseconds
+        let begin = cmem_monotonic_nanoseconds()
+        let deadline = begin + releaseNanoseconds
+        var isAsked = false
         while MountHolders.serves(server, connection: connection) {
+            // Nobody here uses it any more, but a mount namespace that was made meanwhile has a
+            // copy of the mount, and would keep it for as long as it lives.
+            if !isAsked, cmem_monotonic_nanoseconds() > begin + patienceNanoseconds {
+                isAsked = true
+                kill(server, SIGTERM)
+            }
             guard cmem_monotonic_nanoseconds() < deadline else {
                 throw MountError(
                     .mount,
@@ -78,6 +86,9 @@ public enum Unmounting {
         if force { flags |= Int32(MNT_FORCE) }
         return unsafe umount2(mountpoint, flags) == 0 ? nil : Errno(rawValue: errno)
     }
+
+    /// How long a server may take to end by itself before it is asked to.
+    private static let patienceNanoseconds: UInt64 = 1_000_000_000
 
     /// How long `unmountOwn` waits for the server: freeing memory takes 0.1 s per GiB at worst.
     private static let releaseNanoseconds: UInt64 = 60 * 1_000_000_000

@@ -51,7 +51,7 @@ func runInMount(
 ) throws -> ChildProcess.Outcome {
     try withFolder { folder in
         let command =
-            [BuiltCommand.path, "run", "--at", folder, "--transport", transport.rawValue] + options
+            [BuiltCommand.path, "run", "--quiet", "--at", folder, "--transport", transport.rawValue] + options
             + ["--", "sh", "-ec", script, "sh"] + arguments
         return try ChildProcess.run(command, environment: environment, seconds: seconds)
     }
