@@ -11,7 +11,7 @@ let canMount = unsafe geteuid() == 0 && access("/dev/fuse", R_OK | W_OK) == 0
 let canMountRing = canMount && Machine.ringEnabled() == true
 
 @Suite(
-    .serialized, .timeLimit(.minutes(3)),
+    .serialized, .timeLimit(.minutes(10)),
     .enabled(if: canMount, "needs root and /dev/fuse"))
 struct MountTests {
     typealias Transport = SessionConfiguration.Transport

@@ -5,7 +5,7 @@ import Glibc
 import MayflyTestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct RequestPathTests {
     @Test func aLoopWithoutLocksServes() throws {
         let double = try KernelDouble(queueCount: 1, depth: 2, payloadBytes: 8192, seed: 1)

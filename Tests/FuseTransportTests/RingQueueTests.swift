@@ -72,7 +72,7 @@ private func little(_ value: UInt64) -> [UInt8] {
     (0..<8).map { UInt8(truncatingIfNeeded: value >> ($0 * 8)) }
 }
 
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(10)))
 struct RingQueueTests {
     @Test func sixtyFourQueues() throws {
         let double = try KernelDouble(queueCount: 64, depth: 4, payloadBytes: 16384, seed: 7)
