@@ -57,10 +57,18 @@ package struct AttributeChange: Sendable {
     package var takesPrivileges: Bool {
         @_noLocks get {
             let owner = AttributeChange.userID | AttributeChange.groupID
+            return valid & owner != 0 || !setsSomething
+        }
+    }
+
+    /// Whether it sets any attribute.
+    package var setsSomething: Bool {
+        @_noLocks get {
             let some =
-                owner | AttributeChange.mode | AttributeChange.size | AttributeChange.accessTime
+                AttributeChange.userID | AttributeChange.groupID | AttributeChange.mode
+                | AttributeChange.size | AttributeChange.accessTime
                 | AttributeChange.modificationTime | AttributeChange.changeTime
-            return valid & owner != 0 || valid & some == 0
+            return valid & some != 0
         }
     }
 }
@@ -204,6 +212,9 @@ extension StoreWorker {
     @_noLocks
     private func checkFlags(_ flags: UInt32, _ change: AttributeChange) throws(Errno) {
         guard flags & (InodeFlags.immutable | InodeFlags.append) != 0 else { return }
+        // chown(2) of -1 and -1 sets nothing that a flag protects. Source: fs/attr.c,
+        // `notify_change()`.
+        if !change.setsSomething { return }
         if flags & InodeFlags.immutable != 0 {
             if store.options.checksOpen && change.comesThroughFile { return }
             throw .notPermitted

@@ -130,7 +130,9 @@ extension ModelFileSystem {
         func has(_ bit: UInt32) -> Bool { change.valid & bit != 0 }
         let owns = has(AttributeChange.userID) || has(AttributeChange.groupID)
         let guarded = owns || has(AttributeChange.mode) || has(AttributeChange.size)
-        if inode.flags & InodeFlags.immutable != 0 { throw .notPermitted }
+        if inode.flags & InodeFlags.immutable != 0 && change.setsSomething {
+            throw .notPermitted
+        }
         if inode.flags & InodeFlags.append != 0 && guarded { throw .notPermitted }
         if has(AttributeChange.size) {
             try regular(inode)

@@ -28,7 +28,7 @@ struct DifferentialTests {
     /// Threads with a folder each; the mounts are theirs together.
     @Test(.enabled(if: MayflyBinary.mounts, MayflyBinary.reason), arguments: kinds)
     func threadsApart(_ kind: PosixKind) throws {
-        let count = max(500, Self.operations / 50)
+        let count = max(500, Self.operations / 20)
         try withMounts(kind, bytes: 512 << 20, inodes: 100_000) { tmpfs, mayfly in
             let threads = (0..<4).map { index in
                 PosixThread {

@@ -128,6 +128,9 @@ package final class FuseSession: Sendable {
         unsafe core.control.pointee.deviceDrains.load(ordering: .acquiring)
     }
 
+    /// Whether /dev/fuse holds something that nobody has read yet.
+    package var hasDeviceRequests: Bool { cfk_device_poll(core.device, -1, 0) & 1 != 0 }
+
     /// Turns the ring off for the connection: requests come over /dev/fuse from now on.
     ///
     /// For a caller that cannot start a queue's thread. Only before that queue has registered; the

@@ -44,7 +44,7 @@ struct RequestLoop: Sendable {
             let request = queue.request(0)
             var reply = operations.answer(request)
             // The only reader would wait for itself.
-            if !isOnlyReader, Self.mayBeStale(reply, request) { reply = retry(request) }
+            if !isOnlyReader, Self.mayBeStale(reply, request) { reply = retryOnDevice(request) }
             tell(reply, request)
             _ = record(request, reply, since: start)
             queue.commit(0, error: reply.error, bytes: reply.bytes)
@@ -85,6 +85,21 @@ struct RequestLoop: Sendable {
         // Twice empty: the first time may have been looked at before this request was made.
         while session.deviceDrains < before + 2, cmem_monotonic_nanoseconds() < deadline {
             session.hurryForgets()
+            cmem_yield()
+        }
+        operations.worker.enter()
+        return operations.answer(request)
+    }
+
+    /// The same without the ring: the other readers take the forgets, and only say nothing.
+    @inline(never)
+    private func retryOnDevice(_ request: FuseRequest) -> Reply {
+        operations.worker.leave()
+        let deadline = cmem_monotonic_nanoseconds() + 20_000_000
+        // Empty for a while: what was read last has been answered then, too.
+        var timesEmpty = 0
+        while timesEmpty < 8, cmem_monotonic_nanoseconds() < deadline {
+            timesEmpty = session.hasDeviceRequests ? 0 : timesEmpty + 1
             cmem_yield()
         }
         operations.worker.enter()

@@ -23,6 +23,8 @@ final class DifferentialPair {
     /// Whether others use the mounts too, so that what is free is not ours to compare.
     let isShared: Bool
     let outer: (tmpfs: PosixPath, mayfly: PosixPath)
+    /// What was in use before, so that what one history lost does not fail the next.
+    let before: (tmpfs: DifferentialUsage, mayfly: DifferentialUsage)
     var step = 0
     /// Off where the second file system is a tmpfs, whose clock ticks.
     var comparesTimes = true
@@ -48,6 +50,7 @@ final class DifferentialPair {
     /// The paths begin one folder deeper, as symbolic links to "../a" lead out of it.
     init(tmpfs: PosixPath, mayfly: PosixPath, name: String, isShared: Bool) throws {
         self.isShared = isShared
+        before = (DifferentialSide.usage(tmpfs), DifferentialSide.usage(mayfly))
         for root in [tmpfs / name, mayfly / name, tmpfs / name / "r", mayfly / name / "r"] {
             try root.mkdir(0o777)
             try root.chmod(0o777)
@@ -326,8 +329,8 @@ final class DifferentialPair {
 
     func compareUsage() throws(DifferentialDivergence) {
         if isShared { return }
-        let a = tmpfs.usage()
-        let b = mayfly.usage()
+        let a = tmpfs.usage().since(before.tmpfs)
+        let b = mayfly.usage().since(before.mayfly)
         if a != b {
             throw fail("used (pages, inodes): \(a) on tmpfs, \(b) on mayfly")
         }
@@ -348,7 +351,14 @@ struct DifferentialUsage: Equatable, CustomStringConvertible {
     let inodes: UInt64
     let pageLimit: UInt64
     let inodeLimit: UInt64
-    var description: String { "(\(pages) of \(pageLimit), \(inodes) of \(inodeLimit))" }
+
+    func since(_ before: DifferentialUsage) -> DifferentialUsage {
+        DifferentialUsage(
+            pages: pages &- before.pages, inodes: inodes &- before.inodes, pageLimit: pageLimit,
+            inodeLimit: inodeLimit)
+    }
+
+    var description: String { "(\(Int64(bitPattern: pages)) of \(pageLimit), \(Int64(bitPattern: inodes)) of \(inodeLimit))" }
 }
 
 extension DifferentialSide {

@@ -95,10 +95,10 @@ extension DifferentialPair {
         _ first: PosixPath, _ second: PosixPath
     ) throws(DifferentialDivergence) {
         if isShared { return }
-        let a = DifferentialSide.usage(first)
-        let b = DifferentialSide.usage(second)
-        if a != b || b.pages != 0 {
-            throw fail("used after the removal of everything: \(a) on tmpfs, \(b) on mayfly")
+        let a = DifferentialSide.usage(first).since(before.tmpfs)
+        let b = DifferentialSide.usage(second).since(before.mayfly)
+        if a != b || b.pages != 0 || b.inodes != 0 {
+            throw fail("left after the removal of everything: \(a) on tmpfs, \(b) on mayfly")
         }
     }
 }
