@@ -50,8 +50,9 @@ func runInMount(
     arguments: [String] = [], environment: [String: String] = [:], seconds: Int
 ) throws -> ChildProcess.Outcome {
     try withFolder { folder in
+        let run = [BuiltCommand.path, "run", "--quiet", "--at", folder]
         let command =
-            [BuiltCommand.path, "run", "--quiet", "--at", folder, "--transport", transport.rawValue] + options
+            run + ["--transport", transport.rawValue] + options
             + ["--", "sh", "-ec", script, "sh"] + arguments
         return try ChildProcess.run(command, environment: environment, seconds: seconds)
     }
