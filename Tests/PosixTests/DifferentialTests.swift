@@ -67,7 +67,8 @@ struct DifferentialTests {
                     .run(seed: Self.seed, operations: 20_000)
             }.join()
         }
-        #expect((failure?.history.count ?? .max) < 10, "\(failure.map(String.init(describing:)) ?? "")")
+        #expect(
+            (failure?.history.count ?? .max) < 10, "\(failure.map(String.init(describing:)) ?? "")")
     }
 
     private func withMounts(

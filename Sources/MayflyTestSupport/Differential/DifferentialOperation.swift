@@ -109,8 +109,10 @@ extension DifferentialOperation: CustomStringConvertible {
         case .link: [flags != 0 ? "FOLLOW" : ""]
         case .symlink: ["target=\(DifferentialPaths.target(value).count) bytes"]
         case .chown, .chownDescriptor:
-            ["\(Int32(bitPattern: owner.uid)):\(Int32(bitPattern: owner.gid))",
-                flags != 0 ? "FOLLOW" : ""]
+            [
+                "\(Int32(bitPattern: owner.uid)):\(Int32(bitPattern: owner.gid))",
+                flags != 0 ? "FOLLOW" : "",
+            ]
         case .setTimes: ["form=\(flags)", "value=\(value)"]
         case .setAttribute:
             [attributeName.prefix(20).description, "size=\(attributeSize)", "flags=\(flags)"]

@@ -63,7 +63,7 @@ package struct DifferentialRun: Sendable {
         if let found { return found }
         do throws(DifferentialDivergence) {
             pair.step = history.count
-            try pair.compareUsageAtEnd(tmpfs, mayfly)
+            try pair.compareUsageAtEnd()
         } catch {
             return error
         }
@@ -91,14 +91,13 @@ package struct DifferentialRun: Sendable {
 
 extension DifferentialPair {
     /// After the removal: nothing is left on either side.
-    func compareUsageAtEnd(
-        _ first: PosixPath, _ second: PosixPath
-    ) throws(DifferentialDivergence) {
+    func compareUsageAtEnd() throws(DifferentialDivergence) {
         if isShared { return }
-        let a = DifferentialSide.usage(first).since(before.tmpfs)
-        let b = DifferentialSide.usage(second).since(before.mayfly)
-        if a != b || b.pages != 0 || b.inodes != 0 {
-            throw fail("left after the removal of everything: \(a) on tmpfs, \(b) on mayfly")
+        let used = settledUsage { $0.isNothing && $1.isNothing }
+        if !used.tmpfs.isNothing || !used.mayfly.isNothing {
+            throw fail(
+                "left after the removal of everything: \(used.tmpfs) on tmpfs, "
+                    + "\(used.mayfly) on mayfly")
         }
     }
 }

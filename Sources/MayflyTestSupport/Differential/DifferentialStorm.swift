@@ -44,7 +44,11 @@ package struct DifferentialStorm: Sendable {
         }
         side.closeAll()
         side.remove(outer, type: 4)
-        let after = DifferentialSide.usage(top)
+        var after = DifferentialSide.usage(top)
+        for _ in 0..<20 where after != before {
+            usleep(10_000)
+            after = DifferentialSide.usage(top)
+        }
         if after != before {
             throw PosixFailure("seed \(seed): used \(before) before and \(after) after removal")
         }

@@ -95,8 +95,9 @@ extension DifferentialPair {
         let first = cps_seek(Int32(a), offset, whence)
         let second = cps_seek(Int32(b), offset, whence)
         if first != second {
+            let what = whence == CPS_SEEK_DATA ? "DATA" : "HOLE"
             throw fail(
-                "lseek(\(relative(path)), \(offset), \(whence == CPS_SEEK_DATA ? "DATA" : "HOLE")): "
+                "lseek(\(relative(path)), \(offset), \(what)): "
                     + "\(Self.shown(first)) on tmpfs, \(Self.shown(second)) on mayfly")
         }
         return first
