@@ -86,8 +86,19 @@ int64_t cpd_map_write(int32_t fd, const void *source, size_t count, int64_t offs
     if (start + within + (int64_t)count > status.st_size) return -ENXIO;
     char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, start);
     if (page == MAP_FAILED) return -errno;
-    memcpy(page + within, source, count);
-    int64_t result = msync(page, 4096, MS_SYNC) < 0 ? -errno : (int64_t)count;
+    // Through a pipe, so that a page that another thread cuts off is EFAULT and no SIGBUS.
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) {
+        int64_t failure = -errno;
+        munmap(page, 4096);
+        return failure;
+    }
+    int64_t result = write(ends[1], source, count);
+    if (result > 0) result = read(ends[0], page + within, (size_t)result);
+    if (result < 0) result = -errno;
+    close(ends[0]);
+    close(ends[1]);
+    if (msync(page, 4096, MS_SYNC) < 0 && result >= 0) result = -errno;
     munmap(page, 4096);
     return result;
 }
