@@ -277,7 +277,4 @@ extension Region {
     func loadIfInside32(_ offset: UInt64) -> UInt32? {
         offset & 3 == 0 && offset < bytes ? load32(offset) : nil
     }
-    func loadIfInside(_ offset: UInt64) -> UInt64? {
-        offset & 7 == 0 && offset < bytes ? load(offset) : nil
-    }
 }

@@ -282,9 +282,4 @@ enum StoreSuperblock {
             current = sideTable.load(word)
         }
     }
-
-    /// The kernel's references to an inode.
-    package func lookupCount(_ node: NodeID) throws(Errno) -> UInt64 {
-        sideTable.load(side(try inode(node)) + Side.lookups)
-    }
 }
