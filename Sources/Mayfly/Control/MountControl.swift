@@ -44,6 +44,13 @@ public struct MountControl: Sendable {
         client = ControlClient(folder: folder, connection: connection)
     }
 
+    /// Whether the mount is there still: in this namespace's table, or, where it is another's, as
+    /// long as its server has a socket.
+    public var isMounted: Bool {
+        MountTable.current().entry(at: mountpoint) != nil
+            || client.folder.socketInode(client.connection) != nil
+    }
+
     public func report() throws(MountError) -> MountReport {
         do throws(ControlError) {
             return try client.get(MountReport.self, "/v1/mount")
