@@ -1,6 +1,6 @@
 // ControlServer: the socket on which a server tells of its mount and takes new limits.
 //
-// It answers on one thread of the lowest priority and shares no lock with a request of the file
+// It answers on one thread that waits its turn and shares no lock with a request of the file
 // system, so that a client that is slow or hostile costs the mount nothing (Docs/Control.md).
 
 internal import ControlHTTP
