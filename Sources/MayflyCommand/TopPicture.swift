@@ -140,7 +140,8 @@ struct TopPicture {
         let before = Dictionary(uniqueKeysWithValues: from.queues.map { ($0.name, $0.requests) })
         let rates = to.queues.map { (name: $0.name, rate: rate($0.requests, before[$0.name] ?? 0)) }
         func line(_ rates: [(name: String, rate: Double)]) -> String {
-            "queues   " + rates.map { "\($0.name) \(Numbers.fixed($0.rate, 0))/s" }
+            "queues   "
+                + rates.map { "\($0.name) \(Numbers.fixed($0.rate, 0))/s" }
                 .joined(separator: "  ")
         }
         let all = line(rates)

@@ -1,8 +1,8 @@
 // Maintenance: what nobody's request pays for.
 //
 // A queue that sleeps can free nothing, and memory that a shard no longer needs goes back to the
-// system only when somebody gives it. So a thread that waits its turn enters each worker that is idle,
-// frees what waits for its readers, and gives empty chunks back, within a second.
+// system only when somebody gives it. So a thread that waits its turn enters each worker that is
+// idle, frees what waits for its readers, and gives empty chunks back, within a second.
 
 internal import CMemory
 internal import Glibc
