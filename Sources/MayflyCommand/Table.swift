@@ -34,7 +34,9 @@ enum Numbers {
     static func bytes(_ count: UInt64) -> String { SizeText.described(bytes: count) }
 
     /// A time in three digits: "740 ns", "8.20 us", "1.30 ms", "2.00 s".
+    /// A dash for none: nothing takes no time.
     static func time(_ nanoseconds: UInt64) -> String {
+        if nanoseconds == 0 { return "-" }
         if nanoseconds < 1000 { return "\(nanoseconds) ns" }
         var value = Double(nanoseconds)
         var unit = "ns"

@@ -25,9 +25,10 @@ public struct MountReport: Codable, Sendable, Equatable {
         public var maximumBytes: UInt64
     }
 
-    /// Service times: from a request's being taken to its answer, in nanoseconds. What the kernel
-    /// and the wake-up of the server take is not in them.
+    /// Service times of a sample, about one request in 16: from its being taken to its answer, in
+    /// nanoseconds. What the kernel and the wake-up of the server take is not in them.
     public struct Latency: Codable, Sendable, Equatable {
+        /// How many were timed.
         public var count: UInt64
         /// All times together.
         public var total: UInt64
