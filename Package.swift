@@ -67,6 +67,9 @@ let package = Package(
                 "CPosixSupport", "Mayfly", errno,
             ],
             swiftSettings: strict),
+        .executableTarget(
+            name: "MayflyFuzz", dependencies: ["MayflyTestSupport", argumentParser],
+            swiftSettings: strict),
 
         .testTarget(
             name: "ArenaTests", dependencies: ["Arena", "MayflyTestSupport"],
@@ -87,7 +90,8 @@ let package = Package(
             ],
             swiftSettings: strict),
         .testTarget(
-            name: "PosixTests", dependencies: ["MayflyCommand", "MayflyTestSupport", errno],
+            name: "PosixTests",
+            dependencies: ["MayflyCommand", "MayflyFuzz", "MayflyTestSupport", errno],
             swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]

@@ -26,7 +26,7 @@ struct MayflyCommand: ParsableCommand {
         version: "mayfly \(MayflyVersion.text)",
         subcommands: [
             MountCommand.self, UmountCommand.self, RunCommand.self, ListCommand.self,
-            StatCommand.self, TopCommand.self, ResizeCommand.self,
+            StatCommand.self, TopCommand.self, ResizeCommand.self, CheckCommand.self,
         ])
 
     /// Parses, runs, and ends the process; every error is one line on the standard error.
