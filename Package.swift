@@ -56,8 +56,11 @@ let package = Package(
                 errno, logging,
             ],
             swiftSettings: strict),
+        .target(
+            name: "MayflyBench", dependencies: ["CMemory", "Mayfly", errno],
+            swiftSettings: strict),
         .executableTarget(
-            name: "MayflyCommand", dependencies: ["Mayfly", argumentParser],
+            name: "MayflyCommand", dependencies: ["Mayfly", "MayflyBench", argumentParser],
             swiftSettings: strict),
         .target(name: "MayflyTesting", dependencies: ["Mayfly"], swiftSettings: strict),
         .target(
@@ -82,8 +85,8 @@ let package = Package(
         .testTarget(
             name: "MayflyTests",
             dependencies: [
-                "CFuseKernel", "ControlHTTP", "CPosixSupport", "Mayfly", "MayflyCommand",
-                "MayflyTesting", "MayflyTestSupport", errno,
+                "CFuseKernel", "ControlHTTP", "CPosixSupport", "Mayfly", "MayflyBench",
+                "MayflyCommand", "MayflyTesting", "MayflyTestSupport", errno,
             ],
             swiftSettings: strict),
         .testTarget(
