@@ -27,6 +27,8 @@ let package = Package(
         .executable(name: "mayfly", targets: ["MayflyCommand"]),
         .library(name: "Mayfly", targets: ["Mayfly"]),
         .library(name: "MayflyTesting", targets: ["MayflyTesting"]),
+        // For Tests/Benchmarks alone.
+        .library(name: "MayflyMeasure", targets: ["MayflyMeasure"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -61,6 +63,10 @@ let package = Package(
             swiftSettings: strict),
         .executableTarget(
             name: "MayflyCommand", dependencies: ["Mayfly", "MayflyBench", argumentParser],
+            swiftSettings: strict),
+        .target(
+            name: "MayflyMeasure",
+            dependencies: ["CFuseKernel", "CMemory", "FuseTransport", "InodeStore", "Mayfly", errno],
             swiftSettings: strict),
         .target(name: "MayflyTesting", dependencies: ["Mayfly"], swiftSettings: strict),
         .target(

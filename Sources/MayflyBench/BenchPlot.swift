@@ -61,7 +61,7 @@ package struct BenchPlot {
             "<title>How many times as long as in \(first)</title>",
             "<style>\(Self.style)</style>",
             rectangle(0, 0, Self.width, height, "paper"),
-            text(16, 28, "title", "How many times as long as in \(first)"),
+            text(16, 28, "title", "How many times as long as in \(first): less is faster"),
             text(16, 46, "small", BenchText.escaped(BenchText.conditions(report))),
         ]
         lines += legend
@@ -125,7 +125,8 @@ package struct BenchPlot {
 
     private static let style = """
 
-        text { font-family: system-ui, "DejaVu Sans", sans-serif; font-size: 12px; fill: #1c2330; }
+        text { font-family: system-ui, "DejaVu Sans", sans-serif; font-size: 12px; }
+        text { fill: #1c2330; }
         .title { font-size: 17px; font-weight: 600; }
         .small, .tick { font-size: 11px; fill: #5a6472; }
         .value { font-size: 11px; }
@@ -158,8 +159,9 @@ package struct BenchPlot {
             let cells = row.cells.map { cell in
                 let value = cell.median.map(BenchText.figure) ?? "-"
                 let spread = cell.ratio.map {
-                    " <small>\(BenchText.figure($0.median)) times "
-                        + "(\(BenchText.figure($0.minimum)) to \(BenchText.figure($0.maximum)))</small>"
+                    " <small>\(BenchText.figure($0.median)) times ("
+                        + "\(BenchText.figure($0.minimum)) to \(BenchText.figure($0.maximum))"
+                        + ")</small>"
                 }
                 return "<td>\(value)\(spread ?? "")</td>"
             }
@@ -176,7 +178,8 @@ package struct BenchPlot {
             <title>\(title)</title>
             <style>
             :root { color-scheme: light dark; }
-            body { font: 14px/1.5 system-ui, sans-serif; margin: 2rem; background: #fff; color: #1c2330; }
+            body { font: 14px/1.5 system-ui, sans-serif; margin: 2rem; }
+            body { background: #fff; color: #1c2330; }
             svg { max-width: 100%; height: auto; }
             table { border-collapse: collapse; margin-top: 1.5rem; }
             th, td { padding: .25rem .75rem; text-align: right; border-bottom: 1px solid #dfe3e8; }

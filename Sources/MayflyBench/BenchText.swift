@@ -34,7 +34,8 @@ package enum BenchText {
     package static func conditions(_ report: BenchReport) -> String {
         "mayfly \(report.version), Linux \(report.kernel), \(report.processors) "
             + "\(report.processors == 1 ? "CPU" : "CPUs"), \(report.rounds) "
-            + "\(report.rounds == 1 ? "round" : "rounds"), load \(fixed(report.load, 2)) at the start"
+            + "\(report.rounds == 1 ? "round" : "rounds"), "
+            + "load \(fixed(report.load, 2)) at the start"
     }
 
     /// Why some cells are empty, one line for each.

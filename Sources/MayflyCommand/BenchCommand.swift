@@ -71,7 +71,8 @@ struct BenchCommand: ParsableCommand {
             for line in BenchPicture.list() { Console.show(line) }
             return
         }
-        var plan = BenchPlan(try directories.map { path throws(MountError) in try BenchFolder(path) })
+        let folders = try directories.map { path throws(MountError) in try BenchFolder(path) }
+        var plan = BenchPlan(folders)
         guard let count = Int(rounds), (1...1000).contains(count) else {
             throw MountError(.usage, "bad --rounds '\(rounds)': give 1 to 1000")
         }
