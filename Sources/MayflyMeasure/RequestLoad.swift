@@ -10,17 +10,17 @@ internal import SystemPackage
 
 /// Requests to a file system without a kernel.
 public struct RequestLoad {
-    /// What is asked.
+    /// What is asked. No spaces: files of thresholds are named after them.
     public enum Kind: String, CaseIterable, Sendable {
         case getattr = "GETATTR"
         case lookup = "LOOKUP"
-        case negativeLookup = "LOOKUP of no file"
-        case read = "READ 4 KiB"
-        case write = "WRITE 4 KiB"
-        case makeAndRemove = "MKNOD, UNLINK, FORGET"
-        case readdirplus = "READDIRPLUS of 64 files"
+        case negativeLookup = "LOOKUP-missing"
+        case read = "READ-4k"
+        case write = "WRITE-4k"
+        case makeAndRemove = "MKNOD-UNLINK-FORGET"
+        case readdirplus = "READDIRPLUS-64"
         case getxattr = "GETXATTR"
-        case missingXattr = "GETXATTR of no attribute"
+        case missingXattr = "GETXATTR-missing"
     }
 
     private let store: InodeStore

@@ -4,9 +4,9 @@ import Benchmark
 import MayflyMeasure
 
 private let retries = BenchmarkMetric.custom(
-    "Lock retries per million operations", useScalingFactor: false)
+    "Lock retries per million operations")
 private let nanoseconds = BenchmarkMetric.custom(
-    "Nanoseconds per operation", useScalingFactor: false)
+    "Nanoseconds per operation")
 
 let benchmarks: @Sendable () -> Void = {
     Benchmark.defaultConfiguration = .init(
@@ -15,7 +15,7 @@ let benchmarks: @Sendable () -> Void = {
 
     // A thread for each shard: more of both than the machine has processors, but for the first.
     for shards in [1, 4, 16, 64] {
-        Benchmark("\(shards) shards, as many threads") { benchmark in
+        Benchmark("\(shards)-shards") { benchmark in
             let load = StoreLoad(shards: shards, threads: shards)
             defer { load.end() }
             _ = load.run(files: 200)

@@ -45,17 +45,17 @@ int posix_memalign(void **memory, size_t alignment, size_t bytes) {
 
 // The runtime's. Their calling convention is C's on x86-64, and on arm64 the compiler calls
 // variants for single registers, which these do not stand for.
-#define STAND_IN(result, name, parameters, arguments, counter)                                     \
+#define STAND_IN(result, name, parameters, arguments, counter, amount)                             \
     result name parameters {                                                                       \
         static result(*_Atomic real) parameters;                                                   \
         if (!real) real = (result(*) parameters)dlsym(RTLD_NEXT, #name);                           \
-        counters.counter++;                                                                        \
+        counters.counter += (long)(amount);                                                        \
         return real arguments;                                                                     \
     }
 
-STAND_IN(void *, swift_retain, (void *object), (object), retains)
-STAND_IN(void *, swift_retain_n, (void *object, uint32_t count), (object, count), retains)
-STAND_IN(void *, swift_bridgeObjectRetain, (void *object), (object), retains)
-STAND_IN(void, swift_release, (void *object), (object), releases)
-STAND_IN(void, swift_release_n, (void *object, uint32_t count), (object, count), releases)
-STAND_IN(void, swift_bridgeObjectRelease, (void *object), (object), releases)
+STAND_IN(void *, swift_retain, (void *object), (object), retains, 1)
+STAND_IN(void *, swift_retain_n, (void *object, uint32_t count), (object, count), retains, count)
+STAND_IN(void *, swift_bridgeObjectRetain, (void *object), (object), retains, 1)
+STAND_IN(void, swift_release, (void *object), (object), releases, 1)
+STAND_IN(void, swift_release_n, (void *object, uint32_t count), (object, count), releases, count)
+STAND_IN(void, swift_bridgeObjectRelease, (void *object), (object), releases, 1)
