@@ -17,7 +17,7 @@ struct BenchCommand: ParsableCommand {
 
             EXAMPLE:
               mayfly bench /dev/shm
-              mayfly bench /dev/shm /var/tmp --only create,walk,copy --rounds 9 --plot out.html
+              mayfly bench /dev/shm /var/tmp --only create,walk,copy --plot out.html
               mayfly bench --no-mayfly /mnt/one /mnt/two --json - | jq .workloads
 
             EXIT STATUS:
@@ -33,7 +33,7 @@ struct BenchCommand: ParsableCommand {
         completion: .directory)
     var directories: [String] = []
 
-    @Option(help: "How often each workload runs in each folder. Default: 5.")
+    @Option(help: "How often each workload runs in each folder, 1 to 1000.")
     var rounds = "5"
 
     @Option(help: "Run these workloads alone: names from --list, separated by commas.")

@@ -15,7 +15,7 @@ let benchmarks: @Sendable () -> Void = {
 
     // A thread for each shard: more of both than the machine has processors, but for the first.
     for shards in [1, 4, 16, 64] {
-        Benchmark("\(shards)-shards") { benchmark in
+        Benchmark("shards-\(shards < 10 ? "0" : "")\(shards)") { benchmark in
             let load = StoreLoad(shards: shards, threads: shards)
             defer { load.end() }
             _ = load.run(files: 200)
