@@ -76,6 +76,9 @@ let package = Package(
                 "CPosixSupport", "Mayfly", errno,
             ],
             swiftSettings: strict),
+        .executableTarget(
+            name: "MayflyFuzz", dependencies: ["MayflyTestSupport", argumentParser],
+            swiftSettings: strict),
 
         .testTarget(
             name: "ArenaTests", dependencies: ["Arena", "MayflyTestSupport"],
@@ -96,7 +99,8 @@ let package = Package(
             ],
             swiftSettings: strict),
         .testTarget(
-            name: "PosixTests", dependencies: ["MayflyCommand", "MayflyTestSupport", errno],
+            name: "PosixTests",
+            dependencies: ["MayflyCommand", "MayflyFuzz", "MayflyTestSupport", errno],
             swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]

@@ -1,5 +1,6 @@
 // Many small files: what builds, version control and package managers do.
 
+internal import CMemory
 internal import Glibc
 internal import SystemPackage
 

@@ -27,7 +27,8 @@ struct MayflyCommand: ParsableCommand {
         version: "mayfly \(MayflyVersion.text)",
         subcommands: [
             MountCommand.self, UmountCommand.self, RunCommand.self, ListCommand.self,
-            StatCommand.self, TopCommand.self, ResizeCommand.self, BenchCommand.self,
+            StatCommand.self, TopCommand.self, ResizeCommand.self, CheckCommand.self,
+            BenchCommand.self,
         ])
 
     /// Parses, runs, and ends the process; every error is one line on the standard error.

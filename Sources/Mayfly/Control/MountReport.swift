@@ -124,6 +124,20 @@ public struct HotNode: Codable, Sendable, Equatable {
     public var share: Double
 }
 
+/// What a check of everything that a mount holds has found.
+public struct CheckSummary: Codable, Sendable, Equatable {
+    /// One line for each thing that is not as it must be, at most a hundred.
+    public var problems: [String]
+    public var inodes: UInt64
+    /// Inodes without names among them: removed or unnamed files that somebody has open.
+    public var orphans: UInt64
+    public var directories: UInt64
+    public var entries: UInt64
+    public var contentBytes: UInt64
+    /// For so long no request was answered.
+    public var nanoseconds: UInt64
+}
+
 /// What the limits are to be; what is missing stays.
 public struct LimitChange: Codable, Sendable, Equatable {
     /// Whole pages of 4 KiB.
