@@ -8,12 +8,16 @@ struct Table {
     var rows: [[String]] = []
 
     /// - Parameter heads: the first row.
-    init(_ columns: (head: String, side: Side)...) {
+    init(_ columns: (head: String, side: Side)...) { self.init(columns) }
+
+    init(_ columns: [(head: String, side: Side)]) {
         sides = columns.map(\.side)
         rows = [columns.map(\.head)]
     }
 
     mutating func add(_ cells: String...) { rows.append(cells) }
+
+    mutating func add(_ cells: [String]) { rows.append(cells) }
 
     /// The rows as lines, without blanks at their ends.
     var lines: [String] {

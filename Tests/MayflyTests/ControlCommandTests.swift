@@ -53,7 +53,10 @@ import Testing
         #expect(!outcome.output.contains("\u{1B}"), "colour where there is no terminal")
     }
 
-    @Test(arguments: ["mount", "umount", "run", "list", "stat", "top", "resize", "check"])
+    @Test(arguments: [
+            "mount", "umount", "run", "list", "stat", "top", "resize", "check",
+            "bench",
+        ])
     func theManualNamesEveryOption(_ command: String) throws {
         let folder = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
         let page = try #require(HostFile.text(at: "\(folder)/Docs/man/mayfly.\(command).1"))
@@ -73,7 +76,10 @@ import Testing
     func completionsNameTheCommands(_ shell: String) throws {
         let outcome = try BuiltCommand.run(["--generate-completion-script", shell])
         #expect(outcome.status == 0 && outcome.errors.isEmpty)
-        for command in ["mount", "umount", "run", "list", "stat", "top", "resize", "check"] {
+        for command in [
+            "mount", "umount", "run", "list", "stat", "top", "resize", "check",
+            "bench",
+        ] {
             #expect(outcome.output.contains(command))
         }
     }
