@@ -27,6 +27,8 @@ let package = Package(
         .executable(name: "mayfly", targets: ["MayflyCommand"]),
         .library(name: "Mayfly", targets: ["Mayfly"]),
         .library(name: "MayflyTesting", targets: ["MayflyTesting"]),
+        // For Tests/Benchmarks alone.
+        .library(name: "MayflyMeasure", targets: ["MayflyMeasure"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -56,8 +58,15 @@ let package = Package(
                 errno, logging,
             ],
             swiftSettings: strict),
+        .target(
+            name: "MayflyBench", dependencies: ["CMemory", "Mayfly", errno],
+            swiftSettings: strict),
         .executableTarget(
-            name: "MayflyCommand", dependencies: ["Mayfly", argumentParser],
+            name: "MayflyCommand", dependencies: ["Mayfly", "MayflyBench", argumentParser],
+            swiftSettings: strict),
+        .target(
+            name: "MayflyMeasure",
+            dependencies: ["CFuseKernel", "CMemory", "FuseTransport", "InodeStore", "Mayfly", errno],
             swiftSettings: strict),
         .target(name: "MayflyTesting", dependencies: ["Mayfly"], swiftSettings: strict),
         .target(
@@ -66,6 +75,9 @@ let package = Package(
                 "Arena", "InodeStore", "FuseTransport", "CFuseKernel", "CLiburing", "CMemory",
                 "CPosixSupport", "Mayfly", errno,
             ],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "MayflyFuzz", dependencies: ["MayflyTestSupport", argumentParser],
             swiftSettings: strict),
 
         .testTarget(
@@ -82,12 +94,13 @@ let package = Package(
         .testTarget(
             name: "MayflyTests",
             dependencies: [
-                "CFuseKernel", "ControlHTTP", "CPosixSupport", "Mayfly", "MayflyCommand",
-                "MayflyTesting", "MayflyTestSupport", errno,
+                "CFuseKernel", "ControlHTTP", "CPosixSupport", "Mayfly", "MayflyBench",
+                "MayflyCommand", "MayflyTesting", "MayflyTestSupport", errno,
             ],
             swiftSettings: strict),
         .testTarget(
-            name: "PosixTests", dependencies: ["MayflyCommand", "MayflyTestSupport", errno],
+            name: "PosixTests",
+            dependencies: ["MayflyCommand", "MayflyFuzz", "MayflyTestSupport", errno],
             swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]

@@ -118,9 +118,6 @@ package struct ArenaCheck {
         for index in 0..<arena.workerCount {
             let worker = arena.worker(index)
             if worker.hasRetired() { note("worker \(index): something is still retired") }
-            if arena.volatileState.load(worker.state + WorkerState.epoch) != 0 {
-                note("worker \(index): somebody is inside")
-            }
         }
     }
 

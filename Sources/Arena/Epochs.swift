@@ -98,15 +98,18 @@ enum WorkerState {
 extension ArenaWorker {
     private var volatileState: Region { arena.volatileState }
 
-    /// Begins to use the region. Waits only while maintenance is in this worker's place.
+    /// Begins to use the region. Waits only while somebody else is in this worker's place:
+    /// maintenance, for a moment, or whoever has stopped all of them.
     ///
     /// - Complexity: one atomic operation.
     @_noLocks package func enter() {
         let states = arena.volatileState
         var epoch = states.loadAcquire(WorkerState.globalEpoch)
+        var tries = 0
         while !states.enterEpoch(state + WorkerState.epoch, epoch) {
             states.add(state + WorkerState.entryWaits, 1)
-            cmem_yield()
+            if tries < 64 { cmem_yield() } else { cmem_nap(50) }
+            tries += 1
             epoch = states.loadAcquire(WorkerState.globalEpoch)
         }
     }

@@ -30,6 +30,15 @@ int cmem_keep_capabilities(uint64_t keep) {
     return syscall(SYS_capset, &header, data) != 0 ? errno : 0;
 }
 
+int cmem_allow_ordinary_scheduling(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NICE, &limit) != 0) return errno;
+    if (limit.rlim_cur >= 20) return 0;
+    limit.rlim_cur = 20;
+    if (limit.rlim_max < 20) limit.rlim_max = 20;
+    return setrlimit(RLIMIT_NICE, &limit) != 0 ? errno : 0;
+}
+
 int cmem_close_up(void) {
     struct rlimit none = {0, 0};
     if (setrlimit(RLIMIT_CORE, &none) != 0) return errno;

@@ -15,16 +15,17 @@ package enum HTTPFailure: Error, Equatable {
 package enum HTTPClient {
     /// As much as a server may answer, and wait with it: it may be anyone's.
     private static let answerByteLimit = 4 << 20
-    private static let answerSeconds: Int64 = 5
+    package static let answerSeconds = 5
 
     /// Lives as long as the command.
     private static let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
 
     package static func ask(
-        _ method: String, _ path: String, body: [UInt8], socket: String
+        _ method: String, _ path: String, body: [UInt8], socket: String,
+        seconds: Int = answerSeconds
     ) throws(HTTPFailure) -> HTTPAnswer {
         do {
-            let answer = try send(HTTPMethod(rawValue: method), path, body: body, to: socket)
+            let answer = try send(HTTPMethod(rawValue: method), path, body: body, to: socket, within: .seconds(Int64(seconds)))
             return HTTPAnswer(
                 status: Int(answer.head.status.code),
                 type: answer.head.headers.first(name: "Content-Type") ?? "",
@@ -37,12 +38,13 @@ package enum HTTPClient {
     }
 
     private static func send(
-        _ method: HTTPMethod, _ path: String, body: [UInt8], to socket: String
+        _ method: HTTPMethod, _ path: String, body: [UInt8], to socket: String,
+        within time: TimeAmount
     ) throws -> NIOHTTPClientResponseFull {
         let loop = group.next()
         let answer = loop.makePromise(of: NIOHTTPClientResponseFull.self)
         let connected = ClientBootstrap(group: loop)
-            .connectTimeout(.seconds(answerSeconds))
+            .connectTimeout(time)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let pipeline = channel.pipeline.syncOperations
@@ -55,7 +57,7 @@ package enum HTTPClient {
             .connect(unixDomainSocketPath: socket)
         connected.whenFailure { answer.fail($0) }
         connected.whenSuccess { channel in
-            let deadline = channel.eventLoop.scheduleTask(in: .seconds(answerSeconds)) {
+            let deadline = channel.eventLoop.scheduleTask(in: time) {
                 channel.close(promise: nil)
             }
             channel.closeFuture.whenComplete { _ in deadline.cancel() }

@@ -27,36 +27,21 @@ package struct CheckReport: Sendable {
     package var isSound: Bool { problems.isEmpty }
 }
 
-extension InodeStore {
-    /// Frees everything that waits for readers, in the place of every worker in turn.
-    ///
-    /// - Precondition: nobody stays inside a worker; the caller is inside none.
-    package func settle() {
-        var isLeft = true
-        while isLeft {
-            isLeft = false
-            for index in 0..<arena.workerCount {
-                let worker = worker(index)
-                worker.enter()
-                worker.leave()
-                if worker.worker.hasRetired() { isLeft = true }
-            }
-        }
-    }
-}
-
 extension StoreWorker {
     /// Proves every invariant of the store.
     ///
-    /// - Precondition: nobody uses the store, and the caller has not entered a worker.
-    /// - Complexity: O(everything); for tests, and for images before they are trusted.
+    /// Others may use the store; they wait meanwhile.
+    ///
+    /// - Precondition: the caller has not entered a worker.
+    /// - Complexity: O(everything), in time and in memory.
     package func check() -> CheckReport {
-        store.settle()
-        var check = StoreCheck(self)
-        check.run()
-        var report = check.report
-        report.problems = check.arena.problems
-        return report
+        store.whileFrozen {
+            var check = StoreCheck(self)
+            check.run()
+            var report = check.report
+            report.problems = check.arena.problems
+            return report
+        }
     }
 }
 

@@ -19,6 +19,7 @@ public final class MountedFileSystem: Sendable {
     private let store: InodeStore
     private let maintenance: Maintenance
     private let counters: [RequestCounters]
+    private let gate: YieldGate
     private let threads: Mutex<Threads>
     private let final: Mutex<MountStatistics?>
     private let startNanoseconds = cmem_monotonic_nanoseconds()
@@ -77,7 +78,12 @@ public final class MountedFileSystem: Sendable {
         self.session = session
         self.store = store
         self.counters = counters
-        maintenance = Maintenance(store: store, counters: counters)
+        gate = YieldGate()
+        maintenance = Maintenance(
+            store: store, counters: counters, gate: gate,
+            sight: ServingSight(
+                counters: Array(counters.prefix(session.queueCount)),
+                connection: session.connection))
         final = Mutex(nil)
         threads = Mutex(Threads())
         summary = Self.summary(
@@ -91,6 +97,8 @@ public final class MountedFileSystem: Sendable {
             waitUntilUnmounted()
             throw error
         }
+        // Not before: what is allowed depends on what the process has given up.
+        gate.openWhereAllowed()
         do throws(Errno) {
             try start(deviceReaders: deviceReaders)
         } catch {
@@ -130,7 +138,7 @@ public final class MountedFileSystem: Sendable {
                 worker: store.worker(worker),
                 policy: OperationPolicy(checksOpen: store.options.checksOpen),
                 counters: counters[worker]),
-            session: session)
+            session: session, gate: gate)
     }
 
     /// Takes the mount out of the tree.
@@ -161,6 +169,7 @@ public final class MountedFileSystem: Sendable {
             final = last
             store.unmap()
             for counter in counters { counter.deallocate() }
+            gate.deallocate()
         }
     }
 

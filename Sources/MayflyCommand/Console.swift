@@ -15,6 +15,9 @@ enum Console {
     /// Text for the terminal, as it is.
     static func put(_ text: String) { write(text, to: STDOUT_FILENO) }
 
+    /// Text for the terminal that the standard error is, as it is.
+    static func draw(_ text: String) { write(text, to: STDERR_FILENO) }
+
     /// Bytes of a document, and the end of its last line.
     static func write(_ document: [UInt8]) {
         write(document + [UInt8(ascii: "\n")], to: STDOUT_FILENO)

@@ -15,6 +15,7 @@ struct MayflyCommand: ParsableCommand {
               mayfly list
               mayfly stat /mnt/fast
               mayfly umount /mnt/fast
+              mayfly bench /dev/shm
 
             EXIT STATUS:
               0    done
@@ -26,7 +27,8 @@ struct MayflyCommand: ParsableCommand {
         version: "mayfly \(MayflyVersion.text)",
         subcommands: [
             MountCommand.self, UmountCommand.self, RunCommand.self, ListCommand.self,
-            StatCommand.self, TopCommand.self, ResizeCommand.self,
+            StatCommand.self, TopCommand.self, ResizeCommand.self, CheckCommand.self,
+            BenchCommand.self,
         ])
 
     /// Parses, runs, and ends the process; every error is one line on the standard error.

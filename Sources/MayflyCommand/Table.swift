@@ -8,12 +8,16 @@ struct Table {
     var rows: [[String]] = []
 
     /// - Parameter heads: the first row.
-    init(_ columns: (head: String, side: Side)...) {
+    init(_ columns: (head: String, side: Side)...) { self.init(columns) }
+
+    init(_ columns: [(head: String, side: Side)]) {
         sides = columns.map(\.side)
         rows = [columns.map(\.head)]
     }
 
     mutating func add(_ cells: String...) { rows.append(cells) }
+
+    mutating func add(_ cells: [String]) { rows.append(cells) }
 
     /// The rows as lines, without blanks at their ends.
     var lines: [String] {
@@ -34,7 +38,9 @@ enum Numbers {
     static func bytes(_ count: UInt64) -> String { SizeText.described(bytes: count) }
 
     /// A time in three digits: "740 ns", "8.20 us", "1.30 ms", "2.00 s".
+    /// A dash for none: nothing takes no time.
     static func time(_ nanoseconds: UInt64) -> String {
+        if nanoseconds == 0 { return "-" }
         if nanoseconds < 1000 { return "\(nanoseconds) ns" }
         var value = Double(nanoseconds)
         var unit = "ns"

@@ -222,14 +222,4 @@ let directoryDamage: [Damage] = [
             problems.contains { $0.contains(damage.expected) },
             "expected \"\(damage.expected)\" among \(problems)")
     }
-
-    @Test func somebodyInside() throws {
-        let sample = try SampleStore()
-        // `settle` would wait for a worker that somebody is in: only the arena's part here.
-        sample.store.worker(1).enter()
-        var check = ArenaCheck(sample.store.arena)
-        check.finish(pagesInUse: 0, inodeSpaceInUse: 0)
-        #expect(check.problems.contains { $0.contains("somebody is inside") })
-        sample.store.unmap()
-    }
 }

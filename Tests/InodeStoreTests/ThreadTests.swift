@@ -61,6 +61,33 @@ func operations(_ count: Int) -> Int {
         store.unmap()
     }
 
+    /// A check in the midst of it finds no operation half done, and stops nobody for good.
+    @Test func theStoreIsSoundBetweenAnyTwoRequests() throws {
+        let store = try manyShards(inodes: 200)
+        let main = store.worker(0)
+        let shared = try ["p", "q"].map { name in
+            try main.request { () throws(Errno) in try main.makeDirectory(.root, name) }
+        }
+        let complaint = Complaint()
+        withThreads(threadCount) { index in
+            if index == 0 {
+                for round in 0..<operations(60) {
+                    let problems = main.check().problems
+                    if !problems.isEmpty { complaint("round \(round): \(problems)") }
+                }
+                return
+            }
+            var storm = NameStorm(
+                worker: store.worker(4 * index + 1), shared: shared,
+                random: SeededGenerator(seed: UInt64(index)))
+            for _ in 0..<operations(1500) { storm.step() }
+            storm.end()
+            if let problem = storm.problem { complaint(problem) }
+        }
+        #expect(complaint.first == nil)
+        store.unmap()
+    }
+
     @Test func entriesThatStayAreListedOnce() throws {
         let store = try manyShards()
         let main = store.worker(0)

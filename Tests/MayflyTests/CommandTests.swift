@@ -41,6 +41,19 @@ import Testing
             (["resize", "/proc"], 1, "nothing to change: give --size, --inodes or both"),
             (["resize", "/proc", "--size", "x"], 1, "bad --size 'x'"),
             (["list", "x"], 1, "unexpected argument 'x' (see `mayfly list --help`)"),
+            (["bench", "--rounds", "0"], 1, "bad --rounds '0': give 1 to 1000"),
+            (["bench", "--only", "fly"], 1, "unknown workload 'fly' in --only"),
+            (["bench", "--only", ""], 1, "--only is empty"),
+            (["bench", "--no-mayfly"], 1, "no folder: name one, or leave out --no-mayfly"),
+            (["bench", "/nonexistent"], 1, "/nonexistent is no folder to measure in (No such"),
+            (["bench", "/etc/passwd"], 1, "/etc/passwd is not a directory"),
+            (["bench", "/tmp", "--plot", "x.png"], 1, "bad --plot 'x.png': name a file ending"),
+            (["bench", "--plot", "x.svg"], 1, "--plot compares folders: name a directory more"),
+            (["bench", "/tmp", "--size", "12x"], 1, "bad --size '12x'"),
+            (
+                ["bench", "--no-mayfly", "/tmp", "--json", "/nonexistent/x"], 1,
+                "--json /nonexistent/x cannot be written (No such"
+            ),
             (["run"], 125, "no command: write it after --"),
             (["run", "true"], 125, "unexpected argument 'true'"),
             (["run", "--size", "x", "--", "true"], 125, "bad --size 'x'"),
@@ -66,7 +79,7 @@ import Testing
         #expect(outcome.output == "mayfly \(MayflyVersion.text)\n")
     }
 
-    @Test(arguments: ["mount", "umount", "run", "list", "stat", "top", "resize"])
+    @Test(arguments: ["mount", "umount", "run", "list", "stat", "top", "resize", "bench"])
     func helpHasAnExampleAndTheExitStatuses(_ command: String) throws {
         let outcome = try BuiltCommand.run([command, "--help"])
         #expect(outcome.status == 0 && outcome.errors.isEmpty)

@@ -40,6 +40,7 @@ import Testing
             "$mayfly" stat "$folder"
             "$mayfly" top "$folder" --once --interval 0.1
             "$mayfly" resize "$folder" --size 2m
+            "$mayfly" check "$folder"
             "$mayfly" umount "$folder"
             until_true '! test -e /run/mayfly/$number.sock'
             test ! -e /run/mayfly/$number.json
@@ -48,10 +49,14 @@ import Testing
         #expect(outcome.output.contains("bytes      1 MiB of 8 MiB (12.5 %)"))
         #expect(outcome.output.contains("HOT FILES"))
         #expect(outcome.output.contains("has 2 MiB and"))
+        #expect(outcome.output.contains("sound; 2 inodes, 1 of them directories, 0 without a name"))
         #expect(!outcome.output.contains("\u{1B}"), "colour where there is no terminal")
     }
 
-    @Test(arguments: ["mount", "umount", "run", "list", "stat", "top", "resize"])
+    @Test(arguments: [
+            "mount", "umount", "run", "list", "stat", "top", "resize", "check",
+            "bench",
+        ])
     func theManualNamesEveryOption(_ command: String) throws {
         let folder = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
         let page = try #require(HostFile.text(at: "\(folder)/Docs/man/mayfly.\(command).1"))
@@ -71,7 +76,10 @@ import Testing
     func completionsNameTheCommands(_ shell: String) throws {
         let outcome = try BuiltCommand.run(["--generate-completion-script", shell])
         #expect(outcome.status == 0 && outcome.errors.isEmpty)
-        for command in ["mount", "umount", "run", "list", "stat", "top", "resize"] {
+        for command in [
+            "mount", "umount", "run", "list", "stat", "top", "resize", "check",
+            "bench",
+        ] {
             #expect(outcome.output.contains(command))
         }
     }

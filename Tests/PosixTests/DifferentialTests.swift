@@ -55,6 +55,21 @@ struct DifferentialTests {
         }
     }
 
+    /// Processes with a folder each, then all in one: `MayflyFuzz`, which prints what it finds.
+    @Test(.enabled(if: MayflyBinary.mounts, MayflyBinary.reason), arguments: kinds)
+    func processes(_ kind: PosixKind) throws {
+        let count = max(500, Self.operations / 20)
+        try withMounts(kind, bytes: 512 << 20, inodes: 100_000) { tmpfs, mayfly in
+            let fuzz = try spawnProgram([
+                MayflyBinary.folder + "/MayflyFuzz", "processes", "--tmpfs", "\(tmpfs.root)", "--mayfly",
+                "\(mayfly.root)", "--seed", "\(Self.seed)", "--operations", "\(count)",
+            ])
+            try bounded(mayfly, seconds: count / 10 + 120) {
+                #expect(exitStatus(of: fuzz) == 0, "its output is above")
+            }
+        }
+    }
+
     /// The fuzz itself: it finds a link that is lost, and says so with few operations.
     @Test(.enabled(if: PosixTests.isRoot, "mounting tmpfs needs root"))
     func canary() throws {
@@ -86,6 +101,8 @@ struct DifferentialTests {
         defer { mayfly.stop() }
         try body(tmpfs, mayfly)
         #expect(mayfly.isAlive, "the server died")
+        let check = try spawnProgram([MayflyBinary.path, "check", "\(mayfly.root)"])
+        #expect(exitStatus(of: check) == 0, "the store is not as it must be: see above")
     }
 
     private func bounded(

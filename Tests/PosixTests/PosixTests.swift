@@ -50,11 +50,15 @@ struct PosixTests {
 enum MayflyBinary {
     /// `MAYFLY`, or the program beside the test bundle.
     static var path: String {
-        if let path = environment("MAYFLY") { return path }
+        environment("MAYFLY") ?? folder + "/mayfly"
+    }
+
+    /// Where programs are built.
+    static var folder: String {
         let own = (try? PosixPath("/proc/self/exe").linkTarget()) ?? ""
         let bundle = CommandLine.arguments.first { $0.hasSuffix(".xctest") } ?? own
         return bundle.split(separator: "/", omittingEmptySubsequences: false).dropLast()
-            .joined(separator: "/") + "/mayfly"
+            .joined(separator: "/")
     }
 
     static let reason: Comment = "mayfly cannot mount, /dev/fuse is missing, or not root"

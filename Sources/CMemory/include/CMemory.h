@@ -60,6 +60,15 @@ CMEM_NO_LOCKS static inline void cmem_pause(void) {
 // Gives the processor to another thread: sched_yield(2).
 CMEM_NO_LOCKS static inline void cmem_yield(void) { sched_yield(); }
 
+// Gives the processor away for so long: clock_nanosleep(2).
+CMEM_NO_LOCKS static inline void cmem_nap(uint32_t microseconds) {
+    struct timespec time = {microseconds / 1000000, (long)(microseconds % 1000000) * 1000};
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
+}
+
+// The number of the calling thread: gettid(2).
+CMEM_NO_LOCKS static inline int32_t cmem_thread(void) { return (int32_t)syscall(SYS_gettid); }
+
 // A time of the wall clock; nanoseconds are below 1e9.
 struct cmem_time {
     int64_t seconds;

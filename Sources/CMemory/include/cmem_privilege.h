@@ -9,6 +9,11 @@
 // Source: capabilities(7).
 int cmem_keep_capabilities(uint64_t keep);
 
+// Lets threads that are SCHED_IDLE become ordinary ones again without a privilege. Returns 0, or an
+// errno.
+// Source: setrlimit(2), RLIMIT_NICE; sched(7).
+int cmem_allow_ordinary_scheduling(void);
+
 // No program that this process executes gets privileges by its file; the process leaves no core
 // and lets no other of the same user trace it. Returns 0, or an errno.
 // Source: prctl(2), PR_SET_NO_NEW_PRIVS, PR_SET_DUMPABLE.

@@ -31,21 +31,27 @@ struct ControlClient: Sendable {
     }
 
     /// Sends JSON and reads the JSON that comes back.
+    ///
+    /// - Parameter seconds: how long it may take.
     func post<Answer: Decodable>(
-        _ type: Answer.Type, _ path: String, _ body: some Encodable
+        _ type: Answer.Type, _ path: String, _ body: some Encodable,
+        seconds: Int = HTTPClient.answerSeconds
     ) throws(ControlError) -> Answer {
-        let bytes = try exchange("POST", path, body: ControlJSON.encoded(body))
+        let bytes = try exchange(
+            "POST", path, body: ControlJSON.encoded(body), seconds: seconds)
         guard let answer = ControlJSON.decoded(type, bytes) else { throw .silent }
         return answer
     }
 
     func exchange(
-        _ method: String, _ path: String, body: [UInt8] = []
+        _ method: String, _ path: String, body: [UInt8] = [],
+        seconds: Int = HTTPClient.answerSeconds
     ) throws(ControlError) -> [UInt8] {
         let answer: HTTPAnswer
         do throws(HTTPFailure) {
             answer = try HTTPClient.ask(
-                method, path, body: body, socket: folder.reach(folder.socketName(connection)))
+                method, path, body: body, socket: folder.reach(folder.socketName(connection)),
+                seconds: seconds)
         } catch {
             switch error {
             case .system(ECONNREFUSED), .system(ENOENT): throw .dead

@@ -31,10 +31,12 @@ enum ControlInterface {
                 return failure(409, error.message)
             }
             return report(fileSystem)
-        case "/v1/mount", "/v1/hot", "/metrics", "/v1/limits":
+        case "/v1/check" where question.method == "POST":
+            return fileSystem.check().map { json($0) } ?? gone
+        case "/v1/mount", "/v1/hot", "/metrics", "/v1/limits", "/v1/check":
             return failure(405, "\(question.path) does not know \(question.method)")
         default:
-            return failure(404, "there are /v1/mount, /v1/hot, /v1/limits and /metrics")
+            return failure(404, "there are /v1/mount, /v1/hot, /v1/limits, /v1/check and /metrics")
         }
     }
 

@@ -89,6 +89,14 @@ public struct MountControl: Sendable {
         } catch { throw described(error) }
     }
 
+    /// Has the server prove that what it holds is as it must be. Requests wait meanwhile.
+    public func check() throws(MountError) -> CheckSummary {
+        do throws(ControlError) {
+            // The largest trees take seconds, on a busy machine many.
+            return try client.post(CheckSummary.self, "/v1/check", [Int](), seconds: 600)
+        } catch { throw described(error) }
+    }
+
     private func described(_ error: ControlError) -> MountError {
         switch error {
         case .dead: Self.unreachable(mountpoint)

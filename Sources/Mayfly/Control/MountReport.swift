@@ -25,9 +25,10 @@ public struct MountReport: Codable, Sendable, Equatable {
         public var maximumBytes: UInt64
     }
 
-    /// Service times: from a request's being taken to its answer, in nanoseconds. What the kernel
-    /// and the wake-up of the server take is not in them.
+    /// Service times of a sample, about one request in 16: from its being taken to its answer, in
+    /// nanoseconds. What the kernel and the wake-up of the server take is not in them.
     public struct Latency: Codable, Sendable, Equatable {
+        /// How many were timed.
         public var count: UInt64
         /// All times together.
         public var total: UInt64
@@ -121,6 +122,20 @@ public struct HotNode: Codable, Sendable, Equatable {
     public var path: String?
     /// The part of the sampled requests, 0 to 1.
     public var share: Double
+}
+
+/// What a check of everything that a mount holds has found.
+public struct CheckSummary: Codable, Sendable, Equatable {
+    /// One line for each thing that is not as it must be, at most a hundred.
+    public var problems: [String]
+    public var inodes: UInt64
+    /// Inodes without names among them: removed or unnamed files that somebody has open.
+    public var orphans: UInt64
+    public var directories: UInt64
+    public var entries: UInt64
+    public var contentBytes: UInt64
+    /// For so long no request was answered.
+    public var nanoseconds: UInt64
 }
 
 /// What the limits are to be; what is missing stays.

@@ -1,6 +1,7 @@
 // How much memory this process may use: the machine's, cut by the memory cgroup it is in.
 
-import Glibc
+internal import CMemory
+internal import Glibc
 
 /// What the defaults of a mount are computed from.
 public struct SystemMemory: Sendable, Equatable {

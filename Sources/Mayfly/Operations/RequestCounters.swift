@@ -2,9 +2,10 @@
 //
 // Layout, in words of 8 bytes:
 //
-//     0      requests by opcode, 64 words       192    bytes read, bytes written, samples
-//     64     errors by opcode                   256    nodeids of the hot table, 64 words
-//     128    nanoseconds by opcode              320    their sample counts
+//     0      requests by opcode, 64 words       192    bytes read, bytes written, samples,
+//     64     errors by opcode                          countdown, thread, timed
+//     128    nanoseconds by opcode              256    nodeids of the hot table, 64 words
+//                                               320    their sample counts
 //                                               512    64 histograms of 256 buckets
 //
 // A page that no opcode of this mount uses is never touched, so that a worker has some 60 KiB.
@@ -20,8 +21,10 @@ internal import Synchronization
 @safe struct RequestCounters: @unchecked Sendable {
     // Sendable: points to memory that lives as long as the mount.
     static var count: Int { @_noLocks get { 64 } }
-    /// One request of so many is looked at for the hot table.
-    static var sampling: UInt64 { @_noLocks get { 64 } }
+    /// One request of 16 is timed, and looked at for the hot table. Timing each would make a
+    /// small request a tenth slower.
+    /// How many are in between is spread over 0 to 31, so that no pattern of requests keeps step.
+    private static var samplingBits: UInt64 { @_noLocks get { 5 } }
     static var hotCount: Int { @_noLocks get { 64 } }
     /// After so many samples all of them count half: the table tells of the last requests.
     private static var samplesPerHalving: UInt64 { @_noLocks get { 4096 } }
@@ -32,6 +35,7 @@ internal import Synchronization
     private static var writtenBytes: Int { @_noLocks get { 193 } }
     private static var samples: Int { @_noLocks get { 194 } }
     private static var untilSample: Int { @_noLocks get { 195 } }
+    private static var threadNumber: Int { @_noLocks get { 196 } }
     private static var hotNodes: Int { @_noLocks get { 256 } }
     private static var hotSamples: Int { @_noLocks get { 320 } }
     private static var histograms: Int { @_noLocks get { 512 } }
@@ -55,21 +59,33 @@ internal import Synchronization
 
     @_noLocks func count(_ opcode: UInt32) { add(1, Int(truncatingIfNeeded: opcode & 63)) }
 
-    /// Notes a request that is answered.
+    /// Whether the next request is one that is timed.
+    @_noLocks func isSampleNext() -> Bool {
+        let waiting = unsafe words[Self.untilSample].load(ordering: .relaxed)
+        if waiting > 0 {
+            unsafe words[Self.untilSample].store(waiting - 1, ordering: .relaxed)
+            return false
+        }
+        // Fibonacci hashing (D. Knuth, The Art of Computer Programming, 6.4).
+        let spread = self[word: Self.samples] &* 0x9e37_79b9_7f4a_7c15
+        unsafe words[Self.untilSample].store(
+            spread >> (64 - Self.samplingBits), ordering: .relaxed)
+        return true
+    }
+
+    @_noLocks func countError(_ opcode: UInt32) {
+        add(1, Self.errors + Int(truncatingIfNeeded: opcode & 63))
+    }
+
+    /// Notes a request that was timed.
     ///
-    /// - Parameter nanoseconds: since it, or the one before it in its batch, was taken or answered.
-    @_noLocks func record(_ request: FuseRequest, _ reply: Reply, nanoseconds: UInt64) {
+    /// - Parameter nanoseconds: from its being taken to its answer.
+    @inline(never) @_noLocks func sample(_ request: FuseRequest, nanoseconds: UInt64) {
         let opcode = Int(truncatingIfNeeded: request.opcode & 63)
         add(nanoseconds, Self.nanoseconds + opcode)
         let bucket = LatencyBuckets.index(nanoseconds)
         add(1, Self.histograms + opcode * LatencyBuckets.count + bucket)
-        if reply.error != 0 { add(1, Self.errors + opcode) }
-        let waiting = unsafe words[Self.untilSample].load(ordering: .relaxed)
-        if waiting > 0 {
-            unsafe words[Self.untilSample].store(waiting - 1, ordering: .relaxed)
-        } else {
-            sample(request.nodeID)
-        }
+        countHot(request.nodeID)
     }
 
     @_noLocks func countRead(_ bytes: UInt64) { add(bytes, Self.readBytes) }
@@ -79,8 +95,7 @@ internal import Synchronization
     /// Counts a sample for an inode: "space saving" (A. Metwally, D. Agrawal, A. El Abbadi,
     /// "Efficient computation of frequent and top-k elements in data streams", 2005), where what
     /// is new takes the place and the count of the rarest.
-    @inline(never) @_noLocks private func sample(_ node: UInt64) {
-        unsafe words[Self.untilSample].store(Self.sampling - 1, ordering: .relaxed)
+    @_noLocks private func countHot(_ node: UInt64) {
         add(1, Self.samples)
         if self[word: Self.samples] % Self.samplesPerHalving == 0 { halve() }
         var rarest = 0
@@ -111,6 +126,14 @@ internal import Synchronization
 
     // MARK: anyone
 
+    /// The number of the thread that serves; 0 before it does.
+    var thread: Int32 {
+        get { Int32(truncatingIfNeeded: self[word: Self.threadNumber]) }
+        nonmutating set {
+            unsafe words[Self.threadNumber].store(UInt64(newValue), ordering: .relaxed)
+        }
+    }
+
     /// Requests of one opcode.
     subscript(opcode: Int) -> UInt64 { self[word: opcode & 63] }
 
@@ -118,7 +141,7 @@ internal import Synchronization
 
     func errors(_ opcode: Int) -> UInt64 { self[word: Self.errors + (opcode & 63)] }
 
-    /// Adds what is known of an opcode's service times to `histogram`.
+    /// Adds what is known of an opcode's service times, a sample, to `histogram`.
     func add(_ opcode: Int, to histogram: inout LatencyHistogram) {
         let start = Self.histograms + (opcode & 63) * LatencyBuckets.count
         for bucket in 0..<LatencyBuckets.count {

@@ -51,7 +51,12 @@ enum PrivateSpace {
 
     /// A directory to mount on in the private namespace: nothing in it gets hidden, none has to be
     /// made or removed, and a build finds the same path each time.
-    static func place() throws(MountError) -> String {
+    ///
+    /// - Parameter showing: absolute paths that it must not lie above.
+    static func place(showing: [String] = []) throws(MountError) -> String {
+        let places = places.filter { place in
+            !showing.contains { $0 == place || $0.hasPrefix("\(place)/") }
+        }
         guard let place = places.first(where: isFree) ?? places.last.flatMap(onlyIfThere) else {
             throw MountError(
                 .usage, "there is no empty /mnt, /media or /srv to mount on: name one with --at")

@@ -7,17 +7,21 @@ import SystemPackage
 enum Privileges {
     private static let searchAll: UInt64 = 1 << 2  // CAP_DAC_READ_SEARCH
     private static let administrate: UInt64 = 1 << 21  // CAP_SYS_ADMIN
+    private static let schedule: UInt64 = 1 << 23  // CAP_SYS_NICE
 
     /// Gives up every capability that the unmount at the end does not need, for good, and closes
     /// the process against core dumps and tracers.
     ///
     /// umount2(2) asks for CAP_SYS_ADMIN, and for CAP_DAC_READ_SEARCH where the mountpoint lies in
     /// a folder that the user may not search otherwise: root's mount in somebody's private home.
+    /// CAP_SYS_NICE brings a thread back from SCHED_IDLE where the resource limit does not.
     ///
     /// - Precondition: no thread that is to be bound by it has been started.
     static func giveUp(mountpoint: String) throws(MountError) {
         let reaches = unsafe cmem_reaches_with(administrate, mountpoint) != 0
-        var failure = cmem_keep_capabilities(reaches ? administrate : administrate | searchAll)
+        var kept = reaches ? administrate : administrate | searchAll
+        if cmem_allow_ordinary_scheduling() != 0 { kept |= schedule }
+        var failure = cmem_keep_capabilities(kept)
         if failure == 0 { failure = cmem_close_up() }
         guard failure == 0 else {
             throw MountError(

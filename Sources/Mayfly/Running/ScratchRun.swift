@@ -22,6 +22,8 @@ public enum ScratchRun {
         public var reportPath: String?
         /// Where the tree goes when the command fails: a directory, or a file ending in .tar.
         public var keepPath: String?
+        /// Absolute paths that the mount must not hide when its place is not named.
+        public var visiblePaths: [String] = []
 
         public init() {}
     }
@@ -64,7 +66,9 @@ public enum ScratchRun {
             reportFile = nil
         }
         try PrivateSpace.enter()
-        if configuration.mountpoint.isEmpty { configuration.mountpoint = try PrivateSpace.place() }
+        if configuration.mountpoint.isEmpty {
+            configuration.mountpoint = try PrivateSpace.place(showing: options.visiblePaths)
+        }
         try configuration.check()
         let root = configuration.mountpoint
         if let kept, kept.target == root || kept.target.hasPrefix("\(root)/") {

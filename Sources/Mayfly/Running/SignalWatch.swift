@@ -8,19 +8,19 @@ import Synchronization
 /// Made before any other thread, so that all inherit the blocked mask; `start` then gives every
 /// signal that came or comes to the handler. A signal that the process was started to ignore (as
 /// nohup(1) does with SIGHUP) stays ignored.
-struct SignalWatch: Sendable {
+package struct SignalWatch: Sendable {
     /// A signal that arrived.
-    struct Event: Sendable {
-        var signal: Int32
+    package struct Event: Sendable {
+        package var signal: Int32
         /// The terminal sent it, to this process's whole group at once.
-        var fromTerminal: Bool
+        package var fromTerminal: Bool
     }
 
     /// The mask from before, which a child process is to get.
     let originalMask: sigset_t
     private let watched: sigset_t
 
-    init(_ signals: [Int32]) {
+    package init(_ signals: [Int32]) {
         var watched = sigset_t()
         unsafe sigemptyset(&watched)
         for signal in signals where !Self.isIgnored(signal) { unsafe sigaddset(&watched, signal) }
@@ -34,7 +34,7 @@ struct SignalWatch: Sendable {
     }
 
     /// Calls `handler` for each signal, on one thread that lives as long as the process.
-    func start(_ handler: @escaping @Sendable (Event) -> Void) throws(MountError) {
+    package func start(_ handler: @escaping @Sendable (Event) -> Void) throws(MountError) {
         let watched = watched
         try Self.thread {
             var set = watched

@@ -11,9 +11,11 @@ internal import Synchronization
 
 /// The maintenance thread's work.
 final class Maintenance: Sendable {
-    /// Time between two rounds while requests come. Half of the second that is promised.
-    private static let intervalMicroseconds: UInt32 = 100_000
-    /// Rounds between two that give memory back.
+    /// Time between two rounds while requests come.
+    private static let roundMicroseconds: UInt32 = 100_000
+    /// Looks per round at whether a queue's thread starves.
+    private static let looksPerRound = 5
+    /// Rounds between two that give memory back: less than the second that is promised.
     private static let roundsPerTrim = 4
 
     /// More than is written between two rounds.
@@ -26,11 +28,18 @@ final class Maintenance: Sendable {
     private let isEnding = Atomic<Bool>(false)
     private let peakPages = Atomic<UInt64>(0)
     private let peakInodes = Atomic<UInt64>(0)
+    private let gate: YieldGate
+    private let sight: ServingSight
 
-    init(store: InodeStore, counters: [RequestCounters]) {
+    /// - Parameters:
+    ///   - counters: of all workers that serve.
+    ///   - gate: opened and closed by what `sight` shows.
+    init(store: InodeStore, counters: [RequestCounters], gate: YieldGate, sight: ServingSight) {
         self.store = store
         workerCount = counters.count
         self.counters = counters
+        self.gate = gate
+        self.sight = sight
         allowWhatThereIs()
     }
 
@@ -48,8 +57,14 @@ final class Maintenance: Sendable {
         var round = 0
         var quietRounds = 0
         var isShort = false
+        var starvation = StarvationGuard()
         while !isEnding.load(ordering: .acquiring) {
-            usleep(Self.intervalMicroseconds)
+            // Who sleeps is not woken for nothing: while no request comes, one look is enough.
+            let looks = gate.canReturn && quietRounds == 0 ? Self.looksPerRound : 1
+            for _ in 0..<looks {
+                usleep(Self.roundMicroseconds / UInt32(looks))
+                if gate.canReturn { look(&starvation) }
+            }
             round += 1
             let now = counters.reduce(0) { $0 + $1.total }
             quietRounds = now == served ? quietRounds + 1 : 0
@@ -63,6 +78,13 @@ final class Maintenance: Sendable {
                 store.worker(index).maintain(trims: round % Self.roundsPerTrim == 0)
             }
         }
+    }
+
+    private func look(_ starvation: inout StarvationGuard) {
+        let wasOpen = gate.isOpen
+        gate.isOpen = starvation.mayYield(sight.look(), isCrowded: sight.isCrowded)
+        // A thread that starves cannot see that the gate is shut.
+        if wasOpen, !gate.isOpen { sight.makeOrdinary() }
     }
 
     /// Lets the store take what memory there is now, and no more until the next round.

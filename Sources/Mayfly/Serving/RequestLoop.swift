@@ -10,23 +10,23 @@ internal import SystemPackage
 struct RequestLoop: Sendable {
     let operations: Operations
     let session: FuseSession
+    let gate: YieldGate
 
     /// The loop of a ring queue, on the queue's own thread.
     func serve(_ queue: consuming RingQueue) {
+        operations.counters.thread = cmem_thread()
+        var pace = QueuePace(gate)
         do throws(Errno) { try queue.register() } catch { return }
         while true {
+            pace.settle()
             let count = queue.wait()
             if count < 0 { return }
             if count == 0 { continue }
             operations.worker.enter()
-            // One reading of the clock per request, and one per batch.
-            var last = cmem_monotonic_nanoseconds()
             for index in 0..<count {
                 let request = queue.request(index)
-                var reply = operations.answer(request)
-                if Self.mayBeStale(reply, request) { reply = retry(request) }
-                tell(reply, request)
-                last = record(request, reply, since: last)
+                let reply = answer(request, .ring)
+                pace.note(bytes: max(request.payloadBytes, reply.bytes))
                 queue.commit(index, error: reply.error, bytes: reply.bytes)
             }
             operations.worker.leave()
@@ -40,24 +40,36 @@ struct RequestLoop: Sendable {
             if count < 0 { return }
             if count == 0 { continue }
             operations.worker.enter()
-            let start = cmem_monotonic_nanoseconds()
-            let request = queue.request(0)
-            var reply = operations.answer(request)
             // The only reader would wait for itself.
-            if !isOnlyReader, Self.mayBeStale(reply, request) { reply = retryOnDevice(request) }
-            tell(reply, request)
-            _ = record(request, reply, since: start)
+            let reply = answer(queue.request(0), isOnlyReader ? .never : .device)
             queue.commit(0, error: reply.error, bytes: reply.bytes)
             operations.worker.leave()
         }
     }
 
-    /// Notes what a request took, and returns when that was.
-    @_noLocks
-    private func record(_ request: FuseRequest, _ reply: Reply, since start: UInt64) -> UInt64 {
-        let now = cmem_monotonic_nanoseconds()
-        operations.counters.record(request, reply, nanoseconds: now &- start)
-        return now
+    /// How an answer that came too early is put right.
+    private enum Retry { case never, ring, device }
+
+    /// Answers a request, once more where the first answer may be too early, and counts it.
+    @inline(__always)
+    private func answer(_ request: FuseRequest, _ retry: Retry) -> Reply {
+        let isSample = operations.counters.isSampleNext()
+        let start = isSample ? cmem_monotonic_nanoseconds() : 0
+        var reply = operations.answer(request)
+        if Self.mayBeStale(reply, request) {
+            switch retry {
+            case .never: break
+            case .ring: reply = retryOnRing(request)
+            case .device: reply = retryOnDevice(request)
+            }
+        }
+        tell(reply, request)
+        if reply.error != 0 { operations.counters.countError(request.opcode) }
+        if isSample {
+            operations.counters.sample(
+                request, nanoseconds: cmem_monotonic_nanoseconds() &- start)
+        }
+        return reply
     }
 
     /// What a removed file held is free only when its FORGET has been taken, and that may still
@@ -77,7 +89,7 @@ struct RequestLoop: Sendable {
 
     /// Has the forgets that wait taken, then answers once more.
     @inline(never)
-    private func retry(_ request: FuseRequest) -> Reply {
+    private func retryOnRing(_ request: FuseRequest) -> Reply {
         operations.worker.leave()
         let before = session.deviceDrains
         // Far more than it takes, as a busy machine may let the reader of /dev/fuse wait.

@@ -10,12 +10,14 @@ package struct DifferentialStorm: Sendable {
     private let seed: UInt64
     private let before: DifferentialUsage
 
-    package init(root: PosixPath, seed: UInt64) throws {
+    /// - Parameter makesFolder: false for a process that takes part in another's storm.
+    package init(root: PosixPath, seed: UInt64, makesFolder: Bool = true) throws {
         top = root
         outer = root / "storm"
         self.root = outer / "r"
         self.seed = seed
         before = DifferentialSide.usage(root)
+        if !makesFolder { return }
         for folder in [outer, self.root] {
             try folder.mkdir(0o777)
             try folder.chmod(0o777)

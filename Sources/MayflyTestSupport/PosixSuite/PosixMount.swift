@@ -133,6 +133,9 @@ package func spawnProgram(
     return try answer(process, "execve(\(arguments[0]))")
 }
 
+/// Waits for a started program: its exit status, or 256 and the signal it died of.
+package func exitStatus(of process: Int64) -> Int64 { cps_wait(process, 1) }
+
 /// Runs a program silently and gives its exit status.
 package func runProgram(_ arguments: [String]) throws(PosixCallFailure) -> Int64 {
     try answer(cps_wait(try spawnProgram(arguments, quiet: true), 1), "waitpid")

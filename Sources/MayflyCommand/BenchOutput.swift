@@ -1,0 +1,68 @@
+import Glibc
+import Mayfly
+
+/// A file that a report goes to: opened before anything is measured, so that a wrong name is told
+/// then, and changed only when there is a report.
+final class BenchOutput {
+    private let path: String
+    private let option: String
+    private let descriptor: Int32
+    private let isNew: Bool
+
+    init(_ path: String, option: String) throws(MountError) {
+        self.path = path
+        self.option = option
+        let new = unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+        isNew = new >= 0
+        descriptor = new >= 0 ? new : unsafe open(path, O_WRONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw failure("name another file") }
+    }
+
+    deinit { close(descriptor) }
+
+    func write(_ content: [UInt8]) throws(MountError) {
+        var bytes = content[...]
+        // A pipe or a terminal has no end that could be cut off.
+        _ = ftruncate(descriptor, 0)
+        while !bytes.isEmpty {
+            let count = unsafe bytes.withUnsafeBytes { buffer in
+                unsafe Glibc.write(descriptor, buffer.baseAddress, buffer.count)
+            }
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0 else { throw failure("look at the room on its file system") }
+            bytes = bytes.dropFirst(count)
+        }
+    }
+
+    /// Leaves the file as it was.
+    func abandon() { if isNew { unsafe unlink(path) } }
+
+    private func failure(_ advice: String) -> MountError {
+        let reason = unsafe String(cString: strerror(errno))
+        return MountError(.usage, "\(option) \(path) cannot be written (\(reason)): \(advice)")
+    }
+
+    /// `path` from the root on.
+    static func absolute(_ path: String) -> String {
+        guard !path.hasPrefix("/"), let folder = unsafe getcwd(nil, 0) else { return path }
+        defer { unsafe free(folder) }
+        return unsafe "\(String(cString: folder))/\(path)"
+    }
+}
+
+/// The line on a terminal's last row that says how far a command is.
+struct ProgressLine {
+    /// nil where the standard error is no terminal.
+    init?() {
+        guard isatty(STDERR_FILENO) == 1 else { return nil }
+    }
+
+    func show(_ text: String) {
+        var size = winsize()
+        let isKnown = unsafe ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
+        let room = Int(isKnown ? size.ws_col : 80) - 1
+        Console.draw("\r\u{1B}[K\(Console.printable(text).prefix(room))")
+    }
+
+    func clear() { Console.draw("\r\u{1B}[K") }
+}
