@@ -15,6 +15,7 @@
 #include <sys/mount.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <sys/epoll.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
@@ -324,6 +325,15 @@ int64_t cps_become(uint32_t uid, uint32_t gid, const uint32_t *groups, size_t co
     ANSWER(syscall(SYS_setresuid, uid, uid, uid));
 }
 int64_t cps_unshare_fs(void) { ANSWER(unshare(CLONE_FS)); }
+int64_t cps_epoll_takes(int32_t file) {
+    int poll = epoll_create1(EPOLL_CLOEXEC);
+    if (poll < 0) return -errno;
+    struct epoll_event event = {.events = EPOLLIN};
+    int64_t result = epoll_ctl(poll, EPOLL_CTL_ADD, file, &event) != 0 ? -errno : 0;
+    close(poll);
+    return result;
+}
+
 int64_t cps_join(uint64_t thread, int64_t seconds) {
     struct timespec deadline;
     clock_gettime(CLOCK_REALTIME, &deadline);

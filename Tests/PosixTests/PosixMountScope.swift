@@ -44,10 +44,6 @@ final class PosixRunner: Sendable {
         let (root, mount, index) = try state.withLock { state in
             state.caseCount += 1
             state.small = []
-            if kind == .directory {
-                let root = PosixPath(environment("MAYFLY_POSIX_DIR") ?? "/")
-                return (root, PosixMount?.none, state.caseCount)
-            }
             if let old = state.mount, !old.isAlive {
                 old.stop()
                 state.mount = nil
@@ -60,18 +56,18 @@ final class PosixRunner: Sendable {
             state.mount = mount
             return (mount.root, mount, state.caseCount)
         }
-        let isOwn = posixCase.mayflyOptions != nil && kind != .tmpfs && kind != .directory
-        defer { if isOwn { mount?.stop() } }
+        let isOwn = posixCase.mayflyOptions != nil && kind != .tmpfs
+        defer { if isOwn { mount.stop() } }
         let context = PosixContext(root: root / "case\(index)", kind: kind) { bytes, inodes in
             let mount = try Self.mount(kind, bytes: bytes, inodes: inodes)
             self.state.withLock { $0.small.append(mount) }
             return mount
         }
         try PosixSuite.run(posixCase, context) {
-            mount?.abort()
+            mount.abort()
             state.withLock { $0.small }.forEach { $0.abort() }
         }
-        if let mount, !mount.isAlive { throw PosixFailure("the server died during the case") }
+        if !mount.isAlive { throw PosixFailure("the server died during the case") }
     }
 
     /// The exit status of the server, 0 when there is none.
@@ -86,7 +82,6 @@ final class PosixRunner: Sendable {
             try .mayfly(
                 binary: MayflyBinary.path, kind: kind, bytes: bytes, inodes: inodes,
                 options: options)
-        case .directory: throw PosixSkip(reason: "a foreign directory has no small mounts")
         }
     }
 }

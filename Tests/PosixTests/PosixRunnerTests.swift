@@ -8,7 +8,7 @@ import Testing
 struct PosixRunnerTests {
     private func context() throws -> PosixContext {
         let path = "/tmp/mayfly-runner-\(getpid())-\(UInt32.random(in: 0 ... .max))"
-        return PosixContext(root: PosixPath(path), kind: .directory) { _, _ in
+        return PosixContext(root: PosixPath(path), kind: .tmpfs) { _, _ in
             throw PosixSkip(reason: "no small mounts")
         }
     }

@@ -4,9 +4,8 @@ import Testing
 
 /// The POSIX suite on each file system, one after another.
 ///
-/// Environment: `MAYFLY` names the binary, `MAYFLY_POSIX_DIR` a directory that is mounted already
-/// and is tested too, `MAYFLY_POSIX_ONLY` a part of the names of the cases to run, and
-/// `MAYFLY_POSIX_LONG` asks for long runs.
+/// Environment: `MAYFLY` names the binary, `MAYFLY_POSIX_ONLY` a part of the names of the cases to
+/// run, and `MAYFLY_POSIX_LONG` asks for long runs.
 @Suite(.serialized)
 struct PosixTests {
     static let isRoot = geteuid() == 0
@@ -27,11 +26,6 @@ struct PosixTests {
         .serialized, .enabled(if: MayflyBinary.mounts, MayflyBinary.reason),
         PosixMountScope(.device), arguments: cases)
     func device(_ posixCase: PosixCase) throws { try run(posixCase) }
-
-    @Test(
-        .serialized, .enabled(if: environment("MAYFLY_POSIX_DIR") != nil, "no MAYFLY_POSIX_DIR"),
-        PosixMountScope(.directory), arguments: cases)
-    func directory(_ posixCase: PosixCase) throws { try run(posixCase) }
 
     private func run(_ posixCase: PosixCase) throws {
         do {

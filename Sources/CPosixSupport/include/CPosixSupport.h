@@ -144,6 +144,9 @@ int64_t cps_unshare_fs(void);
 // Joins a pthread_t; -ETIMEDOUT when it still runs after so many seconds.
 int64_t cps_join(uint64_t thread, int64_t seconds);
 
+// Whether epoll_ctl(2) adds a file: 0, or a negative errno.
+int64_t cps_epoll_takes(int32_t file);
+
 // Mounts.
 int64_t cps_mount_tmpfs(const void *target, const void *options);
 int64_t cps_unmount(const void *target, int32_t lazily);

@@ -19,6 +19,15 @@ extension PosixSuite {
             try writer.close()
             try expectEqual(reader.read(1), [])
         },
+        // FUSE has a poll operation for every file (Docs/Deviations.md).
+        PosixCase("special/epoll-of-a-file") { t in
+            let file = try t["a"].create()
+            if t.kind.isMayfly {
+                try answer(cps_epoll_takes(file.fd), "epoll_ctl")
+            } else {
+                try expectError(.notPermitted, answer(cps_epoll_takes(file.fd), "epoll_ctl"))
+            }
+        },
         PosixCase("special/pipe-between-threads") { t in
             try t["p"].mknod(S_IFIFO | 0o644)
             let writer = PosixThread { try t["p"].open(O_WRONLY).write("hello") }

@@ -32,10 +32,8 @@ package enum PosixKind: String, Sendable, CaseIterable {
     case tmpfs
     case ring
     case device
-    /// A directory that somebody else mounted.
-    case directory
 
-    /// Whether the file system is Mayfly; a foreign directory is taken to be.
+    /// Whether the file system is Mayfly.
     var isMayfly: Bool { self != .tmpfs }
 }
 

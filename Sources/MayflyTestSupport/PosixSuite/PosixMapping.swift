@@ -52,4 +52,11 @@ final class PosixMapping {
             throw PosixCallFailure(errno: Errno(rawValue: errno), call: "write from a mapping")
         }
     }
+
+    /// Lets the kernel write one byte: EFAULT where a store would raise SIGBUS.
+    func receive(byte offset: Int, from file: PosixFile) throws(PosixCallFailure) {
+        if unsafe pread(file.fd, base + offset, 1, 0) < 0 {
+            throw PosixCallFailure(errno: Errno(rawValue: errno), call: "pread into a mapping")
+        }
+    }
 }
