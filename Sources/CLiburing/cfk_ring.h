@@ -40,6 +40,7 @@ struct cfk_ring {
     unsigned sq_next;     // our tail, ahead of *sq_tail by what is prepared
     unsigned enter_flags; // of io_uring_enter(2)
     int enter_fd;
+    int device_fd;
     // Stands in for io_uring_enter(2) in tests; NULL for a real ring.
     int (*enter)(void *context, unsigned submit, unsigned wait);
     void *context;
@@ -52,7 +53,11 @@ struct cfk_completion {
     int32_t result;
 };
 
-// Sets up a ring with the /dev/fuse descriptor as fixed file 0. Returns 0 or a negated errno.
+// Sets up a ring for commands on the /dev/fuse descriptor `fd`. Returns 0 or a negated errno.
+//
+// It is no registered file of the ring. That would save the kernel a reference count per command,
+// and have it keep the file until a dead ring is freed, after a grace period of RCU: the clients of
+// a killed server hear of its death when the last file is closed.
 static inline int cfk_ring_open(struct cfk_ring *ring, unsigned entries, unsigned flags, int fd) {
     struct io_uring_params parameters;
     memset(ring, 0, sizeof *ring);
@@ -60,11 +65,7 @@ static inline int cfk_ring_open(struct cfk_ring *ring, unsigned entries, unsigne
     parameters.flags = flags;
     int code = io_uring_queue_init_params(entries, &ring->uring, &parameters);
     if (code) return code;
-    code = io_uring_register_files(&ring->uring, &fd, 1);
-    if (code) {
-        io_uring_queue_exit(&ring->uring);
-        return code;
-    }
+    ring->device_fd = fd;
     ring->sq_head = ring->uring.sq.khead;
     ring->sq_tail = ring->uring.sq.ktail;
     ring->cq_head = ring->uring.cq.khead;
@@ -114,8 +115,7 @@ CFK_NO_LOCKS static inline int cfk_ring_prepare(
     struct io_uring_sqe *sqe = (struct io_uring_sqe *)(ring->sqes + place);
     memset(sqe, 0, CFK_SQE_BYTES);
     sqe->opcode = IORING_OP_URING_CMD;
-    sqe->flags = IOSQE_FIXED_FILE;
-    sqe->fd = 0;
+    sqe->fd = ring->device_fd;
     sqe->cmd_op = operation;
     sqe->user_data = entry;
     if (buffers) {

@@ -1,9 +1,9 @@
 #include "cmem_signals.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 
 bool cmem_ignores_signal(int signal) {
     struct sigaction action;
@@ -26,6 +26,8 @@ void cmem_quiet_thread(void) {
     sigemptyset(&set);
     sigaddset(&set, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
-    // 0 is the calling thread, for Linux gives each its own.
-    setpriority(PRIO_PROCESS, 0, 19);
+    // No lower priority: a thread of nice 19 takes seconds to die on a busy machine, and until it
+    // has, a killed process keeps its descriptors, and /dev/fuse among them its clients waiting.
+    struct sched_param normal = {0};
+    sched_setscheduler(0, SCHED_BATCH, &normal);
 }

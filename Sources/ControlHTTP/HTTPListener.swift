@@ -1,4 +1,4 @@
-// HTTPListener: HTTP on a listening Unix socket, by SwiftNIO, on one thread of the lowest priority.
+// HTTPListener: HTTP on a listening Unix socket, by SwiftNIO, on one thread that waits its turn.
 //
 // What a client can do is bounded: how many there are, how long one may stay, how much it may send.
 // One request is answered for each connection.
@@ -87,7 +87,7 @@ package final class HTTPListener: Sendable {
         let value = Atomic<Int>(0)
     }
 
-    /// One thread, which runs when nobody else wants to, and gets no SIGPIPE.
+    /// One thread, which takes the CPU from nobody when it wakes, and gets no SIGPIPE.
     private static func quietGroup() -> MultiThreadedEventLoopGroup {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         try? group.next().submit { cmem_quiet_thread() }.wait()

@@ -50,6 +50,19 @@ package import SystemPackage
         if count == 0 { throw .noSuchFileOrDirectory }
     }
 
+    /// The same for a name that an entry is to have: no NUL and no "/".
+    ///
+    /// - Throws: `EINVAL` too.
+    @_noLocks func checkNew() throws(Errno) {
+        try check()
+        var index = 0
+        while index < Int(truncatingIfNeeded: count) {
+            let byte = unsafe bytes.load(fromByteOffset: index, as: UInt8.self)
+            if byte == 0 || byte == 0x2F { throw .invalidArgument }
+            index += 1
+        }
+    }
+
     /// 64 bits of hash: multiply and fold over words of 8 bytes.
     @_noLocks func hash() -> UInt64 {
         var state: UInt64 = 0x9E37_79B9_7F4A_7C15 ^ count

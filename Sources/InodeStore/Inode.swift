@@ -99,6 +99,15 @@ package enum FileMode {
     package static var sticky: UInt32 { @_noLocks get { 0o1000 } }
     package static var groupExecute: UInt32 { @_noLocks get { 0o010 } }
     package static var permissions: UInt32 { @_noLocks get { 0o7777 } }
+
+    /// Whether mknod(2) may make it: a type other than directory and symlink, permissions, and
+    /// nothing else.
+    @_noLocks package static func isOfNode(_ mode: UInt32) -> Bool {
+        guard mode & ~(typeMask | permissions) == 0 else { return false }
+        let type = mode & typeMask
+        return type == regular || type == fifo || type == socket || type == characterDevice
+            || type == blockDevice
+    }
 }
 
 /// The number by which the kernel names an inode; 1 is the root.

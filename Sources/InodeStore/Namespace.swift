@@ -95,7 +95,7 @@ extension StoreWorker {
         target: UnsafeRawBufferPointer?, caller: Caller
     ) throws(Errno) -> Attributes {
         let directory = try directory(parent)
-        try name.check()
+        try name.checkNew()
         if name.isDots { throw .fileExists }
         let hash = name.hash()
         lock(directory)
@@ -248,7 +248,7 @@ extension StoreWorker {
     ) throws(Errno) -> Attributes {
         let inode = try inode(node)
         let directory = try directory(newParent)
-        try name.check()
+        try name.checkNew()
         if name.isDots { throw .fileExists }
         if type(inode) == FileMode.directory { throw .notPermitted }
         let hash = name.hash()

@@ -47,7 +47,7 @@ extension StoreWorker {
         let oldDirectory = try directory(oldParent)
         let newDirectory = try directory(newParent)
         try oldName.check()
-        try newName.check()
+        try newName.checkNew()
         if oldName.isDots || newName.isDots { throw .resourceBusy }
         var plan = RenamePlan(
             oldDirectory: oldDirectory, oldName: oldName, oldHash: oldName.hash(),

@@ -87,7 +87,7 @@ extension MountSummary {
             ? 0 : maximumMemoryBytes - parts.partialValue
         return "it takes \(SizeText.described(bytes: maximumMemoryBytes)) of memory at most: "
             + "\(SizeText.described(bytes: sizeBytes)) size, "
-            + "\(SizeText.described(bytes: metadata)) metadata of \(inodes) inodes, "
+            + "\(SizeText.described(bytes: metadata)) metadata of \(inodes) inode\(inodes == 1 ? "" : "s"), "
             + "\(SizeText.described(bytes: ringMemoryBytes)) "
             + (transport == .ring ? "ring" : "buffers")
     }

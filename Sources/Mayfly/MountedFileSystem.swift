@@ -149,7 +149,9 @@ public final class MountedFileSystem: Sendable {
     }
 
     /// Ends the connection whatever it is doing: open requests and files fail from now on.
-    func abort() { session.end() }
+    ///
+    /// - Returns: false when only the end of this process will do it.
+    func abort() -> Bool { session.end() }
 
     /// Returns once the mount is gone, whoever ended it, and everything is freed.
     public func waitUntilUnmounted() {

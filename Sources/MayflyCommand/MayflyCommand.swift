@@ -59,6 +59,9 @@ struct MayflyCommand: ParsableCommand {
         let text = message(for: error).split(separator: "\n").joined(separator: " ")
         let names = configuration.subcommands.map { $0.configuration.commandName }
         let command = arguments.first.flatMap { names.contains($0) ? $0 : nil }
+        if command == nil, let word = arguments.first, !word.hasPrefix("-") {
+            return "there is no command '\(Console.printable(word))': `mayfly --help` lists them"
+        }
         let help = ["mayfly", command, "--help"].compactMap(\.self).joined(separator: " ")
         let sentence = text.hasSuffix(".") ? text.dropLast() : text[...]
         return "\(sentence.prefix(1).lowercased())\(sentence.dropFirst()) (see `\(help)`)"

@@ -1,22 +1,52 @@
 import Glibc
+import Synchronization
 
 /// The terminal while a picture is shown on it again and again.
+///
+/// It has the alternate screen, so that what stood there before comes back, and is as it was
+/// whenever this process does not run in its foreground: after the end, by whatever signal that can
+/// be caught, and while it is stopped.
 final class Terminal {
-    private static let enter = "\u{1B}[?1049h\u{1B}[?25l"
-    private static let leave = "\u{1B}[?25h\u{1B}[?1049l"
+    /// Why `wait` came back.
+    enum Event: Equatable {
+        case timeIsOver
+        /// The picture must be drawn anew: another size, or the terminal has been somebody else's.
+        case damaged
+        /// Somebody asks for the end; 0, or what the process is to exit with.
+        case end(status: Int32)
+    }
+
+    // Alternate screen, no cursor, and lines that are too long end at the edge.
+    private static let enter = "\u{1B}[?1049h\u{1B}[?25l\u{1B}[?7l"
+    private static let leave = "\u{1B}[?7h\u{1B}[?25h\u{1B}[?1049l"
+
+    private static let signals = [SIGWINCH, SIGTSTP, SIGINT, SIGTERM, SIGHUP, SIGQUIT]
+    /// Where the signal handler writes the signal's number; it is set before there is a handler.
+    private static let arrivals = Atomic<Int32>(-1)
 
     private var before = termios()
+    private let signalled: Int32
 
     /// nil when the standard output is none, or no key could end it.
     init?() {
         guard isatty(STDOUT_FILENO) == 1, isatty(STDIN_FILENO) == 1,
             unsafe tcgetattr(STDIN_FILENO, &before) == 0
         else { return nil }
-        // Keys come one by one and are not shown. Ctrl-C comes as a key, so that it restores all.
-        var raw = before
-        raw.c_lflag &= ~tcflag_t(ICANON | ECHO | ISIG)
-        guard unsafe tcsetattr(STDIN_FILENO, TCSANOW, &raw) == 0 else { return nil }
-        Console.put(Self.enter)
+        var ends: [Int32] = [-1, -1]
+        guard unsafe pipe(&ends) == 0 else { return nil }
+        // A full pipe must not hold the handler up: what waits in it is enough to wake us.
+        _ = fcntl(ends[1], F_SETFL, O_NONBLOCK)
+        signalled = ends[0]
+        Self.arrivals.store(ends[1], ordering: .sequentiallyConsistent)
+        for number in Self.signals {
+            signal(number) { number in
+                let saved = errno
+                var byte = UInt8(truncatingIfNeeded: number)
+                unsafe _ = write(Terminal.arrivals.load(ordering: .relaxed), &byte, 1)
+                errno = saved
+            }
+        }
+        take()
     }
 
     func restore() {
@@ -24,44 +54,73 @@ final class Terminal {
         unsafe tcsetattr(STDIN_FILENO, TCSANOW, &before)
     }
 
-    /// Waits, or until a key ends it.
-    ///
-    /// - Returns: whether one did: q, Ctrl-C or the end of the input.
-    func wait(seconds: Double) -> Bool {
-        var input = pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0)
-        guard unsafe poll(&input, 1, Int32(seconds * 1000)) > 0 else { return false }
+    /// Rows and columns.
+    var size: (rows: Int, columns: Int) {
+        var size = winsize()
+        guard unsafe ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_row > 0,
+            size.ws_col > 0
+        else { return (24, 80) }
+        return (Int(size.ws_row), Int(size.ws_col))
+    }
+
+    /// Waits for a time, or until something happens that asks for the end or another picture.
+    func wait(seconds: Double) -> Event {
+        var now = timespec()
+        unsafe clock_gettime(CLOCK_MONOTONIC, &now)
+        let deadline = Self.milliseconds(now) + Int(seconds * 1000)
+        while true {
+            unsafe clock_gettime(CLOCK_MONOTONIC, &now)
+            let left = max(0, deadline - Self.milliseconds(now))
+            var inputs = [
+                pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0),
+                pollfd(fd: signalled, events: Int16(POLLIN), revents: 0),
+            ]
+            let count = unsafe poll(&inputs, 2, Int32(clamping: left))
+            if count < 0, errno == EINTR { continue }
+            if count <= 0 { return .timeIsOver }
+            if inputs[1].revents != 0, let event = takeSignal() { return event }
+            if inputs[0].revents != 0, isEnd() { return .end(status: 0) }
+        }
+    }
+
+    /// Puts lines in place of those before, as many as there is room for.
+    func show(_ lines: [String]) {
+        let text = lines.prefix(size.rows).map { "\($0)\u{1B}[K" }.joined(separator: "\r\n")
+        Console.put("\u{1B}[H\(text)\u{1B}[J")
+    }
+
+    /// Keys come one by one and are not shown from now on.
+    private func take() {
+        var raw = before
+        raw.c_lflag &= ~tcflag_t(ICANON | ECHO)
+        unsafe tcsetattr(STDIN_FILENO, TCSANOW, &raw)
+        Console.put(Self.enter)
+    }
+
+    private func takeSignal() -> Event? {
+        var number: UInt8 = 0
+        guard unsafe read(signalled, &number, 1) == 1 else { return nil }
+        switch Int32(number) {
+        case SIGWINCH: return .damaged
+        case SIGINT: return .end(status: 0)
+        case SIGTSTP:
+            restore()
+            // Returns when the shell lets us go on.
+            raise(SIGSTOP)
+            take()
+            return .damaged
+        default: return .end(status: 128 + Int32(number))
+        }
+    }
+
+    /// Whether a key was the end: q, or that of the input.
+    private func isEnd() -> Bool {
         var key: UInt8 = 0
         guard unsafe read(STDIN_FILENO, &key, 1) == 1 else { return true }
-        return key == UInt8(ascii: "q") || key == UInt8(ascii: "Q") || key == 3
+        return key == UInt8(ascii: "q") || key == UInt8(ascii: "Q")
     }
 
-    /// Puts lines in place of those before, as many and as wide as there is room for.
-    func show(_ lines: [String]) {
-        var size = winsize()
-        let isKnown = unsafe ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_row > 0
-        let rows = isKnown ? Int(size.ws_row) : 24
-        let columns = isKnown ? Int(size.ws_col) : 80
-        let shown = lines.prefix(rows).map { line in
-            "\(Self.cut(line, to: columns))\u{1B}[K"
-        }
-        Console.put("\u{1B}[H\(shown.joined(separator: "\r\n"))\u{1B}[J")
-    }
-
-    /// At most so many characters, those that steer not counted.
-    private static func cut(_ line: String, to columns: Int) -> String {
-        var result = ""
-        var width = 0
-        var isSteering = false
-        for character in line {
-            if character == "\u{1B}" { isSteering = true }
-            if isSteering {
-                result.append(character)
-                if character.isLetter { isSteering = false }
-            } else if width < columns {
-                result.append(character)
-                width += 1
-            }
-        }
-        return result
+    private static func milliseconds(_ time: timespec) -> Int {
+        time.tv_sec * 1000 + time.tv_nsec / 1_000_000
     }
 }

@@ -9,8 +9,9 @@ struct TopCommand: ParsableCommand {
         abstract: "Watch a mount: rates, latencies, memory, hottest files.",
         discussion: """
             Shows what happened in the last interval, again and again, until q or Ctrl-C is \
-            pressed or the mount is gone. The hottest files and directories are those that most \
-            of the last requests were about; one request in 64 is looked at. Where the standard \
+            pressed or the mount is gone. Opcodes and files get as many lines as the terminal has. \
+            The hottest files and directories are those that most of the last requests were about; \
+            one request in 64 is looked at. Where the standard \
             output is no terminal there is neither colour nor cursor control, and one picture \
             follows the other.
 
@@ -21,6 +22,7 @@ struct TopCommand: ParsableCommand {
 
             EXIT STATUS:
               0    ended by q or Ctrl-C, or the mount was unmounted
+              128 and its number: ended by another signal
               1    not in a Mayfly mount, another user's, or wrong arguments
               32   the server is dead or does not answer
             """)
@@ -42,31 +44,54 @@ struct TopCommand: ParsableCommand {
         var last = try control.report()
         let terminal = once ? nil : Terminal()
         defer { terminal?.restore() }
+        // Nobody is to look at an empty screen for a whole interval.
+        var pause = terminal == nil ? seconds : min(seconds, Self.firstSeconds)
+        var picture: TopPicture?
         while true {
-            if terminal?.wait(seconds: seconds) ?? Self.sleep(seconds) { return }
+            switch terminal?.wait(seconds: pause) ?? Self.sleep(pause) {
+            case .end(let status):
+                if status != 0 { throw ExitCode(status) }
+                return
+            case .damaged:
+                if let picture { terminal?.show(picture) }
+                continue
+            case .timeIsOver: break
+            }
+            pause = seconds
             let now: MountReport
             let hot: [HotNode]
             do throws(MountError) {
                 now = try control.report()
                 hot = try control.hotNodes()
             } catch {
-                if !once, error.kind == .mount { return }  // unmounted while we watched
+                // Unmounted while we watched.
+                if !once, error.kind == .mount, !control.isMounted { return }
                 throw error
             }
-            let picture = TopPicture(from: last, to: now, hot: hot)
+            let next = TopPicture(from: last, to: now, hot: hot)
             if let terminal {
-                terminal.show(picture.lines(isColored: true))
+                terminal.show(next)
             } else {
-                for line in picture.lines(isColored: false) { Console.show(line) }
+                for line in next.lines { Console.show(line) }
                 if !once { Console.show("") }
             }
             if once { return }
             last = now
+            picture = next
         }
     }
 
-    private static func sleep(_ seconds: Double) -> Bool {
+    private static let firstSeconds = 0.3
+
+    private static func sleep(_ seconds: Double) -> Terminal.Event {
         usleep(UInt32(seconds * 1_000_000))
-        return false
+        return .timeIsOver
+    }
+}
+
+extension Terminal {
+    func show(_ picture: TopPicture) {
+        let size = size
+        show(picture.lines(rows: size.rows, columns: size.columns))
     }
 }

@@ -15,14 +15,39 @@ struct TopPicture {
     private static let bold = "\u{1B}[1m"
     private static let plain = "\u{1B}[0m"
 
-    func lines(isColored: Bool) -> [String] {
-        func head(_ lines: [String]) -> [String] {
-            guard isColored, let first = lines.first else { return lines }
-            return ["\(Self.bold)\(first)\(Self.plain)"] + lines.dropFirst()
+    /// Everything, one part below the other.
+    var lines: [String] {
+        summary + [""] + operations + [""] + queues + [""] + table("HOT FILES", files) + [""]
+            + table("HOT DIRECTORIES", directories)
+    }
+
+    /// For a terminal of that size: every part is there, and what is short of room has its best.
+    func lines(rows: Int, columns: Int) -> [String] {
+        let top = summary + [queueLine(columns)]
+        let hot = beside(
+            table("HOT FILES", files, columns: columns / 2 - 1),
+            table("HOT DIRECTORIES", directories, columns: columns / 2 - 1), columns: columns)
+        let operations = operations
+        let room = max(4, rows - top.count - 2)
+        let hotRows = min(hot.count, max(room / 2, room - operations.count))
+        let parts = [top, Array(operations.prefix(room - hotRows)), Array(hot.prefix(hotRows))]
+        return Array(parts.map { Self.headed($0, columns) }.joined(separator: [""]))
+    }
+
+    /// Lines that fit, the first of them bold.
+    private static func headed(_ lines: [String], _ columns: Int) -> [String] {
+        let cut = lines.map { String($0.prefix(columns)) }
+        return cut.prefix(1).map { "\(bold)\($0)\(plain)" } + cut.dropFirst()
+    }
+
+    /// Two tables in one.
+    private func beside(_ left: [String], _ right: [String], columns: Int) -> [String] {
+        let middle = columns / 2 + 1
+        return (0..<max(left.count, right.count)).map { row in
+            let first = row < left.count ? left[row] : ""
+            guard row < right.count else { return first }
+            return first + String(repeating: " ", count: max(0, middle - first.count)) + right[row]
         }
-        return head(summary) + [""] + head(operations) + [""] + head(queues) + [""]
-            + head(hottest("HOT FILES") { $0.kind != "directory" }) + [""]
-            + head(hottest("HOT DIRECTORIES") { $0.kind == "directory" })
     }
 
     private var seconds: Double {
@@ -49,9 +74,9 @@ struct TopPicture {
                 + "up \(Numbers.duration(to.uptimeNanoseconds))  pid \(to.processID)  "
                 + to.transport,
             "requests \(perSecond(to.requests, from.requests))/s  "
+                + "p50 \(Numbers.time(percentile(0.5)))  p99 \(Numbers.time(percentile(0.99)))  "
                 + "read \(bytesPerSecond(to.readBytes, from.readBytes))  "
-                + "written \(bytesPerSecond(to.writtenBytes, from.writtenBytes))  "
-                + "p50 \(Numbers.time(percentile(0.5)))  p99 \(Numbers.time(percentile(0.99)))",
+                + "written \(bytesPerSecond(to.writtenBytes, from.writtenBytes))",
             "bytes    \(Numbers.bytes(to.bytes.used)) of \(Numbers.bytes(to.bytes.limit))  "
                 + "inodes \(to.inodes.used) of \(to.inodes.limit)",
             "memory   \(Numbers.bytes(memory.residentBytes)) resident  "
@@ -110,12 +135,31 @@ struct TopPicture {
         return table.lines
     }
 
-    private func hottest(_ title: String, _ isWanted: (HotNode) -> Bool) -> [String] {
+    /// The queues in one line; when there is no room for all, the busiest.
+    private func queueLine(_ columns: Int) -> String {
+        let before = Dictionary(uniqueKeysWithValues: from.queues.map { ($0.name, $0.requests) })
+        let rates = to.queues.map { (name: $0.name, rate: rate($0.requests, before[$0.name] ?? 0)) }
+        func line(_ rates: [(name: String, rate: Double)]) -> String {
+            "queues   "
+                + rates.map { "\($0.name) \(Numbers.fixed($0.rate, 0))/s" }
+                .joined(separator: "  ")
+        }
+        let all = line(rates)
+        return all.count <= columns ? all : line(rates.sorted { $0.rate > $1.rate })
+    }
+
+    private var files: [HotNode] { hot.filter { $0.kind != "directory" } }
+    private var directories: [HotNode] { hot.filter { $0.kind == "directory" } }
+
+    /// - Parameter columns: what there is; a path that is longer keeps its end.
+    private func table(_ title: String, _ nodes: [HotNode], columns: Int = .max) -> [String] {
         var table = Table(("SHARE", .right), (title, .left))
-        for node in hot.filter(isWanted).prefix(8) {
+        for node in nodes.prefix(8) {
+            let path = Console.printable(node.path ?? "inode \(node.nodeID)")
+            let room = max(8, columns - 9)
             table.add(
                 Numbers.percent(node.share),
-                Console.printable(node.path ?? "inode \(node.nodeID)"))
+                path.count <= room ? path : "...\(path.suffix(room - 3))")
         }
         return table.lines
     }

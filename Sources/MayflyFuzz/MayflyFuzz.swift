@@ -1,5 +1,6 @@
-// MayflyFuzz: the differential fuzz with several processes at once, on mounts that are there.
+// MayflyFuzz: fuzzers that are programs of their own.
 //
+// `processes`, the differential fuzz with several processes at once, on mounts that are there:
 // Threads share a file system context with their process, a table of open files and the kernel's
 // idea of who they are; processes share nothing but the mount. Each has a folder of its own, in
 // which every operation is compared with tmpfs; afterwards all have one folder together, and what
@@ -9,16 +10,26 @@ import ArgumentParser
 import Glibc
 import MayflyTestSupport
 
-@main
+#if !COVERAGE
+    @main
+#endif
 struct MayflyFuzz: ParsableCommand {
     static let configuration = CommandConfiguration(
+        abstract: "Look for mistakes at random.",
+        subcommands: [ProcessesCommand.self, RequestsCommand.self])
+}
+
+/// `MayflyFuzz processes`
+struct ProcessesCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "processes",
         abstract: "Compare a Mayfly mount with a tmpfs, operation by operation, from processes.",
         discussion: """
             Needs root, and two empty mounts: a tmpfs with nodev, and Mayfly with --allow-other, \
             both with mode 0755. The same seed makes the same histories.
 
             EXAMPLE:
-              MayflyFuzz --tmpfs /mnt/t --mayfly /mnt/m --processes 8 --operations 100000
+              MayflyFuzz processes --tmpfs /mnt/t --mayfly /mnt/m --processes 8 --operations 100000
 
             EXIT STATUS:
               0    both did the same
@@ -67,7 +78,7 @@ struct MayflyFuzz: ParsableCommand {
     private func all(extra: [String]) throws {
         let own = try PosixPath("/proc/self/exe").linkTarget()
         let arguments = [
-            own, "--tmpfs", tmpfs, "--mayfly", mayfly, "--seed", "\(seed)", "--operations",
+            own, "processes", "--tmpfs", tmpfs, "--mayfly", mayfly, "--seed", "\(seed)", "--operations",
             "\(operations)",
         ]
         let children = try (0..<processes).map { index in

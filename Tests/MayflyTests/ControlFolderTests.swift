@@ -69,6 +69,10 @@ import Testing
         #expect(ControlServer.mayTalk(1000, owner: 1000))
         #expect(!ControlServer.mayTalk(1001, owner: 1000))
         #expect(!ControlServer.mayTalk(1000, owner: 0))
+        #expect(!ControlServer.mayTalk(65534, owner: 1000))
+        #expect(ControlServer.mayTalk(65534, owner: 1000, stranger: 65534))
+        #expect(ControlServer.stranger(map: "         0          0 4294967295\n") == nil)
+        #expect(ControlServer.stranger(map: "1000 1000 1\n") != nil)
     }
 }
 

@@ -30,7 +30,8 @@ int cfk_wake_open(void);
 CFK_NO_LOCKS_SHIM void cfk_wake(int wake);
 CFK_NO_LOCKS_SHIM void cfk_unwake(int wake);
 
-// Aborts a connection: through fusectl by its number, else by a forced unmount of the path.
+// Aborts a connection: through fusectl by its number, mounted or not, else by a forced unmount of
+// the path.
 // Returns 0 or a negated errno.
 CFK_NO_LOCKS_SHIM int cfk_abort_connection(uint32_t connection, const char *mountpoint);
 

@@ -14,7 +14,7 @@ void *cmem_signal_action(int signal);
 // Restores it. The action is used up.
 void cmem_restore_signal_action(int signal, void *action);
 
-// Makes the calling thread run when nobody else wants to, and get no SIGPIPE.
+// Makes the calling thread take the CPU from nobody when it wakes (SCHED_BATCH), and get no SIGPIPE.
 void cmem_quiet_thread(void);
 
 #endif

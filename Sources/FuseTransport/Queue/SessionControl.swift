@@ -107,9 +107,13 @@ struct SessionControl: ~Copyable {
     }
 
     /// Gives the connection up, because requests would wait for ever otherwise.
+    ///
+    /// - Returns: false when the kernel did not let us.
     @_noLocks
-    borrowing func abort() {
-        unsafe _ = cfk_abort_connection(connection.load(ordering: .relaxed), mountpoint)
+    @discardableResult
+    borrowing func abort() -> Bool {
+        let code = unsafe cfk_abort_connection(connection.load(ordering: .relaxed), mountpoint)
         end()
+        return code == 0
     }
 }

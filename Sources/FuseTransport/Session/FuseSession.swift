@@ -172,9 +172,14 @@ package final class FuseSession: Sendable {
 
     /// Ends the session whatever it is doing: open requests fail with `ECONNABORTED`, and the mount
     /// leaves the tree.
-    package func end() {
-        unsafe core.control.pointee.abort()
+    ///
+    /// - Returns: false when the kernel did not let us: a mount that is in other namespaces only,
+    ///   and no right to fusectl. The end of the process is that of the session then.
+    @discardableResult
+    package func end() -> Bool {
+        let isAborted = unsafe core.control.pointee.abort()
         if isMounted { unsafe _ = umount2(mountpoint, Int32(MNT_DETACH) | Int32(UMOUNT_NOFOLLOW)) }
+        return isAborted
     }
 }
 

@@ -8,12 +8,12 @@ internal import CFuseKernel
 internal import SystemPackage
 
 /// Sizes of a request's parts, or the errno it is answered with.
-struct RequestSizes {
+package struct RequestSizes {
     /// 0, or: `EIO` the payload is said to be larger than its buffer; `ENOSYS` an opcode that the
     /// protocol does not have; `EINVAL` the request is shorter than its parts.
-    var error: Int32 = 0
-    var argumentBytes: UInt16 = 0
-    var payloadBytes: UInt32 = 0
+    package var error: Int32 = 0
+    package var argumentBytes: UInt16 = 0
+    package var payloadBytes: UInt32 = 0
 
     /// Of no request.
     init() {}
@@ -25,7 +25,7 @@ struct RequestSizes {
     ///   - payloadBytes: `payload_sz` of the ring's own part.
     ///   - capacity: Size of the payload's buffer.
     @_noLocks
-    init(opcode: UInt32, length: UInt32, payloadBytes: UInt32, capacity: Int) {
+    package init(opcode: UInt32, length: UInt32, payloadBytes: UInt32, capacity: Int) {
         guard Int(payloadBytes) <= capacity else {
             error = Errno.ioError.rawValue
             return

@@ -1,6 +1,6 @@
 // ControlServer: the socket on which a server tells of its mount and takes new limits.
 //
-// It answers on one thread of the lowest priority and shares no lock with a request of the file
+// It answers on one thread that waits its turn and shares no lock with a request of the file
 // system, so that a client that is slow or hostile costs the mount nothing (Docs/Control.md).
 
 internal import ControlHTTP
@@ -32,13 +32,14 @@ public final class ControlServer: Sendable {
         }
         folder.removeStale()
         let owner = geteuid()
+        let stranger = Self.stranger(map: HostFile.text(at: "/proc/self/uid_map"))
         do {
             listener = try folder.locked {
                 let socket = try folder.listen(connection)
                 let record = ControlRecord(fileSystem.summary, connection: connection)
                 try folder.write("\(connection).json", ControlJSON.encoded(record))
                 return try HTTPListener(
-                    socket: socket, admits: { Self.mayTalk($0, owner: owner) },
+                    socket: socket, admits: { Self.mayTalk($0, owner: owner, stranger: stranger) },
                     answer: { ControlInterface.answer($0, fileSystem) })
             }
         } catch {
@@ -62,5 +63,18 @@ public final class ControlServer: Sendable {
     }
 
     /// Whether a client of this user may talk to a server of that one.
-    static func mayTalk(_ user: UInt32, owner: UInt32) -> Bool { user == 0 || user == owner }
+    ///
+    /// - Parameter stranger: what everybody is seen as who has no number in the server's user
+    ///   namespace. The folder of the sockets is open to its owner alone, so this is root outside.
+    static func mayTalk(_ user: UInt32, owner: UInt32, stranger: UInt32? = nil) -> Bool {
+        user == 0 || user == owner || user == stranger
+    }
+
+    /// The overflow user where a namespace does not have all users, nil where it has.
+    static func stranger(map: String?) -> UInt32? {
+        let numbers = (map ?? "").split(whereSeparator: \.isWhitespace).compactMap { UInt32($0) }
+        if numbers.isEmpty || numbers == [0, 0, .max] { return nil }
+        let text = HostFile.text(at: "/proc/sys/kernel/overflowuid")
+        return text.flatMap { UInt32($0.split(separator: "\n").first ?? "") }
+    }
 }

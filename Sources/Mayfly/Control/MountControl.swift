@@ -15,33 +15,59 @@ public struct MountControl: Sendable {
     public init(_ path: String) throws(MountError) {
         let folders = ControlFolder.all()
         let table = MountTable.current()
-        guard let entry = Self.entry(path, in: table) else {
-            // Perhaps in another mount namespace, as those of `mayfly run` may be.
-            for folder in folders {
-                for connection in folder.connections() {
-                    let record = folder.read("\(connection).json").flatMap {
-                        ControlJSON.decoded(ControlRecord.self, $0)
-                    }
-                    guard let record, record.mountpoint == path else { continue }
-                    mountpoint = path
-                    client = ControlClient(folder: folder, connection: connection)
-                    return
-                }
+        let found = Self.entry(path, in: table)
+        guard let entry = found, entry.isOwn, let connection = entry.connection else {
+            // Perhaps in another mount namespace, as those of `mayfly run` are.
+            if let elsewhere = try Self.elsewhere(path, folders) {
+                mountpoint = elsewhere.mountpoint
+                client = elsewhere.client
+                return
             }
-            throw MountError(
-                .usage, "\(path) is not in a mayfly mount: `mayfly list` names those there are")
-        }
-        guard entry.isOwn, let connection = entry.connection else {
+            let place = found.map { " but in \($0.type) at \($0.mountpoint)" } ?? ""
             throw MountError(
                 .usage,
-                "\(path) is not in a mayfly mount but in \(entry.type) at \(entry.mountpoint): "
-                    + "`mayfly list` names those there are")
+                "\(path) is not in a mayfly mount\(place): `mayfly list` names those there are")
         }
         mountpoint = entry.mountpoint
         guard let folder = folders.first(where: { $0.socketInode(connection) != nil }) else {
+            if let owner = entry.userID, owner != geteuid(), geteuid() != 0 {
+                throw Self.foreign(entry.mountpoint)
+            }
             throw Self.unreachable(entry.mountpoint)
         }
         client = ControlClient(folder: folder, connection: connection)
+    }
+
+    /// A mount that no table here has, by what its server calls it or by the server's process.
+    private static func elsewhere(
+        _ name: String, _ folders: [ControlFolder]
+    ) throws(MountError) -> (mountpoint: String, client: ControlClient)? {
+        var found: [(record: ControlRecord, client: ControlClient)] = []
+        for folder in folders {
+            for connection in folder.connections() where folder.isServed(connection) {
+                let record = folder.read("\(connection).json").flatMap {
+                    ControlJSON.decoded(ControlRecord.self, $0)
+                }
+                guard let record, record.mountpoint == name || "\(record.processID)" == name
+                else { continue }
+                found.append((record, ControlClient(folder: folder, connection: connection)))
+            }
+        }
+        guard found.count < 2 else {
+            let servers = found.map { "\($0.record.processID)" }.joined(separator: ", ")
+            throw MountError(
+                .usage,
+                "\(name) is \(found.count) mounts in different namespaces: name one by its server, "
+                    + "which is \(servers)")
+        }
+        return found.first.map { ($0.record.mountpoint, $0.client) }
+    }
+
+    /// Whether the mount is there still: in this namespace's table, or, where it is another's, as
+    /// long as its server has a socket.
+    public var isMounted: Bool {
+        MountTable.current().entry(at: mountpoint) != nil
+            || client.folder.socketInode(client.connection) != nil
     }
 
     public func report() throws(MountError) -> MountReport {
@@ -74,9 +100,7 @@ public struct MountControl: Sendable {
     private func described(_ error: ControlError) -> MountError {
         switch error {
         case .dead: Self.unreachable(mountpoint)
-        case .notPermitted:
-            MountError(
-                .usage, "\(mountpoint) is another user's mount: ask as its owner or as root")
+        case .notPermitted: Self.foreign(mountpoint)
         case .silent:
             MountError(
                 .mount, "the server of \(mountpoint) does not answer: see what it does with ps(1)")
@@ -84,8 +108,22 @@ public struct MountControl: Sendable {
         }
     }
 
+    private static func foreign(_ mountpoint: String) -> MountError {
+        MountError(.usage, "\(mountpoint) is another user's mount: ask as its owner or as root")
+    }
+
     private static func unreachable(_ mountpoint: String) -> MountError {
-        MountError(
+        let entry = MountTable.current().entry(at: mountpoint)
+        // Root sees every process, so one that is not to be seen is not there.
+        if geteuid() == 0, let connection = entry?.connection,
+            MountHolders.server(ofConnection: "\(connection)") == nil
+        {
+            return MountError(
+                .mount,
+                "the server of \(mountpoint) is dead: take the mount away with "
+                    + "`mayfly umount \(mountpoint)`")
+        }
+        return MountError(
             .mount,
             "the server of \(mountpoint) cannot be asked: it is another user's, or dead "
                 + "(`mayfly list` tells), or a program that serves no control socket")

@@ -40,6 +40,7 @@ extension Operations {
 
     @_noLocks func makeNode(_ node: NodeID, _ request: FuseRequest) throws(Errno) -> Reply {
         let arguments = unsafe request.argument.load(as: cfk_mknod_in.self)
+        guard FileMode.isOfNode(arguments.mode) else { throw .invalidArgument }
         let made = try worker.make(
             node, name(request), mode: arguments.mode, device: arguments.rdev,
             caller: caller(request, umask: arguments.umask))

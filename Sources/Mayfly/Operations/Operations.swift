@@ -121,7 +121,7 @@ struct Operations: Sendable {
 
     /// The one name of a request.
     ///
-    /// - Throws: `EINVAL` when none ends inside the payload, or it has a "/" in it.
+    /// - Throws: `EINVAL` when none ends inside the payload.
     @_noLocks func name(_ request: FuseRequest, at offset: Int = 0) throws(Errno) -> Name {
         guard let name = unsafe request.name(at: offset) else { throw .invalidArgument }
         return unsafe Name(name)

@@ -35,8 +35,9 @@ public enum ForegroundServer {
         let log = Logger(label: "mayfly") { label in
             StreamLogHandler.standardError(label: label)
         }
+        let ending = Ending(fileSystem, log)
         do {
-            try signals.start(Ending(fileSystem, log).take)
+            try signals.start(ending.take)
         } catch {
             try? fileSystem.unmount(lazy: true, force: false)
             throw error
@@ -49,6 +50,7 @@ public enum ForegroundServer {
             control = nil
             say("\(error.message): `mayfly stat` and others will not find it")
         }
+        ending.control.withLock { $0 = control }
         defer { control?.stop() }
         ServiceNotification.ready(fileSystem.summary.transportLine)
         if let readyDescriptor {
@@ -63,6 +65,8 @@ public enum ForegroundServer {
         private let fileSystem: MountedFileSystem
         private let log: Logger
         private let asked = Atomic<Bool>(false)
+        /// Set once, when it is there.
+        let control = Mutex<ControlServer?>(nil)
 
         init(_ fileSystem: MountedFileSystem, _ log: Logger) {
             self.fileSystem = fileSystem
@@ -79,9 +83,14 @@ public enum ForegroundServer {
                     try fileSystem.endInOrder { log.warning("\($0)") }
                 }
             } catch {
+                // In other namespaces only, or detached and asked twice: whoever is left there is not
+                // waited for.
+                let isGone = MountTable.current().entry(at: fileSystem.summary.mountpoint) == nil
+                if isGone || insist {
+                    control.withLock { $0 }?.stop()
+                    exit(isGone ? 0 : ExitStatus.mount)
+                }
                 log.error("\(error.message)")
-                // Detached already: the last user keeps it, and insisting means not to wait.
-                if insist { exit(ExitStatus.mount) }
             }
         }
     }

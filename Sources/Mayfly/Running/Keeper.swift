@@ -43,10 +43,12 @@ final class Keeper: Sendable {
             }
         }
         guard keeper.process > 0 else {
+            let error = Errno(rawValue: keeper.error)
+            let isDescriptor = error == .tooManyOpenFiles || error == .tooManyOpenFilesInSystem
+            let limits =
+                isDescriptor ? "`ulimit -n`" : "`ulimit -u` and sysctl user.max_pid_namespaces"
             throw MountError(
-                .system,
-                "no process can be started in a pid namespace (\(Errno(rawValue: keeper.error))): "
-                    + "raise `ulimit -u` and sysctl user.max_pid_namespaces")
+                .system, "no process can be started in a pid namespace (\(error)): raise \(limits)")
         }
         process = keeper.process
         orders = keeper.orders
@@ -133,10 +135,19 @@ final class Keeper: Sendable {
         return report.started.process > 0 ? .started : Self.failure(of: report.started, name)
     }
 
+    /// Whether no folder of PATH that we may look into has a file of that name: the error is that of
+    /// one that we may not, which says nothing.
+    private static func isNowhere(_ name: String) -> Bool {
+        guard !name.contains("/"), let path = unsafe getenv("PATH") else { return false }
+        let folders = unsafe String(cString: path).split(separator: ":")
+        return !folders.contains { unsafe access("\($0)/\(name)", F_OK) == 0 }
+    }
+
     private static func failure(of started: cmem_started, _ name: String) -> Start {
         let error = Errno(rawValue: started.error)
         switch started.stage {
-        case CMEM_AT_EXECUTE where error == .noSuchFileOrDirectory || error == .notDirectory:
+        case CMEM_AT_EXECUTE
+        where error == .noSuchFileOrDirectory || error == .notDirectory || isNowhere(name):
             let advice =
                 name.contains("/") && !name.hasPrefix("/")
                 ? "it is looked for in the mount, so give its absolute path"

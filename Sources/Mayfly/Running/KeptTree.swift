@@ -18,13 +18,26 @@ struct KeptTree {
         }
         self.target = target
         var status = stat()
-        guard unsafe lstat(target, &status) == 0 else { return }
+        guard unsafe lstat(target, &status) == 0 else {
+            let folder = target.split(separator: "/").dropLast().joined(separator: "/")
+            try Self.checkWritable("/\(folder)", path)
+            return
+        }
         let isDirectory = status.st_mode & S_IFMT == S_IFDIR
         let isFree = !isArchive && isDirectory && HostFile.names(in: target).isEmpty
         guard isFree else {
             throw MountError(
                 .usage, "--keep \(path) exists: name a new directory, or a new file ending in .tar")
         }
+        try Self.checkWritable(target, path)
+    }
+
+    /// Before the command has run: what it makes would be lost.
+    private static func checkWritable(_ folder: String, _ path: String) throws(MountError) {
+        if unsafe faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) == 0 { return }
+        let error = Errno(rawValue: errno)
+        throw MountError(
+            .usage, "--keep \(path) cannot be made (\(error)): name one in a folder of yours")
     }
 
     /// What copies everything below `root`: owners, modes, times, extended attributes, access

@@ -21,8 +21,11 @@ extension MountedFileSystem {
                 // Out of the tree already, but still served: a copy in another mount namespace, or a
                 // file that is open since a lazy unmount. Who ends the server ends them too.
                 if MountTable.current().entry(at: summary.mountpoint) == nil {
-                    abort()
-                    return true
+                    if abort() { return true }
+                    throw MountError(
+                        .mount,
+                        "\(summary.mountpoint) lives on in another mount namespace, and its "
+                            + "connection cannot be aborted: end \(getpid()) with SIGKILL")
                 }
                 try unmount(lazy: false, force: false)
                 return true

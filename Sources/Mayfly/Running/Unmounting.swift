@@ -37,6 +37,8 @@ public enum Unmounting {
         let connection = entry.device.split(separator: ":").last
         let server = connection.flatMap(MountHolders.server(ofConnection:))
         try unmount(entry.mountpoint, lazy: lazy, force: force)
+        // A server that was killed has left its socket.
+        defer { if let folder = try? ControlFolder.own() { folder.removeStale() } }
         guard !lazy, let connection, let server, server != getpid() else { return }
         let begin = cmem_monotonic_nanoseconds()
         let deadline = begin + releaseNanoseconds

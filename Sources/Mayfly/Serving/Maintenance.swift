@@ -1,8 +1,8 @@
 // Maintenance: what nobody's request pays for.
 //
 // A queue that sleeps can free nothing, and memory that a shard no longer needs goes back to the
-// system only when somebody gives it. So a thread of low priority enters each worker that is idle,
-// frees what waits for its readers, and gives empty chunks back, within a second.
+// system only when somebody gives it. So a thread that waits its turn enters each worker that is
+// idle, frees what waits for its readers, and gives empty chunks back, within a second.
 
 internal import CMemory
 internal import Glibc
@@ -52,6 +52,7 @@ final class Maintenance: Sendable {
     }
 
     func run() {
+        cmem_quiet_thread()
         var served: UInt64 = 0
         var round = 0
         var quietRounds = 0
