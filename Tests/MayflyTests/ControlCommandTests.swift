@@ -53,9 +53,9 @@ import Testing
         #expect(!outcome.output.contains("\u{1B}"), "colour where there is no terminal")
     }
 
-    @Test(arguments: [
-            "mount", "umount", "run", "list", "stat", "top", "resize", "check",
-            "bench",
+    @Test(
+        arguments: [
+            "mount", "umount", "run", "list", "stat", "top", "resize", "check", "bench",
         ])
     func theManualNamesEveryOption(_ command: String) throws {
         let folder = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
@@ -77,8 +77,7 @@ import Testing
         let outcome = try BuiltCommand.run(["--generate-completion-script", shell])
         #expect(outcome.status == 0 && outcome.errors.isEmpty)
         for command in [
-            "mount", "umount", "run", "list", "stat", "top", "resize", "check",
-            "bench",
+            "mount", "umount", "run", "list", "stat", "top", "resize", "check", "bench",
         ] {
             #expect(outcome.output.contains(command))
         }
