@@ -62,7 +62,7 @@ import Testing
                 "mountpoint /nonexistent does not"
             ),
             (["run", "--at", "", "--", "true"], 125, "--at is empty"),
-            (["bogus"], 1, "unexpected argument 'bogus' (see `mayfly --help`)"),
+            (["bogus"], 1, "there is no command 'bogus': `mayfly --help` lists them"),
         ] as [([String], Int32, String)])
     func errorsAreOneLine(_ arguments: [String], _ status: Int32, _ start: String) throws {
         let outcome = try BuiltCommand.run(arguments)

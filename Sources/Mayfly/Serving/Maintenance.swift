@@ -12,7 +12,7 @@ internal import Synchronization
 /// The maintenance thread's work.
 final class Maintenance: Sendable {
     /// Time between two rounds while requests come.
-    private static let roundMicroseconds: UInt32 = 100_000
+    private static let roundMilliseconds: Int32 = 100
     /// Looks per round at whether a queue's thread starves.
     private static let looksPerRound = 5
     /// Rounds between two that give memory back: less than the second that is promised.
@@ -26,6 +26,8 @@ final class Maintenance: Sendable {
     private let counters: [RequestCounters]
     private let headroom = MemoryHeadroom()
     private let isEnding = Atomic<Bool>(false)
+    /// A pipe that ends a sleep, so that an unmount need not wait for it; -1 where there is none.
+    private let bell: (wait: Int32, ring: Int32)
     private let peakPages = Atomic<UInt64>(0)
     private let peakInodes = Atomic<UInt64>(0)
     private let gate: YieldGate
@@ -40,10 +42,24 @@ final class Maintenance: Sendable {
         self.counters = counters
         self.gate = gate
         self.sight = sight
+        var ends: [Int32] = [-1, -1]
+        bell = unsafe pipe(&ends) == 0 ? (ends[0], ends[1]) : (-1, -1)
+        for end in ends where end >= 0 { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         allowWhatThereIs()
     }
 
-    func end() { isEnding.store(true, ordering: .releasing) }
+    deinit { for end in [bell.wait, bell.ring] where end >= 0 { close(end) } }
+
+    func end() {
+        isEnding.store(true, ordering: .releasing)
+        _ = unsafe write(bell.ring, "", 1)
+    }
+
+    private func sleep(milliseconds: Int32) {
+        // A descriptor below 0 is waited for in vain, which is what is left then.
+        var bell = pollfd(fd: bell.wait, events: Int16(POLLIN), revents: 0)
+        _ = unsafe poll(&bell, 1, milliseconds)
+    }
 
     /// The highest use that a round has seen, in pages and inodes.
     var peak: (pages: UInt64, inodes: UInt64) {
@@ -62,7 +78,7 @@ final class Maintenance: Sendable {
             // Who sleeps is not woken for nothing: while no request comes, one look is enough.
             let looks = gate.canReturn && quietRounds == 0 ? Self.looksPerRound : 1
             for _ in 0..<looks {
-                usleep(Self.roundMicroseconds / UInt32(looks))
+                sleep(milliseconds: Self.roundMilliseconds / Int32(looks))
                 if gate.canReturn { look(&starvation) }
             }
             round += 1
