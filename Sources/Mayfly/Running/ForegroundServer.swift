@@ -88,7 +88,8 @@ public enum ForegroundServer {
                 let isGone = MountTable.current().entry(at: fileSystem.summary.mountpoint) == nil
                 if isGone || insist {
                     control.withLock { $0 }?.stop()
-                    exit(isGone ? 0 : ExitStatus.mount)
+                    // Not exit(3): its handlers would run beside threads that still serve.
+                    _exit(isGone ? 0 : ExitStatus.mount)
                 }
                 log.error("\(error.message)")
             }
