@@ -1,6 +1,5 @@
 // Arena: a region with its geometry, quotas, and the volatile state of those who work on it.
 
-
 internal import Glibc
 package import SystemPackage
 
@@ -9,7 +8,8 @@ package import SystemPackage
     // Sendable: addresses of mappings that live until `unmap`, the last call on any copy.
     package let region: Region
     package let geometry: Geometry
-    package let backing: Backing
+    /// Whether what is written goes to a file that others may read: an image that is being made.
+    let isShared: Bool
     /// Epoch and worker states: volatile, not in the image.
     let volatileState: Region
     /// Workers that exist; worker i owns shard i.
@@ -27,13 +27,46 @@ package import SystemPackage
         regionBytes: UInt64, shardCount: Int = Geometry.defaultShardCount, pageLimit: UInt64,
         inodeSpaceLimit: UInt64, workerCount: Int, backing: Backing = .anonymous
     ) throws(Errno) {
+        try self.init(
+            mapping: regionBytes, shardCount: shardCount, workerCount: workerCount,
+            backing: backing)
+        region.store(Superblock.magic, Superblock.magicValue)
+        region.store(Superblock.version, Superblock.formatVersion)
+        region.store(Superblock.shardCount, UInt64(shardCount))
+        region.store(Superblock.chunkAllowance, .max)
+        pages.initialize(limit: pageLimit)
+        inodeSpace.initialize(limit: inodeSpaceLimit)
+    }
+
+    /// Opens what a file holds as a private mapping, with limits of its own.
+    ///
+    /// - Parameters:
+    ///   - header: what was read from the file, and found good.
+    ///   - limits: exact limits as of a new arena; what is in use stays so where it is more.
+    /// - Throws: `ENOMEM`; `EINVAL` for more workers than the file has shards.
+    package init(
+        regionBytes: UInt64, opening descriptor: Int32, header: ImageHeader,
+        limits: (pages: UInt64, inodeSpace: UInt64), workerCount: Int
+    ) throws(Errno) {
+        guard regionBytes >= header.imageBytes else { throw .invalidArgument }
+        try self.init(
+            mapping: regionBytes, shardCount: header.shardCount, workerCount: workerCount,
+            backing: .privateFile(descriptor: descriptor, bytes: header.imageBytes))
+        volatileState.store(WorkerState.baseBytes, header.imageBytes)
+        settle(limits: limits)
+    }
+
+    private init(
+        mapping regionBytes: UInt64, shardCount: Int, workerCount: Int, backing: Backing
+    ) throws(Errno) {
         guard workerCount > 0, workerCount <= shardCount,
             Geometry.fits(bytes: regionBytes, shardCount: shardCount)
         else { throw .invalidArgument }
+        PrivatePages.prepare()
         geometry = Geometry(bytes: regionBytes, shardCount: shardCount)
         let region = try Region(reserving: regionBytes, backing: backing)
         self.region = region
-        self.backing = backing
+        if case .sharedFile = backing { isShared = true } else { isShared = false }
         self.workerCount = workerCount
         do throws(Errno) {
             volatileState = try WorkerState.reserve(workerCount)
@@ -41,14 +74,22 @@ package import SystemPackage
             region.unmap()
             throw error
         }
-        region.store(Superblock.magic, Superblock.magicValue)
-        region.store(Superblock.version, Superblock.formatVersion)
-        region.store(Superblock.regionBytes, regionBytes)
-        region.store(Superblock.shardCount, UInt64(shardCount))
-        region.store(Superblock.chunkAllowance, .max)
-        pages.initialize(limit: pageLimit)
-        inodeSpace.initialize(limit: inodeSpaceLimit)
     }
+
+    /// Takes the credits that shards hold back, and sets limits that are not below what is in use.
+    ///
+    /// - Precondition: nobody else uses the arena.
+    package func settle(limits: (pages: UInt64, inodeSpace: UInt64)) {
+        region.store(Superblock.imageBytes, 0)
+        region.store(Superblock.headerChecksum, 0)
+        region.store(Superblock.bodyChecksum, 0)
+        region.store(Superblock.chunkAllowance, .max)
+        pages.settle(limit: limits.pages)
+        inodeSpace.settle(limit: limits.inodeSpace)
+    }
+
+    /// Bytes from the start that are a private mapping of a file; 0 without one.
+    package var baseBytes: UInt64 { volatileState.load(WorkerState.baseBytes) }
 
     /// The worker that owns shard `index`. One thread at a time may have entered it.
     package func worker(_ index: Int) -> ArenaWorker {
@@ -135,5 +176,20 @@ package import SystemPackage
         let sequence = region.load(header + Shard.generation) + 1
         region.store(header + Shard.generation, sequence)
         return UInt32(truncatingIfNeeded: sequence * arena.geometry.shardCount + index)
+    }
+}
+
+extension Arena {
+    /// The sequences from which each shard makes generations.
+    package var generations: [UInt64] {
+        (0..<geometry.shardCount).map { region.load(geometry.shard($0) + Shard.generation) }
+    }
+
+    /// Lets no shard give a generation twice, whatever it was set back to.
+    package func raiseGenerations(to least: [UInt64]) {
+        for (shard, sequence) in least.enumerated() {
+            let word = geometry.shard(UInt64(shard)) + Shard.generation
+            if region.load(word) < sequence { region.store(word, sequence) }
+        }
     }
 }

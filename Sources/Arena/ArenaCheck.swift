@@ -36,9 +36,7 @@ package struct ArenaCheck {
         if region.load(Superblock.version) != Superblock.formatVersion {
             note("superblock: version \(region.load(Superblock.version))")
         }
-        if region.load(Superblock.regionBytes) != geometry.bytes
-            || region.load(Superblock.shardCount) != geometry.shardCount
-        {
+        if region.load(Superblock.shardCount) != geometry.shardCount {
             note("superblock: geometry")
         }
         if used > geometry.chunkCount { note("superblock: \(used) chunks handed out") }
@@ -96,7 +94,8 @@ package struct ArenaCheck {
         for chunk in 0..<min(used, geometry.chunkCount) {
             let descriptor = geometry.descriptor(chunk)
             guard region.load(descriptor + Descriptor.state) != Descriptor.pool,
-                region.load(descriptor + Descriptor.tag) >> 32 == kind.rawValue
+                region.load(descriptor + Descriptor.tag) >> 32 == kind.rawValue,
+                !geometry.holdsDescriptors(chunk)
             else { continue }
             let bitmap = arena.bitmap(kind, chunk)
             for unit in kind.firstUnit..<kind.unitCount where bitmap.isSet(unit) {
@@ -140,13 +139,21 @@ package struct ArenaCheck {
 
     private mutating func checkChunk(_ chunk: UInt64) {
         let descriptor = geometry.descriptor(chunk)
+        if geometry.holdsDescriptors(chunk) {
+            if !isZero(descriptor, Geometry.descriptorBytes) || places[chunk] != nil {
+                note("chunk \(chunk): a chunk of descriptors in use")
+            }
+            return
+        }
         let state = region.load(descriptor + Descriptor.state)
         let count = region.load(descriptor + Descriptor.used)
         let place = places[chunk] ?? "no list"
         if state == Descriptor.pool {
             if count != 0 || claimed[chunk] != nil { note("chunk \(chunk): pooled but in use") }
             if place != "pool" { note("chunk \(chunk): pooled but on \(place)") }
-            if !isZero(geometry.chunkStart(chunk), Geometry.chunkBytes) {
+            if region.load(descriptor + Descriptor.clean) != Descriptor.notZero,
+                !isZero(geometry.chunkStart(chunk), Geometry.chunkBytes)
+            {
                 note("chunk \(chunk): pooled but not zero")
             }
             return

@@ -2,7 +2,7 @@
 //
 // A chunk belongs to one shard. Its owner alone hands out units; anyone frees them. States:
 //
-//     pool     nobody's: zeros, on the pool's stack or never handed out
+//     pool     nobody's, on the pool's stack or never handed out; zeros, or marked as not
 //     active   the owner's: its current chunk, or on its list of chunks with free units
 //     full     the owner's, on no list
 //     pending  the owner's, on its stack of chunks that others gave room to
@@ -29,8 +29,10 @@ enum Descriptor {
     static var next: UInt64 { @_noLocks get { 24 } }
     /// Where the owner's next search starts.
     static var hint: UInt64 { @_noLocks get { 32 } }
-    /// Units from here on were never used since the chunk was zero.
+    /// Units from here on were never used since the chunk was zero. `notZero` in the pool.
     static var clean: UInt64 { @_noLocks get { 40 } }
+    /// Of a chunk in the pool: what is in it is not known.
+    static var notZero: UInt64 { @_noLocks get { .max } }
     /// 512 bits of the `pages` kind.
     static var bitmap: UInt64 { @_noLocks get { 64 } }
 
@@ -169,9 +171,16 @@ extension ArenaWorker {
         }
         guard let chunk = arena.takeChunk() else { return nil }
         let descriptor = arena.geometry.descriptor(chunk)
+        let isZero = region.load(descriptor + Descriptor.clean) != Descriptor.notZero
+        if !isZero && kind.firstUnit > 0 {
+            // The bitmap.
+            unsafe cmem_zero(
+                region.pointer(arena.geometry.chunkStart(chunk)),
+                Int(truncatingIfNeeded: kind.firstUnit << kind.unitShift))
+        }
         region.store(descriptor + Descriptor.tag, kind.rawValue << 32 | index)
         region.store(descriptor + Descriptor.hint, kind.firstUnit)
-        region.store(descriptor + Descriptor.clean, kind.firstUnit)
+        region.store(descriptor + Descriptor.clean, isZero ? kind.firstUnit : kind.unitCount)
         region.storeRelease(descriptor + Descriptor.state, Descriptor.active)
         region.store(lists, chunk + 1)
         return take(kind, chunk: chunk, count: count)
@@ -336,8 +345,10 @@ extension Arena {
         }
         var fresh = region.load(Superblock.freshChunk)
         while fresh < geometry.chunkCount {
-            if region.exchange(Superblock.freshChunk, expected: fresh, desired: fresh + 1) {
-                return fresh
+            let chunk = geometry.holdsDescriptors(fresh) ? fresh + 1 : fresh
+            if chunk >= geometry.chunkCount { return nil }
+            if region.exchange(Superblock.freshChunk, expected: fresh, desired: chunk + 1) {
+                return chunk
             }
             fresh = region.load(Superblock.freshChunk)
         }
@@ -358,10 +369,13 @@ extension Arena {
         return true
     }
 
-    /// Zeroes an empty chunk by giving its memory back, and puts it on the pool.
+    /// Gives an empty chunk's memory back, and puts it on the pool.
     func giveBack(_ chunk: UInt64) {
         let descriptor = geometry.descriptor(chunk)
-        region.release(geometry.chunkStart(chunk), Geometry.chunkBytes, backing: backing)
+        let start = geometry.chunkStart(chunk)
+        region.release(start, Geometry.chunkBytes, shared: isShared)
+        // What a private mapping shows then is the file's.
+        region.store(descriptor + Descriptor.clean, start < baseBytes ? Descriptor.notZero : 0)
         region.storeRelease(descriptor + Descriptor.state, Descriptor.pool)
         var head = region.load(Superblock.pool)
         repeat {

@@ -26,6 +26,8 @@ internal import SystemPackage
 enum WorkerState {
     static var bytes: UInt64 { @_noLocks get { 256 } }
     static var globalEpoch: UInt64 { @_noLocks get { 0 } }
+    /// Bytes from the region's start that are a private mapping of a file; 0: none.
+    static var baseBytes: UInt64 { @_noLocks get { 64 } }
     @_noLocks static func offset(_ index: UInt64) -> UInt64 { 4096 + index * bytes }
 
     /// Words of a worker's block.
@@ -44,7 +46,7 @@ enum WorkerState {
 
     static func reserve(_ workers: Int) throws(Errno) -> Region {
         let bytes = (4096 + UInt64(workers) * bytes + Geometry.chunkBytes - 1)
-        let state = try Region(reserving: bytes & ~(Geometry.chunkBytes - 1), backing: .anonymous)
+        let state = try Region(reserving: bytes & ~(Geometry.chunkBytes - 1), backing: .scattered)
         state.store(globalEpoch, 2)
         for index in 0..<UInt64(workers) {
             let block = offset(index)

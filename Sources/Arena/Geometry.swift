@@ -1,14 +1,14 @@
 // Geometry: how a region is divided, in bytes from its start.
 //
-//     0            superblock (one OS page)
-//     64 KiB       shard headers, 256 bytes each
-//     descriptors  one of 128 bytes for every chunk
-//     firstChunk   chunks of 2 MiB, aligned to 2 MiB
+//     0         superblock (one OS page), a page of zeros
+//     64 KiB    shard headers, 256 bytes each
+//     2 MiB     chunks of 2 MiB, aligned to 2 MiB
 //
-// All of it follows from two numbers, the region's size and its shard count, which the superblock
-// keeps: an image is readable wherever it was made.
+// Of every 16,384 chunks the first holds their descriptors, of 128 bytes each, and is never handed
+// out. So where a chunk and its descriptor lie follows from its number alone, whatever the size of
+// the region: an image is readable wherever it was made, and a small one is short.
 
-/// The division of a region; a pure function of its size and shard count.
+/// The division of a region.
 @usableFromInline @frozen package struct Geometry: Equatable, Sendable {
     /// A chunk: the unit of ownership, of huge pages and of giving back. 2 MiB.
     @inlinable package static var chunkBytes: UInt64 { @_noLocks get { 2 << 20 } }
@@ -16,28 +16,31 @@
     @inlinable package static var pageBytes: UInt64 { @_noLocks get { 4096 } }
     /// Bytes of a chunk descriptor: two cache lines.
     @inlinable package static var descriptorBytes: UInt64 { @_noLocks get { 128 } }
+    /// Chunks whose descriptors fill one chunk.
+    @inlinable package static var groupChunks: UInt64 {
+        @_noLocks get { chunkBytes / descriptorBytes }
+    }
     /// Bytes of a shard header: four cache lines, so that shards never share one.
     @inlinable package static var shardBytes: UInt64 { @_noLocks get { 256 } }
     @inlinable package static var shardsOffset: UInt64 { @_noLocks get { 64 << 10 } }
+    /// Shards whose headers fit before the first chunk.
+    package static var mostShards: Int { Int((chunkBytes - shardsOffset) / shardBytes) }
 
     /// Shards made for a region: as many as the queues of a large machine, whatever this one has.
-    package static var defaultShardCount: Int { 256 }
+    package static var defaultShardCount: Int { 1024 }
 
+    /// Size of the mapped range.
     @usableFromInline package let bytes: UInt64
     @usableFromInline package let shardCount: UInt64
-    @usableFromInline package let descriptorsOffset: UInt64
-    @usableFromInline package let firstChunkOffset: UInt64
+    /// Chunks that the range has room for, those of descriptors among them.
     @usableFromInline package let chunkCount: UInt64
 
-    /// Whether a region can be divided so: whole chunks, eight at least, and one of them for use.
+    @inlinable package var firstChunkOffset: UInt64 { @_noLocks get { Self.chunkBytes } }
+
+    /// Whether a region can be divided so: whole chunks, eight at least.
     package static func fits(bytes: UInt64, shardCount: Int) -> Bool {
-        guard bytes % chunkBytes == 0, bytes / chunkBytes >= 8, bytes < 1 << 48,
-            shardCount > 0, shardCount <= 65_535
-        else { return false }
-        let headers =
-            shardsOffset + UInt64(shardCount) * shardBytes
-            + bytes / chunkBytes * descriptorBytes
-        return headers <= bytes - chunkBytes
+        bytes % chunkBytes == 0 && bytes / chunkBytes >= 8 && bytes < 1 << 48
+            && shardCount > 0 && shardCount <= mostShards
     }
 
     /// - Precondition: `fits(bytes:shardCount:)`.
@@ -47,24 +50,25 @@
             "Geometry: \(bytes) bytes, \(shardCount) shards")
         self.bytes = bytes
         self.shardCount = UInt64(shardCount)
-        descriptorsOffset = Self.shardsOffset + UInt64(shardCount) * Self.shardBytes
-        let slots = bytes / Self.chunkBytes
-        let end = descriptorsOffset + slots * Self.descriptorBytes
-        firstChunkOffset = (end + Self.chunkBytes - 1) & ~(Self.chunkBytes - 1)
-        chunkCount = (bytes - firstChunkOffset) / Self.chunkBytes
+        chunkCount = bytes / Self.chunkBytes - 1
     }
 
     @inlinable @_noLocks package func shard(_ index: UInt64) -> UInt64 {
         Self.shardsOffset + index * Self.shardBytes
     }
     @inlinable @_noLocks package func descriptor(_ chunk: UInt64) -> UInt64 {
-        descriptorsOffset + chunk * Self.descriptorBytes
+        let within = chunk & (Self.groupChunks - 1)
+        return chunkStart(chunk - within) + within * Self.descriptorBytes
     }
     @inlinable @_noLocks package func chunkStart(_ chunk: UInt64) -> UInt64 {
         firstChunkOffset + chunk * Self.chunkBytes
     }
     @inlinable @_noLocks package func chunk(containing offset: UInt64) -> UInt64 {
         (offset - firstChunkOffset) / Self.chunkBytes
+    }
+    /// Whether a chunk holds descriptors, so that nobody ever owns it.
+    @inlinable @_noLocks package func holdsDescriptors(_ chunk: UInt64) -> Bool {
+        chunk & (Self.groupChunks - 1) == 0
     }
 }
 
@@ -114,12 +118,17 @@
 /// Byte offsets of the superblock's words. Part of the image's format.
 package enum Superblock {
     package static let magicValue: UInt64 = 0x3147_4D49_594C_464D  // "MFLYIMG1"
-    package static let formatVersion: UInt64 = 1
+    /// 2: descriptors in the first chunk of each group; sealed images.
+    package static let formatVersion: UInt64 = 2
 
     @inlinable package static var magic: UInt64 { @_noLocks get { 0 } }
     @inlinable package static var version: UInt64 { @_noLocks get { 8 } }
-    @inlinable package static var regionBytes: UInt64 { @_noLocks get { 16 } }
+    /// Bytes of the file, in a sealed image; 0 while the region is in use.
+    @inlinable package static var imageBytes: UInt64 { @_noLocks get { 16 } }
     @inlinable package static var shardCount: UInt64 { @_noLocks get { 24 } }
+    /// Checksums of a sealed image: of the superblock's page, and of all other pages.
+    @inlinable package static var headerChecksum: UInt64 { @_noLocks get { 32 } }
+    @inlinable package static var bodyChecksum: UInt64 { @_noLocks get { 40 } }
     /// First chunk that was never handed out: everything above is untouched.
     @inlinable package static var freshChunk: UInt64 { @_noLocks get { 64 } }
     /// Head of the pool of empty chunks: chunk + 1 in the low half, a tag against ABA in the high.

@@ -56,6 +56,21 @@ internal import CMemory
         region.store(global + 24, 0)
     }
 
+    /// Takes all credits back and sets a limit, which is at least what is in use.
+    ///
+    /// - Precondition: nobody reserves meanwhile.
+    func settle(limit newLimit: UInt64) {
+        let used = limit - free
+        for shard in 0..<geometry.shardCount {
+            // Most were never touched, and are not to be.
+            if region.load(geometry.shard(shard) + credit) != 0 {
+                region.store(geometry.shard(shard) + credit, 0)
+            }
+        }
+        initialize(limit: max(used, newLimit))
+        region.store(global, max(used, newLimit) - used)
+    }
+
     /// Changes the limit, never below what is in use.
     ///
     /// - Returns: whether it was changed.

@@ -17,8 +17,13 @@ package import SystemPackage
 package enum Backing: Sendable {
     /// Private zero pages, with transparent huge pages where the kernel has them.
     case anonymous
-    /// A shared mapping of an open file (memfd or /dev/shm) of at least the region's size.
+    /// The same in small pages only, for what is touched here and there.
+    case scattered
+    /// A shared mapping of an open file, as long as the part of the region that is used.
     case sharedFile(descriptor: Int32)
+    /// A private mapping of the first bytes of an open file, which nobody changes meanwhile, and
+    /// private zero pages behind it. `bytes` is a multiple of 2 MiB.
+    case privateFile(descriptor: Int32, bytes: UInt64)
 }
 
 /// A reserved range of memory addressed by offset.
@@ -51,44 +56,62 @@ package enum Backing: Sendable {
         let tail = alignment - (aligned - address)
         if tail > 0 { unsafe munmap(start + Int(bytes), Int(tail)) }
 
-        let mapped: UnsafeMutableRawPointer?
-        switch backing {
-        case .anonymous:
-            unsafe mapped = unsafe mmap(
-                start, Int(bytes), PROT_READ | PROT_WRITE,
-                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0)
-        case .sharedFile(let descriptor):
-            unsafe mapped = unsafe mmap(
-                start, Int(bytes), PROT_READ | PROT_WRITE,
-                MAP_SHARED | MAP_NORESERVE | MAP_FIXED, descriptor, 0)
-        }
-        guard let mapped = unsafe mapped, unsafe mapped != MAP_FAILED else {
-            let error = Errno(rawValue: errno)
+        unsafe base = start
+        self.bytes = bytes
+        do throws(Errno) {
+            switch backing {
+            case .anonymous: try mapZeros(from: 0, hugePages: true)
+            case .scattered: try mapZeros(from: 0, hugePages: false)
+            case .sharedFile(let descriptor):
+                try map(0, bytes, MAP_SHARED, descriptor)
+            case .privateFile(let descriptor, let fileBytes):
+                try map(0, fileBytes, MAP_PRIVATE, descriptor)
+                try mapZeros(from: fileBytes, hugePages: true)
+            }
+        } catch {
             unsafe munmap(start, Int(bytes))
             throw error
         }
+    }
+
+    private func mapZeros(from offset: UInt64, hugePages: Bool) throws(Errno) {
+        if offset >= bytes { return }
+        try map(offset, bytes - offset, MAP_PRIVATE | MAP_ANONYMOUS, -1)
         // Huge pages are an optimisation: a kernel without them says EINVAL, and that is all right.
-        unsafe madvise(mapped, Int(bytes), MADV_HUGEPAGE)
+        if hugePages {
+            unsafe madvise(base + Int(offset), Int(bytes - offset), MADV_HUGEPAGE)
+        }
+    }
+
+    /// Puts another mapping in place of a range, at once for all who look at it.
+    ///
+    /// - Parameter descriptor: a file whose bytes have the region's offsets.
+    /// - Throws: `ENOMEM` and others of mmap(2); the range is as it was then.
+    package func map(
+        _ offset: UInt64, _ count: UInt64, _ flags: Int32, _ descriptor: Int32
+    ) throws(Errno) {
+        let mapped = unsafe mmap(
+            base + Int(offset), Int(count), PROT_READ | PROT_WRITE,
+            flags | MAP_NORESERVE | MAP_FIXED, descriptor, descriptor < 0 ? 0 : off_t(offset))
+        guard let mapped = unsafe mapped, unsafe mapped != MAP_FAILED else {
+            throw Errno(rawValue: errno)
+        }
         // What is kept in memory must not end in a core file of many gigabytes.
-        unsafe madvise(mapped, Int(bytes), MADV_DONTDUMP)
-        unsafe self.base = mapped
-        self.bytes = bytes
+        unsafe madvise(mapped, Int(count), MADV_DONTDUMP)
     }
 
     /// Gives the whole range back. Nothing may use the region any more.
     package func unmap() { unsafe munmap(base, Int(bytes)) }
 
-    /// Gives the memory behind a range back to the system; it reads as zeros afterwards.
+    /// Gives the memory behind a range back to the system; it reads as zeros afterwards, or as what
+    /// the file says that it is a private mapping of.
     ///
     /// - Parameters:
     ///   - offset: start in bytes, a multiple of the OS page size.
     ///   - count: bytes, likewise.
     /// - Source: madvise(2): DONTNEED for private memory, REMOVE for a shared file.
-    package func release(_ offset: UInt64, _ count: UInt64, backing: Backing) {
-        switch backing {
-        case .anonymous: unsafe madvise(base + Int(offset), Int(count), MADV_DONTNEED)
-        case .sharedFile: unsafe madvise(base + Int(offset), Int(count), MADV_REMOVE)
-        }
+    package func release(_ offset: UInt64, _ count: UInt64, shared: Bool = false) {
+        unsafe madvise(base + Int(offset), Int(count), shared ? MADV_REMOVE : MADV_DONTNEED)
     }
 
     /// The address of an offset, for copying content.

@@ -20,7 +20,7 @@ extension InodeStore {
     }
 
     /// Frees everything that waits for readers, of which there are none.
-    private func settle() {
+    func settle() {
         var isLeft = true
         while isLeft {
             isLeft = false

@@ -115,6 +115,11 @@ package enum FileMode {
     package let rawValue: UInt64
     @inlinable @_noLocks package init(rawValue: UInt64) { self.rawValue = rawValue }
     package static var root: NodeID { @_noLocks get { NodeID(rawValue: 1) } }
+
+    /// Above it the tag, below it the inode's offset divided by 256.
+    static var tagShift: UInt64 { @_noLocks get { 40 } }
+    var slot: UInt64 { @_noLocks get { rawValue & ((1 << Self.tagShift) - 1) } }
+    var tag: UInt64 { @_noLocks get { rawValue >> Self.tagShift } }
 }
 
 /// Who asks, as far as the store must know.

@@ -82,35 +82,28 @@ enum StoreSuperblock {
         guard pageLimit > 0, inodeLimit > 0, pageLimit < 1 << 34, inodeLimit < 1 << 32 else {
             throw .invalidArgument
         }
-        let need = Self.reservation(
-            pageLimit: pageLimit, inodeLimit: inodeLimit, workerCount: workerCount)
-        let wanted = Self.reservation(
-            pageLimit: max(pageLimit, growth.pageLimit),
-            inodeLimit: max(inodeLimit, growth.inodeLimit), workerCount: workerCount)
-        func reserve(_ bytes: UInt64) throws(Errno) -> (Arena, Region) {
-            let arena = try Arena(
-                regionBytes: bytes & ~(Geometry.chunkBytes - 1), shardCount: shardCount,
+        (arena, sideTable) = try Self.reserve(
+            limits: (pageLimit, inodeLimit), growth: growth, workerCount: workerCount
+        ) { bytes throws(Errno) in
+            try Arena(
+                regionBytes: bytes, shardCount: shardCount,
                 pageLimit: pageLimit, inodeSpaceLimit: inodeLimit * Self.inodeSpaceUnit,
                 workerCount: workerCount, backing: backing)
-            do throws(Errno) {
-                return (arena, try Self.reserveSide(arena))
-            } catch {
-                arena.unmap()
-                throw error
-            }
         }
-        // Room to grow is only address space, but overcommit or a limit may refuse it.
-        if wanted > need, wanted < 1 << 46, let large = try? reserve(wanted) {
-            (arena, sideTable) = large
-        } else {
-            (arena, sideTable) = try reserve(need)
-        }
+        let made = InodeStore(arena: arena, sideTable: sideTable, root: 0, options: options)
+        root = try made.makeRoot(mode: mode, owner: owner)
+    }
+
+    /// Makes the root directory of an empty store.
+    ///
+    /// - Throws: `ENOSPC`.
+    func makeRoot(mode: UInt32, owner: Caller) throws(Errno) -> UInt64 {
         let first = arena.worker(0)
         first.enter()
+        defer { first.leave() }
         guard let slot = first.allocate(.inodes, count: 1),
             arena.inodeSpace.reserve(Self.inodeSpaceUnit, shard: 0)
         else { throw .noSpace }
-        root = slot.offset
         let worker = StoreWorker(store: self, index: 0)
         worker.initialize(
             slot.offset, mode: FileMode.directory | mode & FileMode.permissions, caller: owner,
@@ -118,12 +111,47 @@ enum StoreSuperblock {
         worker.region.store(slot.offset + Inode.parent, slot.offset)
         worker.region.store32(slot.offset + Inode.links, 2)
         worker.region.store(StoreSuperblock.root, slot.offset)
-        first.leave()
+        return slot.offset
     }
 
-    private static func reserveSide(_ arena: Arena) throws(Errno) -> Region {
-        let bytes = arena.geometry.bytes / Inode.bytes * Side.bytes + Geometry.chunkBytes
-        return try Region(reserving: bytes & ~(Geometry.chunkBytes - 1), backing: .anonymous)
+    /// Around an arena whose tree is there already.
+    init(arena: Arena, sideTable: Region, root: UInt64, options: StoreOptions) {
+        self.arena = arena
+        self.sideTable = sideTable
+        self.root = root
+        self.options = options
+    }
+
+    /// Reserves the region for limits, and for those that they may grow to if that can be had: it is
+    /// only address space, but overcommit or a limit may refuse it.
+    ///
+    /// - Parameter make: an arena in that many bytes, a multiple of 2 MiB.
+    static func reserve(
+        limits: (pages: UInt64, inodes: UInt64), growth: (pageLimit: UInt64, inodeLimit: UInt64),
+        workerCount: Int, atLeast least: UInt64 = 0, _ make: (UInt64) throws(Errno) -> Arena
+    ) throws(Errno) -> (Arena, Region) {
+        func attempt(_ bytes: UInt64) throws(Errno) -> (Arena, Region) {
+            let arena = try make(bytes & ~(Geometry.chunkBytes - 1))
+            do throws(Errno) {
+                let bytes = arena.geometry.bytes / Inode.bytes * Side.bytes + Geometry.chunkBytes
+                // Beside a tree that is shared, little of it is touched.
+                let backing = arena.baseBytes > 0 ? Backing.scattered : .anonymous
+                return (
+                    arena,
+                    try Region(reserving: bytes & ~(Geometry.chunkBytes - 1), backing: backing)
+                )
+            } catch {
+                arena.unmap()
+                throw error
+            }
+        }
+        let need = least + reservation(
+            pageLimit: limits.pages, inodeLimit: limits.inodes, workerCount: workerCount)
+        let wanted = least + reservation(
+            pageLimit: max(limits.pages, growth.pageLimit),
+            inodeLimit: max(limits.inodes, growth.inodeLimit), workerCount: workerCount)
+        if wanted > need, wanted < 1 << 46, let large = try? attempt(wanted) { return large }
+        return try attempt(need)
     }
 
     /// The worker that owns shard `index`.
@@ -184,16 +212,18 @@ enum StoreSuperblock {
     /// - Throws: `ESTALE` for a number that names no live inode.
     @_noLocks func inode(_ node: NodeID) throws(Errno) -> UInt64 {
         if node.rawValue == 1 { return store.root }
-        let offset = node.rawValue << 8
+        let offset = node.slot << 8
         let geometry = store.arena.geometry
-        guard node.rawValue < geometry.bytes >> 8, offset >= geometry.firstChunkOffset,
+        guard offset < geometry.bytes, offset >= geometry.firstChunkOffset,
+            sideTable.load(side(offset) + Side.tag) == node.tag,
             worker.isInode(offset), region.load32(offset + Inode.mode) != 0
         else { throw .staleNFSFileHandle }
         return offset
     }
 
     @_noLocks func nodeID(_ inode: UInt64) -> UInt64 {
-        inode == store.root ? 1 : inode >> 8
+        if inode == store.root { return 1 }
+        return inode >> 8 | sideTable.load(side(inode) + Side.tag) << NodeID.tagShift
     }
 
     @_noLocks func type(_ inode: UInt64) -> UInt32 {

@@ -8,6 +8,9 @@
 //   lookups   the kernel's references (nlookup). Added to before a reply that names the inode is
 //             committed, taken from by FORGET. The top bit marks the end: whoever sets it by
 //             compare-and-swap from 0 reclaims the inode
+//   tag       24 bits, part of the nodeid. Counted up by a rollback, when all workers are stopped,
+//             where the kernel knows an inode in the slot that was never there now: requests about
+//             it name the old tag. Read relaxed: the stop orders it
 
 internal import Arena
 internal import CMemory
@@ -18,6 +21,7 @@ enum Side {
     static var lock: UInt64 { @_noLocks get { 0 } }
     static var sequence: UInt64 { @_noLocks get { 8 } }
     static var lookups: UInt64 { @_noLocks get { 16 } }
+    static var tag: UInt64 { @_noLocks get { 24 } }
     static var dead: UInt64 { @_noLocks get { 1 << 63 } }
 }
 

@@ -16,7 +16,7 @@ package enum ModelBug: Sendable {
 }
 
 package final class ModelFileSystem {
-    package let root: ModelInode
+    package private(set) var root: ModelInode
     let pageLimit: UInt64
     let spaceLimit: UInt64
     let bug: ModelBug
@@ -32,6 +32,24 @@ package final class ModelFileSystem {
         spaceLimit = inodeLimit * 1024
         self.bug = bug
         inodes[ObjectIdentifier(root)] = root
+    }
+
+    /// What it is now, for a time when it is something else.
+    func copied() -> ModelFileSystem {
+        let copy = ModelFileSystem(
+            pageLimit: pageLimit, inodeLimit: spaceLimit / 1024, bug: bug)
+        let twins = inodes.mapValues { $0.copied() }
+        for (key, inode) in inodes {
+            guard let twin = twins[key] else { continue }
+            twin.parent = inode.parent.flatMap { twins[ObjectIdentifier($0)] }
+            twin.entries = inode.entries.compactMapValues { entry in
+                twins[ObjectIdentifier(entry.inode)].map { ($0, entry.cookie) }
+            }
+        }
+        copy.inodes = Dictionary(
+            uniqueKeysWithValues: twins.values.map { (ObjectIdentifier($0), $0) })
+        if let root = twins[ObjectIdentifier(root)] { copy.root = root }
+        return copy
     }
 
     package var pagesFree: UInt64 {

@@ -32,6 +32,24 @@ package final class ModelInode {
         self.groupID = groupID
     }
 
+    /// The same inode for another model, but for the inodes that it leads to.
+    func copied() -> ModelInode {
+        let copy = ModelInode(mode: mode, userID: userID, groupID: groupID)
+        copy.node = node
+        copy.device = device
+        copy.links = links
+        copy.flags = flags
+        copy.isLinkable = isLinkable
+        copy.lookups = lookups
+        copy.size = size
+        copy.pages = pages
+        copy.unwritten = unwritten
+        copy.target = target
+        copy.xattrs = xattrs
+        copy.nextCookie = nextCookie
+        return copy
+    }
+
     package var type: UInt32 { mode & FileMode.typeMask }
     package var isDirectory: Bool { type == FileMode.directory }
     package var isRegular: Bool { type == FileMode.regular }

@@ -34,6 +34,8 @@ package enum FuzzSettings {
     package static var seed: UInt64? { number("MAYFLY_FUZZ_SEED") }
     /// `MAYFLY_FUZZ_OPERATIONS`: operations of each history instead of the test's own number.
     package static var operations: Int? { number("MAYFLY_FUZZ_OPERATIONS").map { Int($0) } }
+    /// `MAYFLY_FUZZ_HISTORIES`: histories of a test that runs through several.
+    package static var histories: Int? { number("MAYFLY_FUZZ_HISTORIES").map { Int($0) } }
 
     private static func number(_ name: String) -> UInt64? {
         guard let value = unsafe getenv(name) else { return nil }

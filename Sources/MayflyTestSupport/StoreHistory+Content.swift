@@ -206,7 +206,7 @@ extension StoreHistory {
                 + "\(mine) by the model, \(others)")
     }
 
-    private func plain<T>(_ body: (StoreWorker) throws(Errno) -> T) throws(Mismatch) -> T {
+    func plain<T>(_ body: (StoreWorker) throws(Errno) -> T) throws(Mismatch) -> T {
         worker.enter()
         defer { worker.leave() }
         do throws(Errno) { return try body(worker) } catch {

@@ -8,6 +8,9 @@
 package import InodeStore
 package import SystemPackage
 
+///
+/// With `times`, the history also takes snapshots, rolls back, and looks at forks and saved images
+/// (StoreHistory+Times.swift).
 package final class StoreHistory {
     /// Where store and model differ first.
     package struct Mismatch: Error, CustomStringConvertible {
@@ -15,7 +18,7 @@ package final class StoreHistory {
     }
 
     package let store: InodeStore
-    let model: ModelFileSystem
+    var model: ModelFileSystem
     let workers: Int
     var random: SeededGenerator
     private let seed: UInt64
@@ -24,12 +27,17 @@ package final class StoreHistory {
     var known: [ModelInode] = []
     var log: [String] = []
     var worker: StoreWorker
+    let hasTimes: Bool
+    /// The base of the snapshots, and those that were taken.
+    var base: SnapshotBase?
+    var moments: [Moment] = []
 
     /// - Throws: `ENOMEM`.
     package init(
         seed: UInt64, pageLimit: UInt64, inodeLimit: UInt64, workers: Int = 3,
-        bug: ModelBug = .none
+        times: Bool = false, bug: ModelBug = .none
     ) throws(Errno) {
+        hasTimes = times
         self.seed = seed
         self.workers = workers
         random = SeededGenerator(seed: seed)
@@ -54,6 +62,7 @@ package final class StoreHistory {
             for count in 1...operations {
                 worker = store.worker(random.below(workers))
                 try step()
+                if hasTimes, random.oneIn(40) { try passTime() }
                 if count % 97 == 0 { try compareAll() }
                 if count % 701 == 0 { try checkStore() }
             }

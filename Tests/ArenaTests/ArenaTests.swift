@@ -7,13 +7,13 @@ import Testing
 
 @testable import Arena
 
-/// A small arena: `chunks` of 2 MiB behind the headers.
+/// A small arena: `chunks` of 2 MiB behind the headers and descriptors.
 func smallArena(
     chunks: UInt64 = 16, shards: Int = 4, workers: Int = 4, pages: UInt64 = 10_000,
     inodeSpace: UInt64 = 1 << 20
 ) throws -> Arena {
     try Arena(
-        regionBytes: (chunks + 1) * Geometry.chunkBytes, shardCount: shards, pageLimit: pages,
+        regionBytes: (chunks + 2) * Geometry.chunkBytes, shardCount: shards, pageLimit: pages,
         inodeSpaceLimit: inodeSpace, workerCount: workers)
 }
 
@@ -33,24 +33,35 @@ extension Arena {
 }
 
 @Suite struct GeometryTests {
-    @Test(arguments: [1, 2, 64, 256, 65_535], [8, 9, 64, 1000, 1 << 20] as [UInt64])
+    @Test(arguments: [1, 2, 64, 1024, Geometry.mostShards], [8, 9, 1000, 16_385, 1 << 20] as [UInt64])
     func partsDoNotOverlap(shards: Int, chunks: UInt64) {
         let bytes = chunks * Geometry.chunkBytes
-        guard Geometry.fits(bytes: bytes, shardCount: shards) else {
-            #expect(shards == 65_535 && chunks <= 9)
-            return
-        }
+        #expect(Geometry.fits(bytes: bytes, shardCount: shards))
         let geometry = Geometry(bytes: bytes, shardCount: shards)
         #expect(geometry.shard(0) >= 4096 * 2, "the zero page is in front of the shards")
-        #expect(geometry.shard(UInt64(shards)) <= geometry.descriptor(0))
-        #expect(geometry.descriptor(geometry.chunkCount) <= geometry.firstChunkOffset)
+        #expect(geometry.shard(UInt64(shards)) <= geometry.firstChunkOffset)
         #expect(geometry.firstChunkOffset % Geometry.chunkBytes == 0)
         #expect(geometry.chunkCount > 0)
         #expect(geometry.chunkStart(geometry.chunkCount) == bytes)
-        for chunk in [0, geometry.chunkCount / 2, geometry.chunkCount - 1] {
+        for chunk in [0, 1, geometry.chunkCount / 2, geometry.chunkCount - 1] {
             let start = geometry.chunkStart(chunk)
             #expect(geometry.chunk(containing: start) == chunk)
             #expect(geometry.chunk(containing: start + Geometry.chunkBytes - 1) == chunk)
+            // Its descriptor is in a chunk that nobody owns.
+            let descriptor = geometry.descriptor(chunk)
+            let end = descriptor + Geometry.descriptorBytes - 1
+            #expect(geometry.holdsDescriptors(geometry.chunk(containing: descriptor)))
+            #expect(geometry.chunk(containing: end) == geometry.chunk(containing: descriptor))
+        }
+    }
+
+    /// Where things are does not depend on how large the region is.
+    @Test func placesDoNotDependOnTheSize() {
+        let small = Geometry(bytes: 9 * Geometry.chunkBytes, shardCount: 4)
+        let large = Geometry(bytes: 1 << 40, shardCount: 1024)
+        for chunk in 0..<small.chunkCount {
+            #expect(small.descriptor(chunk) == large.descriptor(chunk))
+            #expect(small.chunkStart(chunk) == large.chunkStart(chunk))
         }
     }
 
@@ -78,7 +89,7 @@ extension Arena {
         #expect(make(8 * chunk, shards: 1, workers: 1) == nil)
         #expect(make(7 * chunk, shards: 1, workers: 1) == .invalidArgument)
         #expect(make(8 * chunk + 4096, shards: 1, workers: 1) == .invalidArgument)
-        #expect(make(8 * chunk, shards: 65_535, workers: 1) == .invalidArgument)
+        #expect(make(8 * chunk, shards: Geometry.mostShards + 1, workers: 1) == .invalidArgument)
         #expect(make(8 * chunk, shards: 2, workers: 3) == .invalidArgument)
         #expect(make(8 * chunk, shards: 2, workers: 0) == .invalidArgument)
     }
@@ -89,7 +100,7 @@ extension Arena {
     @Test func againstFlags() throws {
         let arena = try smallArena()
         defer { arena.unmap() }
-        let words = arena.geometry.chunkStart(0)
+        let words = arena.geometry.chunkStart(1)
         let units: UInt64 = 200
         let bitmap = Bitmap(region: arena.region, words: words, units: units)
         var flags = [Bool](repeating: false, count: Int(units))
@@ -144,7 +155,7 @@ extension Arena {
             #expect(run.isClean)
             runs.append((kind, run.offset, run.count))
         }
-        #expect(UInt64(runs.count) == arena.geometry.chunkCount)
+        #expect(UInt64(runs.count) == arena.geometry.chunkCount - 1)
         #expect(worker.allocate(kind, count: 1) == nil)
         worker.leave()
         #expect(arena.problems(runs) == [])

@@ -46,7 +46,7 @@ extension SampleStore {
     }
     /// The descriptor of the first chunk of a kind.
     func descriptor(_ kind: ChunkKind) -> UInt64 {
-        for chunk in 0..<geometry.chunkCount {
+        for chunk in 0..<geometry.chunkCount where !geometry.holdsDescriptors(chunk) {
             let descriptor = geometry.descriptor(chunk)
             if region.load(descriptor + Descriptor.tag) >> 32 == kind.rawValue {
                 return descriptor

@@ -18,6 +18,20 @@ import Testing
         }
     }
 
+    /// Snapshots, rollbacks, forks and saved images among the operations. MAYFLY_FUZZ_HISTORIES makes
+    /// it so many.
+    @Test(arguments: [(64, 50), (1024, 200)])
+    func throughTime(pages: UInt64, inodes: UInt64) throws {
+        let count = FuzzSettings.histories ?? 10
+        let seeds = FuzzSettings.seed.map { [$0] } ?? (1...count).map { UInt64($0) + pages * 10_000 }
+        for seed in seeds {
+            let history = try StoreHistory(
+                seed: seed, pageLimit: pages, inodeLimit: inodes, times: true)
+            try history.run(operations: FuzzSettings.operations ?? 1000)
+            history.store.unmap()
+        }
+    }
+
     /// A canary: when the two differ, it is found. Each planted bug, within a few histories.
     @Test(arguments: [ModelBug.staleBytes, .lostReplacement])
     func plantedBugIsFound(bug: ModelBug) throws {

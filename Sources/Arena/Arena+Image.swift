@@ -1,0 +1,135 @@
+// Arena and files: writing a region as an image, and freezing one as the base of a private mapping.
+
+internal import CMemory
+internal import Glibc
+package import SystemPackage
+
+extension Arena {
+    /// Writes what is in use to the same offsets of an empty file.
+    ///
+    /// - Precondition: nobody changes the arena meanwhile.
+    /// - Throws: errors of pwrite(2).
+    package func writeUsed(to descriptor: Int32) throws(Errno) {
+        try forEachUsedRun { run throws(Errno) in
+            var at = run.lowerBound
+            while at < run.upperBound {
+                // What is zero stays a hole.
+                if isZero(at) {
+                    at += Geometry.pageBytes
+                    continue
+                }
+                var end = at + Geometry.pageBytes
+                while end < run.upperBound, !isZero(end) { end += Geometry.pageBytes }
+                let code = unsafe cmem_write_all(
+                    descriptor, region.pointer(at), Int(end - at), at)
+                if code != 0 { throw Errno(rawValue: code) }
+                at = end
+            }
+        }
+    }
+
+    private func isZero(_ page: UInt64) -> Bool {
+        let start = unsafe region.pointer(page)
+        return unsafe start.load(as: UInt64.self) == 0
+            && cmem_compare(start, start + 8, Int(Geometry.pageBytes) - 8) == 0
+    }
+
+    /// Writes the arena to an empty file and makes it an image.
+    ///
+    /// - Precondition: nobody else uses the arena; it is settled with limits of 0, so that no quota
+    ///   has anything free.
+    package func writeImage(to descriptor: Int32) throws(Errno) {
+        let bytes = usedEnd
+        guard ftruncate(descriptor, off_t(bytes)) == 0 else { throw Errno(rawValue: errno) }
+        seal(bytes)
+        try writeUsed(to: descriptor)
+    }
+
+    /// Ends the making of an image in a shared mapping: nothing is written to it any more.
+    ///
+    /// - Precondition: as `writeImage`.
+    package func sealInPlace(_ descriptor: Int32) throws(Errno) {
+        let bytes = usedEnd
+        // What is free is a hole, however it was used before: the same input gives the same bytes.
+        var end: UInt64 = 0
+        func punch(to next: UInt64) {
+            if end < next, cmem_punch(descriptor, end, next - end) != 0 {
+                unsafe cmem_zero(region.pointer(end), Int(next - end))
+            }
+        }
+        try forEachUsedRun { run throws(Errno) in
+            punch(to: run.lowerBound)
+            end = run.upperBound
+        }
+        punch(to: bytes)
+        zeroFreeUnits()
+        seal(bytes)
+        guard unsafe msync(region.pointer(0), Int(bytes), MS_SYNC) == 0,
+            ftruncate(descriptor, off_t(bytes)) == 0
+        else { throw Errno(rawValue: errno) }
+    }
+
+    private func seal(_ bytes: UInt64) {
+        region.store(Superblock.imageBytes, bytes)
+        region.store(Superblock.bodyChecksum, bodyChecksum())
+        region.store(Superblock.headerChecksum, 0)
+        let sum = unsafe cmem_page_checksum(region.pointer(0), ImageHeader.pageNumber)
+        region.store(Superblock.headerChecksum, sum)
+    }
+
+    /// The checksums of all pages in use but the first, added up. Zero pages count nothing, so that
+    /// holes do not either.
+    ///
+    /// - Complexity: O(bytes in use).
+    package func bodyChecksum() -> UInt64 {
+        var sum: UInt64 = 0
+        try? forEachUsedRun { run throws(Errno) in
+            var at = max(run.lowerBound, Geometry.pageBytes)
+            while at < run.upperBound {
+                sum &+= unsafe cmem_page_checksum(region.pointer(at), at / Geometry.pageBytes + 1)
+                at += Geometry.pageBytes
+            }
+        }
+        return sum
+    }
+
+    /// Clears the units that are free in pages that are in use.
+    private func zeroFreeUnits() {
+        for chunk in 0..<region.load(Superblock.freshChunk) where !geometry.holdsDescriptors(chunk) {
+            let descriptor = geometry.descriptor(chunk)
+            guard region.load(descriptor + Descriptor.state) != Descriptor.pool else { continue }
+            let kind = ChunkKind.known(region.load(descriptor + Descriptor.tag) >> 32)
+            if kind.rawValue == ChunkKind.pages.rawValue { continue }
+            let bitmap = bitmap(kind, chunk)
+            for unit in kind.firstUnit..<region.load(descriptor + Descriptor.clean)
+            where !bitmap.isSet(unit) {
+                let at = geometry.chunkStart(chunk) + unit << kind.unitShift
+                unsafe cmem_zero(region.pointer(at), 1 << Int(kind.unitShift))
+            }
+        }
+    }
+
+    /// Makes what is in use now the content of a memory file, and the region a private mapping of
+    /// it, so that changes from here on are private pages.
+    ///
+    /// - Precondition: nobody else uses the arena; it has no base yet.
+    /// - Returns: the descriptor of the file, which nobody may change.
+    /// - Throws: `ENOMEM`, `EMFILE`, `ENOSPC`; nothing is changed then.
+    /// - Complexity: O(bytes in use).
+    package func makeBase() throws(Errno) -> Int32 {
+        precondition(baseBytes == 0 && !isShared, "Arena.makeBase: there is one")
+        let descriptor = unsafe cmem_memory_file("mayfly-base")
+        guard descriptor >= 0 else { throw Errno(rawValue: errno) }
+        let bytes = usedEnd
+        do throws(Errno) {
+            guard ftruncate(descriptor, off_t(bytes)) == 0 else { throw Errno(rawValue: errno) }
+            try writeUsed(to: descriptor)
+            try region.map(0, bytes, MAP_PRIVATE, descriptor)
+        } catch {
+            close(descriptor)
+            throw error
+        }
+        volatileState.store(WorkerState.baseBytes, bytes)
+        return descriptor
+    }
+}

@@ -1,0 +1,130 @@
+#include "cmem_pages.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+int cmem_pagemap_open(void) { return open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC); }
+
+// linux/fs.h of Linux 6.7, which older headers do not have.
+struct scan_region {
+    uint64_t start, end, categories;
+};
+struct scan {
+    uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
+    uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
+};
+_Static_assert(sizeof(struct scan) == 96, "struct pm_scan_arg");
+enum { PAGE_FILE = 1 << 2, PAGE_PRESENT = 1 << 3, PAGE_SWAPPED = 1 << 4, PAGE_ZERO = 1 << 5 };
+
+int cmem_private_runs(int pagemap, uint64_t *at, uint64_t end, struct cmem_run *runs,
+                      int capacity) {
+    struct scan_region found[256];
+    int most = capacity < 256 ? capacity : 256;
+    struct scan scan = {
+        .size = sizeof scan,
+        .start = *at,
+        .end = end,
+        .vec = (uint64_t)(uintptr_t)found,
+        .vec_len = (uint64_t)most,
+        .category_inverted = PAGE_FILE | PAGE_ZERO,
+        .category_mask = PAGE_FILE | PAGE_ZERO,
+        .category_anyof_mask = PAGE_PRESENT | PAGE_SWAPPED,
+        .return_mask = PAGE_PRESENT,
+    };
+    int count;
+    do {
+        count = ioctl(pagemap, _IOWR('f', 16, struct scan), &scan);
+    } while (count < 0 && errno == EINTR);
+    if (count < 0) return -1;
+    for (int i = 0; i < count; i++) {
+        runs[i].start = found[i].start;
+        runs[i].end = found[i].end;
+    }
+    *at = scan.walk_end;
+    return count;
+}
+
+uint64_t cmem_page_checksum(const void *page, uint64_t number) {
+    const uint64_t *words = page;
+    uint64_t any = 0, lanes[4] = {1, 2, 3, 4};
+    for (int i = 0; i < 512; i += 4) {
+        for (int lane = 0; lane < 4; lane++) {
+            uint64_t word = words[i + lane];
+            any |= word;
+            lanes[lane] = (lanes[lane] ^ word) * 0x9E3779B97F4A7C15u;
+            lanes[lane] ^= lanes[lane] >> 29;
+        }
+    }
+    if (any == 0) return 0;
+    uint64_t sum = number;
+    for (int lane = 0; lane < 4; lane++) {
+        sum = (sum ^ lanes[lane]) * 0xD6E8FEB86659FD93u;
+        sum ^= sum >> 32;
+    }
+    return sum;
+}
+
+int cmem_memory_file(const char *name) {
+    return (int)syscall(SYS_memfd_create, name, 1u /* MFD_CLOEXEC */);
+}
+
+int cmem_write_all(int descriptor, const void *bytes, size_t count, uint64_t offset) {
+    while (count > 0) {
+        ssize_t done = pwrite(descriptor, bytes, count, (off_t)offset);
+        if (done < 0 && errno == EINTR) continue;
+        if (done <= 0) return done < 0 ? errno : EIO;
+        bytes = (const char *)bytes + done;
+        count -= (size_t)done;
+        offset += (uint64_t)done;
+    }
+    return 0;
+}
+
+int cmem_read_all(int descriptor, void *bytes, size_t count, uint64_t offset) {
+    while (count > 0) {
+        ssize_t done = pread(descriptor, bytes, count, (off_t)offset);
+        if (done < 0 && errno == EINTR) continue;
+        if (done <= 0) return done < 0 ? errno : EIO;
+        bytes = (char *)bytes + done;
+        count -= (size_t)done;
+        offset += (uint64_t)done;
+    }
+    return 0;
+}
+
+int cmem_reserve(int descriptor, uint64_t offset, uint64_t count) {
+    while (fallocate(descriptor, FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)count) != 0) {
+        if (errno == EINTR) continue;
+        return errno == EOPNOTSUPP || errno == ENOSYS ? 0 : errno;
+    }
+    return 0;
+}
+
+int cmem_punch(int descriptor, uint64_t offset, uint64_t count) {
+    int code = fallocate(descriptor, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, (off_t)offset,
+                         (off_t)count);
+    return code == 0 ? 0 : errno;
+}
+
+int cmem_sync_mount(const char *directory, uint32_t minor_number) {
+    int descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor < 0) return errno;
+    struct stat status;
+    int error = 0;
+    if (fstat(descriptor, &status) != 0) {
+        error = errno;
+    } else if (major(status.st_dev) != 0 || minor(status.st_dev) != minor_number) {
+        error = EXDEV;
+    } else if (syncfs(descriptor) != 0) {
+        error = errno;
+    }
+    close(descriptor);
+    return error;
+}

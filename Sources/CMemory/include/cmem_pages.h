@@ -1,0 +1,48 @@
+// Pages of this process and of files: which are private, what they add up to.
+#ifndef CMEM_PAGES_H
+#define CMEM_PAGES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// A run of pages, by address: the first byte and the first behind it.
+struct cmem_run {
+    uint64_t start, end;
+};
+
+// Opens /proc/self/pagemap. Returns a descriptor, or -1 with errno.
+//
+// To be called before the process makes itself undumpable: the file is root's afterwards.
+int cmem_pagemap_open(void);
+
+// Finds pages from *at to end that hold memory of this process alone: not a file's, not the zero
+// page. Writes up to capacity runs and moves *at to where it stopped.
+// Returns the number of runs, or -1 with errno; ENOTTY before Linux 6.7.
+//
+// Source: Documentation/admin-guide/mm/pagemap.rst, PAGEMAP_SCAN.
+int cmem_private_runs(int pagemap, uint64_t *at, uint64_t end, struct cmem_run *runs, int capacity);
+
+// A checksum of the 4,096 bytes at page as the number-th page of a file; 0 when all are zero.
+uint64_t cmem_page_checksum(const void *page, uint64_t number);
+
+// An anonymous file in memory: memfd_create(2). Returns a descriptor, or -1 with errno.
+int cmem_memory_file(const char *name);
+
+// Writes everything, whatever the calls take at once: pwrite(2). Returns 0 or an errno.
+int cmem_write_all(int descriptor, const void *bytes, size_t count, uint64_t offset);
+
+// Reads everything: pread(2). Returns 0 or an errno; EIO at the end of the file.
+int cmem_read_all(int descriptor, void *bytes, size_t count, uint64_t offset);
+
+// Makes room on disk for a range, without changing the file's size: fallocate(2). Returns 0, or an
+// errno; a file system that cannot is 0 as well.
+int cmem_reserve(int descriptor, uint64_t offset, uint64_t count);
+
+// Makes a range a hole: fallocate(2). Returns 0 or an errno.
+int cmem_punch(int descriptor, uint64_t offset, uint64_t count);
+
+// Writes what programs have changed in mappings of the file system of a directory: syncfs(2).
+// Returns 0 or an errno; EXDEV where the directory is on another device than the given one.
+int cmem_sync_mount(const char *directory, uint32_t minor);
+
+#endif

@@ -1,0 +1,171 @@
+// A store and files: made in one, opened from one, written to one (Docs/ImageFormat.md).
+
+package import Arena
+internal import CMemory
+internal import Glibc
+package import SystemPackage
+
+extension InodeStore {
+    /// Opens an image: a private mapping, of which nothing is read before it is touched.
+    ///
+    /// The header is checked and that the root is a directory, no more: `check` proves the rest.
+    ///
+    /// - Parameters:
+    ///   - descriptor: may be closed afterwards. Nobody may change the file while the store is used.
+    ///   - limits: as of an empty store; what is in use stays so where it is more.
+    /// - Throws: `ImageError`; `.system(EINVAL)` for more workers than the image has shards.
+    /// - Complexity: O(1).
+    package init(
+        image descriptor: Int32, pageLimit: UInt64, inodeLimit: UInt64, workerCount: Int,
+        growth: (pageLimit: UInt64, inodeLimit: UInt64) = (0, 0),
+        options: StoreOptions = StoreOptions()
+    ) throws(ImageError) {
+        let header = try ImageHeader(reading: descriptor)
+        do throws(Errno) {
+            try self.init(
+                descriptor, header, limits: (pageLimit, inodeLimit), growth: growth,
+                workerCount: workerCount, options: options)
+        } catch {
+            throw .system(error)
+        }
+        guard hasSoundRoot else {
+            unmap()
+            throw .damagedHeader
+        }
+    }
+
+    /// Opens what lies in a file, which is an image or was frozen by `Arena.makeBase`.
+    ///
+    /// - Parameter least: bytes of the region that are needed whatever the limits are.
+    init(
+        _ descriptor: Int32, _ header: ImageHeader, limits: (pages: UInt64, inodes: UInt64),
+        growth: (pageLimit: UInt64, inodeLimit: UInt64) = (0, 0), workerCount: Int,
+        least: UInt64 = 0, options: StoreOptions
+    ) throws(Errno) {
+        let (arena, sideTable) = try Self.reserve(
+            limits: limits, growth: growth, workerCount: workerCount,
+            atLeast: max(header.imageBytes, least)
+        ) { bytes throws(Errno) in
+            try Arena(
+                regionBytes: bytes, opening: descriptor, header: header,
+                limits: (limits.pages, limits.inodes * Self.inodeSpaceUnit),
+                workerCount: workerCount)
+        }
+        self.init(
+            arena: arena, sideTable: sideTable, root: arena.region.load(StoreSuperblock.root),
+            options: options)
+    }
+
+    private var hasSoundRoot: Bool {
+        let geometry = arena.geometry
+        guard root & (Inode.bytes - 1) == 0, root >= geometry.firstChunkOffset,
+            root < arena.baseBytes, arena.worker(0).isInode(root)
+        else { return false }
+        return arena.region.load32(root + Inode.mode) & FileMode.typeMask == FileMode.directory
+    }
+
+    /// Makes an empty store whose region is a file: an image in the making, for one worker.
+    ///
+    /// - Parameter descriptor: an empty file, open for reading and writing.
+    /// - Throws: as the other; errors of ftruncate(2) and fallocate(2).
+    package init(
+        building descriptor: Int32, pageLimit: UInt64 = 1 << 32, inodeLimit: UInt64 = 1 << 31,
+        mode: UInt32 = 0o755, owner: Caller = Caller(userID: 0, groupID: 0)
+    ) throws(Errno) {
+        // Above what any file system takes, and so the mapping is as long as the file may be.
+        let bytes: UInt64 = 1 << 40
+        guard ftruncate(descriptor, off_t(bytes)) == 0 else { throw Errno(rawValue: errno) }
+        let code = cmem_reserve(descriptor, 0, 8 * Geometry.chunkBytes)
+        if code != 0 { throw Errno(rawValue: code) }
+        let arena = try Arena(
+            regionBytes: bytes, pageLimit: pageLimit,
+            inodeSpaceLimit: inodeLimit * Self.inodeSpaceUnit, workerCount: 1,
+            backing: .sharedFile(descriptor: descriptor))
+        let sideTable: Region
+        do throws(Errno) {
+            sideTable = try Region(
+                reserving: bytes / Inode.bytes * Side.bytes, backing: .scattered)
+        } catch {
+            arena.unmap()
+            throw error
+        }
+        self.init(arena: arena, sideTable: sideTable, root: 0, options: StoreOptions())
+        let root: UInt64
+        do throws(Errno) {
+            root = try makeRoot(mode: mode, owner: owner)
+        } catch {
+            unmap()
+            throw error
+        }
+        self.init(arena: arena, sideTable: sideTable, root: root, options: StoreOptions())
+    }
+
+    /// Makes sure of room on disk for this much content and what it needs beside, so that a full
+    /// disk is an error here, and no signal where memory is touched. To be called before each step
+    /// of building.
+    ///
+    /// - Parameter reserved: bytes that are sure already; 0 at first.
+    /// - Throws: `ENOSPC`, `EDQUOT`, `EFBIG`.
+    package func reserveRoom(
+        for bytes: UInt64, in descriptor: Int32, reserved: inout UInt64
+    ) throws(Errno) {
+        // A chunk of each kind, one of descriptors, and the map.
+        let need = arena.usedEnd + bytes + bytes / 256 + 6 * Geometry.chunkBytes
+        if need <= reserved { return }
+        let end = (need + 8 * Geometry.chunkBytes) & ~(Geometry.chunkBytes - 1)
+        let code = cmem_reserve(descriptor, reserved, end - reserved)
+        if code != 0 { throw Errno(rawValue: code) }
+        reserved = end
+    }
+
+    /// Ends building: frees what is not needed and makes the file an image.
+    ///
+    /// - Precondition: the worker has left. Afterwards the store is only unmapped.
+    package func seal(_ descriptor: Int32) throws(Errno) {
+        prepareForImage()
+        try arena.sealInPlace(descriptor)
+    }
+
+    /// Writes the store to an empty file as an image.
+    ///
+    /// - Precondition: nobody else uses the store, which is only unmapped afterwards.
+    package func writeImage(to descriptor: Int32) throws(Errno) {
+        prepareForImage()
+        try arena.writeImage(to: descriptor)
+    }
+
+    private func prepareForImage() {
+        whileFrozen {
+            for orphan in orphans() { endOrphan(orphan) }
+            settle()
+            for index in 0..<arena.workerCount { _ = worker(index).worker.trim() }
+        }
+        arena.settle(limits: (0, 0))
+    }
+
+    // MARK: inodes without names
+
+    /// Offsets of inodes that have no name left, and live for the kernel's references.
+    ///
+    /// - Precondition: nobody else uses the store.
+    /// - Complexity: O(inodes).
+    func orphans() -> [UInt64] {
+        var found: [UInt64] = []
+        for chunk in 0..<arena.region.load(Superblock.freshChunk) where arena.holdsInodes(chunk) {
+            arena.forEachUsedUnit(ofInodes: chunk) { inode in
+                if isOrphan(inode) { found.append(inode) }
+            }
+        }
+        return found
+    }
+
+    func isOrphan(_ inode: UInt64) -> Bool {
+        arena.region.load32(inode + Inode.mode) != 0
+            && arena.region.load32(inode + Inode.links) == 0
+    }
+
+    /// Ends an inode without names that nobody refers to.
+    ///
+    /// - Precondition: the workers are entered, and nobody else uses the store.
+    func endOrphan(_ inode: UInt64) { worker(0).endIfUnused(inode) }
+}

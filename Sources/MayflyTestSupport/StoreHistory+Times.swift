@@ -1,0 +1,149 @@
+// Snapshots, rollbacks, forks and saved images in a history: the model is copied, and put back.
+
+internal import CMemory
+internal import Glibc
+internal import InodeStore
+internal import SystemPackage
+
+extension StoreHistory {
+    /// A moment that the history can go back to.
+    struct Moment {
+        let snapshot: StoreSnapshot
+        let model: ModelFileSystem
+    }
+
+    func passTime() throws {
+        switch random.below(8) {
+        case 0, 1, 2: try takeSnapshot()
+        case 3, 4, 5: try rollBack()
+        case 6: try lookAtFork()
+        default: try lookAtImage()
+        }
+    }
+
+    private func takeSnapshot() throws {
+        log.append("snapshot \(moments.count)")
+        let snapshot = try store.snapshot(base: base)
+        base = snapshot.base
+        moments.append(Moment(snapshot: snapshot, model: model.copied()))
+        if moments.count > 3 { moments.remove(at: random.below(3)) }
+    }
+
+    private func rollBack() throws {
+        guard !moments.isEmpty else { return }
+        let index = random.below(moments.count)
+        log.append("roll back to \(index)")
+        let moment = moments[index]
+        let effect = store.rollBack(to: moment.snapshot)
+        let before = known
+        model = moment.model.copied()
+        known = [model.root]
+        // What the kernel has references to is what it was, or gone.
+        for old in before where old.node != 1 {
+            let twin = model.inodes.values.first { $0.node == old.node }
+            worker.enter()
+            let attributes = try? worker.attributes(id(old))
+            worker.leave()
+            guard let twin, attributes != nil else {
+                try expect(attributes == nil, "\(old.node) was never there, and is")
+                try expect(
+                    effect.changedNodes.contains(old.node), "the kernel is not told of \(old.node)")
+                continue
+            }
+            twin.lookups = old.lookups
+            known.append(twin)
+        }
+        for inode in model.inodes.values where !known.contains(where: { $0 === inode }) {
+            inode.lookups = 0
+            model.end(inode)
+        }
+        try learnNodes()
+        try compareAll()
+        try checkStore()
+    }
+
+    /// What nobody refers to may have another nodeid now.
+    private func learnNodes() throws {
+        var waiting = [model.root]
+        while let directory = waiting.popLast() {
+            let listed = try plain { worker throws(Errno) in try worker.list(id(directory)) }
+            for entry in listed {
+                guard let inode = directory.entries[entry.name]?.inode else {
+                    throw Mismatch(description: "\(entry.name) is listed after a rollback")
+                }
+                try expect(
+                    inode.lookups == 0 || inode.node == entry.node,
+                    "\(entry.name) has another nodeid, and the kernel knows it")
+                inode.node = entry.node
+                if inode.isDirectory { waiting.append(inode) }
+            }
+        }
+    }
+
+    private func lookAtFork() throws {
+        guard let moment = moments.last else { return }
+        log.append("fork")
+        let fork = try InodeStore(
+            snapshot: moment.snapshot, pageLimit: model.pageLimit,
+            inodeLimit: model.spaceLimit / 1024, workerCount: 2)
+        try compare(fork, with: moment.model)
+        // What it writes is its own.
+        let worker = fork.worker(1)
+        worker.enter()
+        _ = try? worker.makeFile(.root, "fork's own")
+        worker.leave()
+        try expect(worker.check().isSound, "the fork: \(worker.check().problems)")
+        fork.unmap()
+        try compareAll()
+    }
+
+    private func lookAtImage() throws {
+        log.append("image")
+        let snapshot = try store.snapshot(base: base)
+        base = snapshot.base
+        let fork = try InodeStore(
+            snapshot: snapshot, pageLimit: model.pageLimit,
+            inodeLimit: model.spaceLimit / 1024, workerCount: 1)
+        let file = unsafe cmem_memory_file("image")
+        defer { close(file) }
+        try fork.writeImage(to: file)
+        fork.unmap()
+        let image = try InodeStore(
+            image: file, pageLimit: model.pageLimit, inodeLimit: model.spaceLimit / 1024,
+            workerCount: 4)
+        try compare(image, with: model)
+        image.unmap()
+    }
+
+    /// Names, types, sizes and content of another store, and that it is sound and has no orphans.
+    private func compare(_ other: InodeStore, with model: ModelFileSystem) throws {
+        let worker = other.worker(0)
+        let report = worker.check()
+        try expect(report.isSound, report.problems.joined(separator: "\n"))
+        try expect(report.orphans == 0, "\(report.orphans) orphans outside of the mount")
+        var waiting: [(NodeID, ModelInode)] = [(.root, model.root)]
+        worker.enter()
+        defer { worker.leave() }
+        while let (node, directory) = waiting.popLast() {
+            let listed = try worker.list(node)
+            try expect(
+                listed.map(\.name).sorted() == directory.entries.keys.sorted(),
+                "entries of \(directory.node): \(listed.map(\.name))")
+            for entry in listed {
+                guard let inode = directory.entries[entry.name]?.inode else { continue }
+                let child = NodeID(rawValue: entry.node)
+                let attributes = try worker.attributes(child)
+                try expect(
+                    attributes.mode == inode.mode && attributes.links == inode.links
+                        && attributes.size == inode.reportedSize
+                        && attributes.userID == inode.userID,
+                    "attributes of \(entry.name)")
+                if inode.isDirectory { waiting.append((child, inode)) }
+                guard inode.isRegular else { continue }
+                let count = min(inode.size, 20_000)
+                let bytes = try worker.read(child, offset: 0, count: Int(count))
+                try expect(bytes == inode.read(0, count), "content of \(entry.name)")
+            }
+        }
+    }
+}
