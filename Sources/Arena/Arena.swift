@@ -38,22 +38,18 @@ package import SystemPackage
         inodeSpace.initialize(limit: inodeSpaceLimit)
     }
 
-    /// Opens what a file holds as a private mapping, with limits of its own.
+    /// Opens what a file holds as a private mapping. It is to be settled before it is used.
     ///
-    /// - Parameters:
-    ///   - header: what was read from the file, and found good.
-    ///   - limits: exact limits as of a new arena; what is in use stays so where it is more.
+    /// - Parameter header: what was read from the file, and found good.
     /// - Throws: `ENOMEM`; `EINVAL` for more workers than the file has shards.
     package init(
-        regionBytes: UInt64, opening descriptor: Int32, header: ImageHeader,
-        limits: (pages: UInt64, inodeSpace: UInt64), workerCount: Int
+        regionBytes: UInt64, opening descriptor: Int32, header: ImageHeader, workerCount: Int
     ) throws(Errno) {
         guard regionBytes >= header.imageBytes else { throw .invalidArgument }
         try self.init(
             mapping: regionBytes, shardCount: header.shardCount, workerCount: workerCount,
             backing: .privateFile(descriptor: descriptor, bytes: header.imageBytes))
         volatileState.store(WorkerState.baseBytes, header.imageBytes)
-        settle(limits: limits)
     }
 
     private init(

@@ -32,9 +32,11 @@ extension InodeStore {
             unmap()
             throw .damagedHeader
         }
+        arena.settle(limits: (pageLimit, inodeLimit * Self.inodeSpaceUnit))
     }
 
-    /// Opens what lies in a file, which is an image or was frozen by `Arena.makeBase`.
+    /// Opens what lies in a file, which is an image or was frozen by `Arena.makeBase`. The arena is to
+    /// be settled.
     ///
     /// - Parameter least: bytes of the region that are needed whatever the limits are.
     init(
@@ -47,9 +49,7 @@ extension InodeStore {
             atLeast: max(header.imageBytes, least)
         ) { bytes throws(Errno) in
             try Arena(
-                regionBytes: bytes, opening: descriptor, header: header,
-                limits: (limits.pages, limits.inodes * Self.inodeSpaceUnit),
-                workerCount: workerCount)
+                regionBytes: bytes, opening: descriptor, header: header, workerCount: workerCount)
         }
         self.init(
             arena: arena, sideTable: sideTable, root: arena.region.load(StoreSuperblock.root),

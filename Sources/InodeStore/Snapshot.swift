@@ -15,11 +15,18 @@ package import SystemPackage
 package final class SnapshotBase: Sendable {
     package let descriptor: Int32
     package let bytes: UInt64
+    /// Inodes in it without names; an image has none.
+    let orphans: [UInt64]
 
     /// - Parameter descriptor: taken over.
-    package init(descriptor: Int32, bytes: UInt64) {
+    package convenience init(image descriptor: Int32, bytes: UInt64) {
+        self.init(descriptor: descriptor, bytes: bytes, orphans: [])
+    }
+
+    init(descriptor: Int32, bytes: UInt64, orphans: [UInt64]) {
         self.descriptor = descriptor
         self.bytes = bytes
+        self.orphans = orphans
     }
 
     deinit { close(descriptor) }
@@ -111,11 +118,13 @@ extension InodeStore {
     private func snapshotFrozen(base: SnapshotBase?) throws(Errno) -> StoreSnapshot {
         if let base {
             let runs = changedRuns()
-            return try StoreSnapshot(self, base: base, runs: runs, orphans: orphans(in: runs))
+            let orphans = orphans(in: runs).union(base.orphans.filter(isOrphan))
+            return try StoreSnapshot(self, base: base, runs: runs, orphans: orphans.sorted())
         }
         let orphans = orphans()
         let descriptor = try arena.makeBase()
-        let base = SnapshotBase(descriptor: descriptor, bytes: arena.baseBytes)
+        let base = SnapshotBase(
+            descriptor: descriptor, bytes: arena.baseBytes, orphans: orphans)
         return try StoreSnapshot(self, base: base, runs: [], orphans: orphans)
     }
 
@@ -138,9 +147,9 @@ extension InodeStore {
         return runs
     }
 
-    private func orphans(in runs: [PageRun]) -> [UInt64] {
-        var found: [UInt64] = []
-        forEachInode(in: runs) { if isOrphan($0) { found.append($0) } }
+    private func orphans(in runs: [PageRun]) -> Set<UInt64> {
+        var found: Set<UInt64> = []
+        forEachInode(in: runs) { if isOrphan($0) { found.insert($0) } }
         return found
     }
 

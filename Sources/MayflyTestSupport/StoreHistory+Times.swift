@@ -38,9 +38,11 @@ extension StoreHistory {
         let before = known
         model = moment.model.copied()
         known = [model.root]
+        try learnNodes()
         // What the kernel has references to is what it was, or gone.
         for old in before where old.node != 1 {
-            let twin = model.inodes.values.first { $0.node == old.node }
+            // The same slot: what has no name had another tag perhaps when the snapshot was taken.
+            let twin = model.inodes.values.first { ($0.node ^ old.node) << 24 == 0 }
             worker.enter()
             let attributes = try? worker.attributes(id(old))
             worker.leave()
@@ -50,6 +52,9 @@ extension StoreHistory {
                     effect.changedNodes.contains(old.node), "the kernel is not told of \(old.node)")
                 continue
             }
+            try expect(
+                twin.links == 0 || twin.node == old.node, "\(old.node) has another nodeid now")
+            twin.node = old.node
             twin.lookups = old.lookups
             known.append(twin)
         }
@@ -57,12 +62,11 @@ extension StoreHistory {
             inode.lookups = 0
             model.end(inode)
         }
-        try learnNodes()
         try compareAll()
         try checkStore()
     }
 
-    /// What nobody refers to may have another nodeid now.
+    /// What nobody referred to may have another nodeid now.
     private func learnNodes() throws {
         var waiting = [model.root]
         while let directory = waiting.popLast() {
@@ -71,9 +75,6 @@ extension StoreHistory {
                 guard let inode = directory.entries[entry.name]?.inode else {
                     throw Mismatch(description: "\(entry.name) is listed after a rollback")
                 }
-                try expect(
-                    inode.lookups == 0 || inode.node == entry.node,
-                    "\(entry.name) has another nodeid, and the kernel knows it")
                 inode.node = entry.node
                 if inode.isDirectory { waiting.append(inode) }
             }

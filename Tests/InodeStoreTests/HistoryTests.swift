@@ -22,7 +22,7 @@ import Testing
     /// it so many.
     @Test(arguments: [(64, 50), (1024, 200)])
     func throughTime(pages: UInt64, inodes: UInt64) throws {
-        let count = FuzzSettings.histories ?? 10
+        let count = FuzzSettings.histories ?? 5
         let seeds = FuzzSettings.seed.map { [$0] } ?? (1...count).map { UInt64($0) + pages * 10_000 }
         for seed in seeds {
             let history = try StoreHistory(
