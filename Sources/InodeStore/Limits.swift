@@ -25,6 +25,11 @@ extension InodeStore {
         UInt64(workerCount) * 16 * Geometry.chunkBytes + (1 << 30)
     }
 
+    /// Pages of 4 KiB, and inodes.
+    package var limits: (pages: UInt64, inodes: UInt64) {
+        (arena.pages.limit, arena.inodeSpace.limit / Self.inodeSpaceUnit)
+    }
+
     /// Sets the limit of pages, between what is in use and what the region has room for.
     ///
     /// - Concurrency: any thread, also while requests are answered.

@@ -128,6 +128,16 @@ extension InodeStore {
         return try StoreSnapshot(self, base: base, runs: [], orphans: orphans)
     }
 
+    /// What a store was that was just opened from an image.
+    package func start(of base: SnapshotBase) -> StoreSnapshot? {
+        try? StoreSnapshot(self, base: base, runs: [], orphans: [])
+    }
+
+    /// Bytes that a store does not share: what it has changed of its base, and all that is behind it.
+    ///
+    /// - Complexity: O(page tables).
+    package var privateBytes: UInt64 { changedRuns().reduce(0) { $0 + UInt64($1.count) } }
+
     /// Pages that differ from the base, or may.
     private func changedRuns() -> [PageRun] {
         let end = arena.baseBytes

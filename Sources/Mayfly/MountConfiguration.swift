@@ -27,6 +27,9 @@ public struct MountConfiguration: Sendable, Equatable {
 
     /// The directory to mount on, absolute or relative to the working directory.
     public var mountpoint: String
+    /// The image that the mount starts from, shared with every other mount of it; nil: an empty
+    /// tree. The root directory is the image's, with its mode and owner.
+    public var from: String?
     /// Content in whole pages, as tmpfs counts it; 0: no limit but memory; nil: half of the
     /// usable memory.
     public var sizeBytes: UInt64?

@@ -1,5 +1,6 @@
 // A file system in memory, mounted: store, session and the threads between them.
 
+internal import Arena
 internal import CFuseKernel
 internal import CMemory
 internal import FuseTransport
@@ -14,6 +15,13 @@ internal import SystemPackage
 /// the kernel has let go and everything is freed.
 public final class MountedFileSystem: Sendable {
     public let summary: MountSummary
+    /// What it was mounted with; its mountpoint is absolute.
+    public let configuration: MountConfiguration
+    /// Moments that it can go back to. Taken after `final`, never before.
+    let shelf: Mutex<SnapshotShelf>
+
+    /// Who serves forks that are asked for over the control socket.
+    private let forkHost = Mutex<ForkHost?>(nil)
 
     private let session: FuseSession
     private let store: InodeStore
@@ -23,6 +31,8 @@ public final class MountedFileSystem: Sendable {
     private let threads: Mutex<Threads>
     private let final: Mutex<MountStatistics?>
     private let startNanoseconds = cmem_monotonic_nanoseconds()
+
+    typealias ForkHost = @Sendable (MountedFileSystem) throws(MountError) -> Void
 
     private struct Threads {
         var serving: [QueueThread] = []
@@ -40,8 +50,17 @@ public final class MountedFileSystem: Sendable {
     ///
     /// - Parameter beforeServing: called when the mount is made and no thread serves it yet, so
     ///   that what it changes of its thread is so in all that follow. Must not touch the mount.
-    package init(
+    package convenience init(
         _ configuration: MountConfiguration, beforeServing: () throws(MountError) -> Void
+    ) throws(MountError) {
+        var origin = TreeOrigin.empty
+        if let path = configuration.from { origin = .image(try ImageFile(path: path)) }
+        try self.init(configuration, origin: origin, beforeServing: beforeServing)
+    }
+
+    init(
+        _ configuration: MountConfiguration, origin: TreeOrigin,
+        beforeServing: () throws(MountError) -> Void
     ) throws(MountError) {
         var configuration = configuration
         try configuration.check()
@@ -59,21 +78,23 @@ public final class MountedFileSystem: Sendable {
         let workerCount = servingCount + 1
         let pageBytes = SizeText.pageBytes
         let store: InodeStore
-        do throws(Errno) {
-            store = try InodeStore(
-                pageLimit: max(1, limits.sizeBytes / pageBytes), inodeLimit: max(1, limits.inodes),
-                workerCount: workerCount,
-                growth: (memory.usableBytes / pageBytes, memory.defaultInodes),
-                mode: configuration.mode,
-                owner: Caller(userID: configuration.userID, groupID: configuration.groupID),
-                options: configuration.storeOptions)
+        do throws(MountError) {
+            store = try Self.store(
+                configuration, origin, limits: limits, memory: memory, workerCount: workerCount)
         } catch {
             session.end()
-            throw MountError(
-                .system,
-                "no memory for a file system of \(SizeText.described(bytes: limits.sizeBytes)) "
-                    + "(\(error)): give a smaller --size or --inodes")
+            throw error
         }
+        // What an image holds may be more than the default.
+        let most = store.limits
+        let sizeBytes = most.pages * pageBytes
+        var shelf = SnapshotShelf()
+        shelf.base = origin.base
+        if case .image(let file) = origin, let start = store.start(of: file.base) {
+            _ = shelf.add(SnapshotShelf.start, start)
+        }
+        self.shelf = Mutex(shelf)
+        self.configuration = configuration
         let counters = (0..<servingCount).map { _ in RequestCounters.make() }
         self.session = session
         self.store = store
@@ -87,9 +108,9 @@ public final class MountedFileSystem: Sendable {
         final = Mutex(nil)
         threads = Mutex(Threads())
         summary = Self.summary(
-            configuration, session, limits: limits,
+            configuration, session, limits: (sizeBytes, most.inodes),
             storeBytes: InodeStore.maximumBytes(
-                pageLimit: limits.sizeBytes / pageBytes, inodeLimit: limits.inodes))
+                pageLimit: most.pages, inodeLimit: most.inodes))
         do {
             try beforeServing()
         } catch {
@@ -105,6 +126,49 @@ public final class MountedFileSystem: Sendable {
             session.end()
             waitUntilUnmounted()
             throw MountError(.system, "no thread can be started (\(error)): raise `ulimit -u`")
+        }
+    }
+
+    /// The store that the mount begins with.
+    private static func store(
+        _ configuration: MountConfiguration, _ origin: TreeOrigin,
+        limits: (sizeBytes: UInt64, inodes: UInt64), memory: SystemMemory, workerCount: Int
+    ) throws(MountError) -> InodeStore {
+        let pages = max(1, limits.sizeBytes / SizeText.pageBytes)
+        let inodes = max(1, limits.inodes)
+        let growth = (memory.usableBytes / SizeText.pageBytes, memory.defaultInodes)
+        let options = configuration.storeOptions
+        if case .image(let file) = origin { try configuration.checkRoom(for: file) }
+        do throws(ImageError) {
+            switch origin {
+            case .image(let file):
+                return try InodeStore(
+                    image: file.base.descriptor, pageLimit: pages, inodeLimit: inodes,
+                    workerCount: workerCount, growth: growth, options: options)
+            case .snapshot(let snapshot):
+                return try ImageError.wrapping { () throws(Errno) in
+                    try InodeStore(
+                        snapshot: snapshot, pageLimit: pages, inodeLimit: inodes,
+                        workerCount: workerCount, growth: growth, options: options)
+                }
+            case .empty:
+                return try ImageError.wrapping { () throws(Errno) in
+                    try InodeStore(
+                        pageLimit: pages, inodeLimit: inodes, workerCount: workerCount,
+                        growth: growth, mode: configuration.mode,
+                        owner: Caller(
+                            userID: configuration.userID, groupID: configuration.groupID),
+                        options: options)
+                }
+            }
+        } catch {
+            if case .image(let file) = origin, error != .system(.noMemory) {
+                throw MountError(.usage, error.described(file.path))
+            }
+            throw MountError(
+                .system,
+                "no memory for a file system of \(SizeText.described(bytes: limits.sizeBytes)) "
+                    + "(\(error)): give a smaller --size or --inodes")
         }
     }
 
@@ -139,6 +203,20 @@ public final class MountedFileSystem: Sendable {
                 policy: OperationPolicy(checksOpen: store.options.checksOpen),
                 counters: counters[worker]),
             session: session, gate: gate)
+    }
+
+    func setForkHost(_ host: @escaping ForkHost) { forkHost.withLock { $0 = host } }
+
+    /// Forks the mount, and has the process that serves it serve the fork as well.
+    ///
+    /// - Throws: as `fork(at:)`; `.usage` where nobody serves forks.
+    func forkServed(at mountpoint: String) throws(MountError) -> MountedFileSystem {
+        guard let host = forkHost.withLock({ $0 }) else {
+            throw MountError(.usage, "the program that serves this mount serves no forks of it")
+        }
+        let fork = try fork(at: mountpoint)
+        try host(fork)
+        return fork
     }
 
     /// Takes the mount out of the tree.

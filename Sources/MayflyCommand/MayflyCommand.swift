@@ -28,7 +28,8 @@ struct MayflyCommand: ParsableCommand {
         subcommands: [
             MountCommand.self, UmountCommand.self, RunCommand.self, ListCommand.self,
             StatCommand.self, TopCommand.self, ResizeCommand.self, CheckCommand.self,
-            BenchCommand.self,
+            SnapshotCommand.self, SnapshotsCommand.self, RollbackCommand.self, ForkCommand.self,
+            SaveCommand.self, BenchCommand.self,
         ])
 
     /// Parses, runs, and ends the process; every error is one line on the standard error.

@@ -7,6 +7,13 @@ import Mayfly
 struct MountOptions: ParsableArguments {
     @Option(
         help: """
+            Start from this image instead of an empty tree: ready at once, whatever its size, and \
+            its memory is shared with every other mount of it. The root directory is the image's.
+            """)
+    var from: String?
+
+    @Option(
+        help: """
             Most bytes of content, as tmpfs counts it: a number with k, m, g or t, or a share of memory \
             such as 25%. Default: half of the memory, or of the memory cgroup's limit. 0: no limit \
             but memory.
@@ -79,6 +86,13 @@ struct MountOptions: ParsableArguments {
     func configuration(mountpoint: String) throws(MountError) -> MountConfiguration {
         var configuration = MountConfiguration(mountpoint: mountpoint)
         for list in lists { try configuration.apply(optionList: list) }
+        if let from {
+            for (name, value) in [("--mode", mode), ("--uid", uid), ("--gid", gid)] where value != nil {
+                throw MountError(
+                    .usage, "\(name) goes with an empty tree: with --from the root is the image's")
+            }
+            configuration.from = from
+        }
         if let size { try configuration.setSize(size) }
         if let inodes { try configuration.setInodes(inodes) }
         if let mode { try configuration.setMode(mode) }

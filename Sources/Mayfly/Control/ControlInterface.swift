@@ -13,9 +13,14 @@ enum ControlInterface {
         _ question: HTTPQuestion, _ fileSystem: MountedFileSystem
     ) -> HTTPAnswer {
         let isReading = question.method == "GET" || question.method == "HEAD"
+        if SnapshotInterface.paths.contains(question.path) {
+            do throws(MountError) {
+                return try SnapshotInterface.answer(question, fileSystem)
+            } catch { return .failure(409, error.message) }
+        }
         switch question.path {
         case "/v1/mount" where isReading: return report(fileSystem)
-        case "/v1/hot" where isReading: return json(fileSystem.hotNodes(limit: 20))
+        case "/v1/hot" where isReading: return .json(fileSystem.hotNodes(limit: 20))
         case "/metrics" where isReading:
             guard let report = fileSystem.report() else { return gone }
             return HTTPAnswer(
@@ -23,35 +28,37 @@ enum ControlInterface {
                 body: Array(report.metrics.utf8))
         case "/v1/limits" where question.method == "POST":
             guard let change = ControlJSON.decoded(LimitChange.self, question.body) else {
-                return failure(400, "the body is not {\"sizeBytes\": NUMBER, \"inodes\": NUMBER}")
+                return .failure(400, "the body is not {\"sizeBytes\": NUMBER, \"inodes\": NUMBER}")
             }
             do throws(MountError) {
                 try fileSystem.resize(change)
             } catch {
-                return failure(409, error.message)
+                return .failure(409, error.message)
             }
             return report(fileSystem)
         case "/v1/check" where question.method == "POST":
-            return fileSystem.check().map { json($0) } ?? gone
+            return fileSystem.check().map { .json($0) } ?? gone
         case "/v1/mount", "/v1/hot", "/metrics", "/v1/limits", "/v1/check":
-            return failure(405, "\(question.path) does not know \(question.method)")
+            return .failure(405, "\(question.path) does not know \(question.method)")
         default:
-            return failure(404, "there are /v1/mount, /v1/hot, /v1/limits, /v1/check and /metrics")
+            return .failure(404, "there is no \(question.path): Docs/Control.md lists what there is")
         }
     }
 
     private static func report(_ fileSystem: MountedFileSystem) -> HTTPAnswer {
         guard let report = fileSystem.report() else { return gone }
-        return json(report)
+        return .json(report)
     }
 
-    private static func json(_ value: some Encodable, status: Int = 200) -> HTTPAnswer {
+    private static var gone: HTTPAnswer { .failure(410, "the mount is unmounted") }
+}
+
+extension HTTPAnswer {
+    static func json(_ value: some Encodable, status: Int = 200) -> HTTPAnswer {
         HTTPAnswer(status: status, type: "application/json", body: ControlJSON.encoded(value))
     }
 
-    private static func failure(_ status: Int, _ message: String) -> HTTPAnswer {
+    static func failure(_ status: Int, _ message: String) -> HTTPAnswer {
         json(ControlFailure(error: message), status: status)
     }
-
-    private static var gone: HTTPAnswer { failure(410, "the mount is unmounted") }
 }

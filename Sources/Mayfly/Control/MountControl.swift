@@ -91,9 +91,51 @@ public struct MountControl: Sendable {
 
     /// Has the server prove that what it holds is as it must be. Requests wait meanwhile.
     public func check() throws(MountError) -> CheckSummary {
+        // The largest trees take seconds, on a busy machine many.
+        try post(CheckSummary.self, "/v1/check", [Int]())
+    }
+
+    // MARK: snapshots
+
+    public func snapshot(_ name: String?, replacing: Bool) throws(MountError) -> SnapshotRecord {
+        try post(
+            SnapshotRecord.self, "/v1/snapshots", SnapshotRequest(name: name, replace: replacing))
+    }
+
+    public func snapshots() throws(MountError) -> SnapshotList {
         do throws(ControlError) {
-            // The largest trees take seconds, on a busy machine many.
-            return try client.post(CheckSummary.self, "/v1/check", [Int](), seconds: 600)
+            return try client.get(SnapshotList.self, "/v1/snapshots")
+        } catch { throw described(error) }
+    }
+
+    public func removeSnapshot(_ name: String) throws(MountError) -> SnapshotList {
+        try post(SnapshotList.self, "/v1/snapshots/remove", SnapshotRequest(name: name))
+    }
+
+    public func rollback(to name: String?) throws(MountError) -> RollbackSummary {
+        try post(RollbackSummary.self, "/v1/rollback", SnapshotRequest(name: name))
+    }
+
+    /// - Parameter path: made absolute here; the server writes it.
+    public func save(to path: String) throws(MountError) -> SaveSummary {
+        guard let target = HostFile.canonical(path) ?? HostFile.canonicalParent(path) else {
+            throw MountError(.usage, "\(path) cannot be made: the folder it lies in must exist")
+        }
+        return try post(SaveSummary.self, "/v1/save", PathRequest(path: target))
+    }
+
+    /// Mounts a fork on a directory, which the same server serves.
+    public func fork(to directory: String) throws(MountError) -> MountReport {
+        let target = try MountConfiguration.directory(directory)
+        return try post(MountReport.self, "/v1/fork", PathRequest(path: target))
+    }
+
+    /// What may take as long as there is content to copy.
+    private func post<Answer: Decodable>(
+        _ type: Answer.Type, _ path: String, _ body: some Encodable
+    ) throws(MountError) -> Answer {
+        do throws(ControlError) {
+            return try client.post(type, path, body, seconds: 600)
         } catch { throw described(error) }
     }
 

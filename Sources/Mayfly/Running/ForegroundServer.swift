@@ -23,59 +23,71 @@ public enum ForegroundServer {
         let signals = SignalWatch([SIGTERM, SIGINT, SIGHUP])
         // In the background it was started through a link whose name it has taken: "exe".
         if readyDescriptor != nil { unsafe cmem_name_process("mayfly") }
+        let mounts = ServedMounts()
+        let line = try mount(configuration, mounts, say: say, complain: complain)
+        defer { mounts.stopControls() }
+        let log = Logger(label: "mayfly") { label in
+            StreamLogHandler.standardError(label: label)
+        }
+        let ending = Ending(mounts, log)
+        do {
+            try signals.start(ending.take)
+        } catch {
+            for fileSystem in mounts.fileSystems {
+                try? fileSystem.unmount(lazy: true, force: false)
+            }
+            throw error
+        }
+        ServiceNotification.ready(line)
+        if let readyDescriptor {
+            enterBackground(keepingOutput: configuration.debugFuse)
+            announce(on: readyDescriptor)
+        }
+        mounts.waitUntilUnmounted()
+    }
+
+    /// Mounts and says so. The mount is held by `mounts` alone, so that its end frees it, whatever
+    /// forks of it go on.
+    ///
+    /// - Returns: the line that tells of the transport.
+    private static func mount(
+        _ configuration: MountConfiguration, _ mounts: ServedMounts, say: (String) -> Void,
+        complain: (String) -> Void
+    ) throws(MountError) -> String {
         var configuration = configuration
         try configuration.check()
         let mountpoint = configuration.mountpoint
         let fileSystem = try MountedFileSystem(configuration) { () throws(MountError) in
             try Privileges.giveUp(mountpoint: mountpoint)
         }
-        say(fileSystem.summary.transportLine)
-        say(fileSystem.summary.memoryLine)
-        if let warning = fileSystem.summary.kernelWarning() { complain(warning) }
-        let log = Logger(label: "mayfly") { label in
-            StreamLogHandler.standardError(label: label)
+        let summary = fileSystem.summary
+        say(summary.transportLine)
+        say(summary.memoryLine)
+        if let warning = summary.kernelWarning() { complain(warning) }
+        if let failure = try mounts.add(fileSystem) {
+            say("\(failure.message): `mayfly stat` and others will not find it")
         }
-        let ending = Ending(fileSystem, log)
-        do {
-            try signals.start(ending.take)
-        } catch {
-            try? fileSystem.unmount(lazy: true, force: false)
-            throw error
-        }
-        // A mount without a control socket is as good a mount.
-        let control: ControlServer?
-        do {
-            control = try ControlServer(fileSystem)
-        } catch {
-            control = nil
-            say("\(error.message): `mayfly stat` and others will not find it")
-        }
-        ending.control.withLock { $0 = control }
-        defer { control?.stop() }
-        ServiceNotification.ready(fileSystem.summary.transportLine)
-        if let readyDescriptor {
-            enterBackground(keepingOutput: configuration.debugFuse)
-            announce(on: readyDescriptor)
-        }
-        fileSystem.waitUntilUnmounted()
+        return summary.transportLine
     }
 
-    /// What signals do to the mount: the first asks, the second insists.
+    /// What signals do to the mounts: the first asks, the second insists.
     private final class Ending: Sendable {
-        private let fileSystem: MountedFileSystem
+        private let mounts: ServedMounts
         private let log: Logger
         private let asked = Atomic<Bool>(false)
-        /// Set once, when it is there.
-        let control = Mutex<ControlServer?>(nil)
 
-        init(_ fileSystem: MountedFileSystem, _ log: Logger) {
-            self.fileSystem = fileSystem
+        init(_ mounts: ServedMounts, _ log: Logger) {
+            self.mounts = mounts
             self.log = log
         }
 
         func take(_ event: SignalWatch.Event) {
             let insist = asked.exchange(true, ordering: .relaxed)  // one thread takes all signals
             if !insist { ServiceNotification.stopping() }
+            for fileSystem in mounts.fileSystems { end(fileSystem, insist: insist) }
+        }
+
+        private func end(_ fileSystem: MountedFileSystem, insist: Bool) {
             do {
                 if insist {
                     try fileSystem.unmount(lazy: true, force: true)
@@ -87,7 +99,7 @@ public enum ForegroundServer {
                 // waited for.
                 let isGone = MountTable.current().entry(at: fileSystem.summary.mountpoint) == nil
                 if isGone || insist {
-                    control.withLock { $0 }?.stop()
+                    mounts.stopControls()
                     // Not exit(3): its handlers would run beside threads that still serve.
                     _exit(isGone ? 0 : ExitStatus.mount)
                 }

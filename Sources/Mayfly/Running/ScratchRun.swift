@@ -83,9 +83,9 @@ public enum ScratchRun {
         let fileSystem = try MountedFileSystem(configuration) { () throws(MountError) in
             try Privileges.giveUp(mountpoint: root)
         }
-        // A mount without a control socket is as good a mount.
-        let control = try? ControlServer(fileSystem)
-        defer { control?.stop() }
+        let mounts = ServedMounts()
+        try mounts.add(fileSystem)
+        defer { mounts.stopControls() }
         tellOfTransport(fileSystem.summary, say)
         var report: RunReport
         do {
@@ -95,12 +95,16 @@ public enum ScratchRun {
             }
         } catch {
             keeper.end()
-            _ = try? fileSystem.endInOrder(warn: say)
+            for mount in mounts.fileSystems { _ = try? mount.endInOrder(warn: say) }
             throw error
         }
         keeper.end()
         report.statistics = fileSystem.statistics()
-        if try fileSystem.endInOrder(warn: say) { fileSystem.waitUntilUnmounted() }
+        var areAllEnded = true
+        for mount in mounts.fileSystems {
+            if !(try mount.endInOrder(warn: say)) { areAllEnded = false }
+        }
+        if areAllEnded { mounts.waitUntilUnmounted() }
         if !options.quiet { say(report.line) }
         if let reportFile { try reportFile.write(report) }
         return report.exitStatus

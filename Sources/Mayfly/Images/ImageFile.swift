@@ -1,0 +1,101 @@
+// ImageFile: an image that a mount starts from, opened and judged by its first page.
+
+internal import Arena
+internal import CMemory
+internal import Glibc
+internal import InodeStore
+internal import SystemPackage
+
+/// An open image. Closed with the last mount that needs it.
+struct ImageFile: Sendable {
+    let base: SnapshotBase
+    let header: ImageHeader
+    /// What the user called it.
+    let path: String
+
+    /// Opens an image.
+    ///
+    /// - Throws: `.usage`: it is not there, cannot be read, or is no image that can be used.
+    init(path: String) throws(MountError) {
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            throw MountError(
+                .usage, "\(path) cannot be opened (\(Errno(rawValue: errno))): name an image")
+        }
+        try self.init(descriptor: descriptor, path: path)
+    }
+
+    /// - Parameter descriptor: taken over.
+    init(descriptor: Int32, path: String) throws(MountError) {
+        do throws(ImageError) {
+            header = try ImageHeader(reading: descriptor)
+        } catch {
+            close(descriptor)
+            throw MountError(.usage, error.described(path))
+        }
+        base = SnapshotBase(image: descriptor, bytes: header.imageBytes)
+        self.path = path
+    }
+}
+
+extension ImageError {
+    static func wrapping<Result>(
+        _ body: () throws(Errno) -> Result
+    ) throws(ImageError) -> Result {
+        do throws(Errno) { return try body() } catch { throw .system(error) }
+    }
+
+    /// One line that says what is wrong with the file, and what to do.
+    func described(_ path: String) -> String {
+        switch self {
+        case .system(.invalidArgument):
+            "\(path) was made for fewer threads than this machine's mounts have: build it anew"
+        case .system(let error): "\(path) cannot be read (\(error)): look at its permissions"
+        case .foreign:
+            "\(path) is not a mayfly image: make one with `mayfly image build`"
+        case .version(let version) where version > Superblock.formatVersion:
+            "\(path) is an image of format \(version), this mayfly reads \(Superblock.formatVersion):"
+                + " use a newer mayfly"
+        case .version(let version):
+            "\(path) is an image of format \(version), this mayfly reads \(Superblock.formatVersion):"
+                + " build it anew"
+        case .length(let size, let expected):
+            "\(path) is \(size < expected ? "truncated" : "too long"): it has \(size) bytes, and says"
+                + " that it has \(expected): get it again"
+        case .damagedHeader: "\(path) is damaged: its first page is not what it was: get it again"
+        case .unfinished: "\(path) was never finished: build it anew"
+        }
+    }
+}
+
+extension MountConfiguration {
+    /// - Throws: `.usage` when limits were asked for that are below what an image holds.
+    func checkRoom(for file: ImageFile) throws(MountError) {
+        let bytes = file.header.pagesInUse * SizeText.pageBytes
+        let count = file.header.inodeSpaceInUse / InodeStore.inodeSpaceUnit
+        if let sizeBytes, sizeBytes != 0, sizeBytes < bytes {
+            throw MountError(
+                .usage,
+                "\(file.path) holds \(SizeText.described(bytes: bytes)): give a larger --size")
+        }
+        if let inodes, inodes != 0, inodes < count {
+            throw MountError(.usage, "\(file.path) holds \(count) inodes: give more --inodes")
+        }
+    }
+}
+
+/// What a mount's tree is at first.
+enum TreeOrigin: Sendable {
+    case empty
+    case image(ImageFile)
+    case snapshot(StoreSnapshot)
+
+    /// The file behind it, of which the mount is a private mapping.
+    var base: SnapshotBase? {
+        switch self {
+        case .empty: nil
+        case .image(let file): file.base
+        case .snapshot(let snapshot): snapshot.base
+        }
+    }
+}

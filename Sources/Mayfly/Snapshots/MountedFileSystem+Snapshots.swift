@@ -1,0 +1,174 @@
+// Snapshots of a mount: taking them, going back, forking and saving (Docs/Fixtures.md). All of it on
+// a thread that answers no request.
+
+internal import CMemory
+internal import FuseTransport
+internal import Glibc
+internal import InodeStore
+internal import Synchronization
+internal import SystemPackage
+
+/// What a rollback has done.
+public struct RollbackSummary: Codable, Sendable, Equatable {
+    public var name: String
+    /// Private pages of 4 KiB that were dropped.
+    public var pages: UInt64
+    /// Files and directories that the kernel was told to forget.
+    public var changedNodes: Int
+    /// For so long no request was answered.
+    public var frozenNanoseconds: UInt64
+    /// From the call to the last of the kernel's caches.
+    public var nanoseconds: UInt64
+}
+
+extension MountedFileSystem {
+    /// Keeps what the mount holds at this moment, to go back to.
+    ///
+    /// Requests wait meanwhile: for as long as it takes to copy what differs from the base, and the
+    /// first time, for a mount that began empty, all that there is.
+    ///
+    /// - Parameters:
+    ///   - name: nil for the next free number.
+    ///   - replacing: whether one of that name may be given up.
+    /// - Throws: `.usage` for a name that is taken; `.system` when there is no memory for it.
+    @discardableResult
+    public func snapshot(
+        _ name: String? = nil, replacing: Bool = false
+    ) throws(MountError) -> SnapshotRecord {
+        try onShelf { shelf, parts throws(MountError) in
+            let name = try shelf.freeName(name, replacing: replacing)
+            return shelf.add(name, try take(&shelf, parts))
+        }
+    }
+
+    /// What it can go back to, and how much memory is shared and its own.
+    public func snapshots() throws(MountError) -> SnapshotList {
+        try onShelf { shelf, parts throws(MountError) in
+            SnapshotList(
+                snapshots: shelf.items.map(\.record), sharedBytes: shelf.base?.bytes,
+                privateBytes: parts.store.privateBytes)
+        }
+    }
+
+    /// Gives a snapshot up.
+    public func removeSnapshot(_ name: String) throws(MountError) {
+        try onShelf { shelf, _ throws(MountError) in try shelf.remove(name) }
+    }
+
+    /// Makes the mount what it was.
+    ///
+    /// When it returns, everybody sees the old tree, whatever the kernel had cached. Files that were
+    /// not there then and are open answer ESTALE.
+    ///
+    /// - Parameter name: nil for the newest.
+    /// - Throws: `.usage` for a name that there is not; `.system` where the kernel cannot be told to
+    ///   forget names (before Linux 6.16).
+    @discardableResult
+    public func rollback(to name: String? = nil) throws(MountError) -> RollbackSummary {
+        try onShelf { shelf, parts throws(MountError) in
+            let item = try shelf.item(name)
+            try Self.checkEpochs(parts.session)
+            let begin = cmem_monotonic_nanoseconds()
+            writeBack(parts)
+            let frozen = cmem_monotonic_nanoseconds()
+            let effect = parts.store.rollBack(to: item.snapshot)
+            let thawed = cmem_monotonic_nanoseconds()
+            parts.session.forget(effect.changedNodes)
+            return RollbackSummary(
+                name: item.record.name, pages: effect.pagesDropped,
+                changedNodes: effect.changedNodes.count, frozenNanoseconds: thawed - frozen,
+                nanoseconds: cmem_monotonic_nanoseconds() - begin)
+        }
+    }
+
+    /// A mount of its own on another directory that begins as this one is now, and shares its memory.
+    ///
+    /// - Parameter change: makes whatever is to be different from this mount's configuration.
+    /// - Throws: as mounting does.
+    public func fork(
+        at mountpoint: String, change: (inout MountConfiguration) -> Void = { _ in }
+    ) throws(MountError) -> MountedFileSystem {
+        let snapshot = try onShelf { shelf, parts throws(MountError) in try take(&shelf, parts) }
+        var configuration = configuration
+        configuration.mountpoint = mountpoint
+        configuration.from = nil
+        change(&configuration)
+        return try MountedFileSystem(
+            configuration, origin: .snapshot(snapshot), beforeServing: { () throws(MountError) in })
+    }
+
+    /// Writes what the mount holds at this moment to an image.
+    ///
+    /// Requests wait as for a snapshot; the writing is done afterwards.
+    ///
+    /// - Parameter path: replaced when the image is whole.
+    /// - Returns: bytes of the image.
+    public func save(to path: String) throws(MountError) -> UInt64 {
+        let snapshot = try onShelf { shelf, parts throws(MountError) in try take(&shelf, parts) }
+        return try ReplacedFile.write(path) { descriptor throws(Errno) in
+            let store = try InodeStore(
+                snapshot: snapshot, pageLimit: 1, inodeLimit: 1, workerCount: 1)
+            defer { store.unmap() }
+            try store.writeImage(to: descriptor)
+        }
+    }
+
+    // MARK: parts
+
+    private func onShelf<Result: Sendable>(
+        _ body: (inout SnapshotShelf, Parts) throws(MountError) -> Result
+    ) throws(MountError) -> Result {
+        let result: Swift.Result<Result, MountError>? = whileMounted { parts in
+            shelf.withLock { shelf in
+                do throws(MountError) { return .success(try body(&shelf, parts)) } catch {
+                    return .failure(error)
+                }
+            }
+        }
+        guard let result else { throw MountError(.mount, "the mount is gone") }
+        return try result.get()
+    }
+
+    private func take(
+        _ shelf: inout SnapshotShelf, _ parts: Parts
+    ) throws(MountError) -> StoreSnapshot {
+        writeBack(parts)
+        do throws(Errno) {
+            let snapshot = try parts.store.snapshot(base: shelf.base)
+            shelf.base = snapshot.base
+            return snapshot
+        } catch {
+            throw MountError(
+                .system, "there is no memory for a snapshot (\(error)): free some, or raise limits")
+        }
+    }
+
+    /// What programs have stored in mappings is in the kernel's pages until now.
+    private func writeBack(_ parts: Parts) {
+        // Where the mountpoint is not reachable, nobody can have mapped much of it since.
+        _ = unsafe cmem_sync_mount(summary.mountpoint, parts.session.connection)
+    }
+
+    /// Asks before anything is changed: without it cached names would go on to be seen.
+    private static func checkEpochs(_ session: FuseSession) throws(MountError) {
+        do throws(Errno) {
+            try session.notifyNewEpoch()
+        } catch .invalidArgument {
+            throw MountError(
+                .system, "this kernel cannot forget all names at once: rolling back takes Linux 6.16")
+        } catch {
+            throw MountError(.mount, "the kernel cannot be told to forget names (\(error))")
+        }
+    }
+}
+
+extension FuseSession {
+    /// Tells the kernel to look every name up again, and to drop what it has of some inodes.
+    ///
+    /// - Precondition: not on a thread that serves.
+    func forget(_ nodes: [UInt64]) {
+        try? notifyNewEpoch()
+        // ENOENT is what the kernel has not cached.
+        for node in nodes { try? notifyInvalidInode(nodeID: node) }
+    }
+}

@@ -1,0 +1,78 @@
+// SnapshotInterface: snapshots, rollback, forks and saving over the control socket.
+
+internal import ControlHTTP
+
+/// Bodies of requests. What is missing has the default that the command has.
+struct SnapshotRequest: Codable, Sendable {
+    var name: String?
+    var replace: Bool?
+}
+
+struct PathRequest: Codable, Sendable {
+    /// Absolute.
+    var path: String
+}
+
+/// What a save has written.
+public struct SaveSummary: Codable, Sendable, Equatable {
+    public var path: String
+    /// Bytes of the file; what was never used of it is holes.
+    public var bytes: UInt64
+}
+
+enum SnapshotInterface {
+    /// Paths that are answered here.
+    static let paths: Set<String> = [
+        "/v1/snapshots", "/v1/snapshots/remove", "/v1/rollback", "/v1/save", "/v1/fork",
+    ]
+
+    static func answer(
+        _ question: HTTPQuestion, _ fileSystem: MountedFileSystem
+    ) throws(MountError) -> HTTPAnswer {
+        switch (question.method, question.path) {
+        case ("GET", "/v1/snapshots"): return .json(try fileSystem.snapshots())
+        case ("POST", "/v1/snapshots"):
+            let request = try decoded(SnapshotRequest.self, question)
+            return .json(
+                try fileSystem.snapshot(request.name, replacing: request.replace ?? false))
+        case ("POST", "/v1/snapshots/remove"):
+            guard let name = try decoded(SnapshotRequest.self, question).name else {
+                throw MountError(.usage, "the body names no snapshot: give {\"name\": NAME}")
+            }
+            try fileSystem.removeSnapshot(name)
+            return .json(try fileSystem.snapshots())
+        case ("POST", "/v1/rollback"):
+            return .json(
+                try fileSystem.rollback(to: try decoded(SnapshotRequest.self, question).name))
+        case ("POST", "/v1/save"):
+            let path = try absolute(question)
+            return .json(SaveSummary(path: path, bytes: try fileSystem.save(to: path)))
+        case ("POST", "/v1/fork"):
+            guard let report = try fileSystem.forkServed(at: try absolute(question)).report() else {
+                throw MountError(.mount, "the fork is unmounted already")
+            }
+            return .json(report)
+        default:
+            return .failure(405, "\(question.path) does not know \(question.method)")
+        }
+    }
+
+    private static func decoded<Value: Decodable>(
+        _ type: Value.Type, _ question: HTTPQuestion
+    ) throws(MountError) -> Value {
+        let body = question.body.isEmpty ? Array("{}".utf8) : question.body
+        guard let value = ControlJSON.decoded(type, body) else {
+            throw MountError(.usage, "the body is not what \(question.path) takes")
+        }
+        return value
+    }
+
+    private static func absolute(_ question: HTTPQuestion) throws(MountError) -> String {
+        let path = try decoded(PathRequest.self, question).path
+        // The server's working directory is nobody's business.
+        guard path.hasPrefix("/") else {
+            throw MountError(.usage, "'\(path)' is no absolute path: begin it with a slash")
+        }
+        return path
+    }
+}

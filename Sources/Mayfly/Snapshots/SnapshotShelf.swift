@@ -1,0 +1,98 @@
+// SnapshotShelf: the moments of a mount that it can go back to, by name.
+
+internal import CMemory
+internal import InodeStore
+
+/// A moment of a mount, as it is listed.
+public struct SnapshotRecord: Codable, Sendable, Equatable {
+    public var name: String
+    /// When it was taken, in nanoseconds since 1970.
+    public var timeNanoseconds: UInt64
+    /// Content and inodes at that moment.
+    public var bytes: UInt64
+    public var inodes: UInt64
+    /// Memory of its own: copies of pages that differed from the base.
+    public var privateBytes: UInt64
+}
+
+/// What `mayfly snapshots` tells.
+public struct SnapshotList: Codable, Sendable, Equatable {
+    /// The oldest first.
+    public var snapshots: [SnapshotRecord]
+    /// The file that all of them and the mount itself have in common; nil before there is one.
+    public var sharedBytes: UInt64?
+    /// What the mount itself has changed of it, and added.
+    public var privateBytes: UInt64
+}
+
+/// Named snapshots with their common base. A value, guarded by its owner.
+struct SnapshotShelf: Sendable {
+    struct Item: Sendable {
+        var record: SnapshotRecord
+        let snapshot: StoreSnapshot
+    }
+
+    /// The name of what a mount that was started from an image was at first.
+    static let start = "start"
+
+    var base: SnapshotBase?
+    private(set) var items: [Item] = []
+
+    /// The one of a name; without a name the newest.
+    func item(_ name: String?) throws(MountError) -> Item {
+        guard let name else {
+            guard let last = items.last else {
+                throw MountError(
+                    .usage, "there is no snapshot yet: take one with `mayfly snapshot DIR`")
+            }
+            return last
+        }
+        guard let item = items.first(where: { $0.record.name == name }) else {
+            let names = items.map(\.record.name).joined(separator: ", ")
+            throw MountError(
+                .usage,
+                "there is no snapshot '\(name)': "
+                    + (names.isEmpty ? "take one with `mayfly snapshot DIR`" : "there are \(names)"))
+        }
+        return item
+    }
+
+    /// A name that is free, or the given one if it may be taken.
+    func freeName(_ name: String?, replacing: Bool) throws(MountError) -> String {
+        guard let name else {
+            var number = 1
+            while items.contains(where: { $0.record.name == "\(number)" }) { number += 1 }
+            return "\(number)"
+        }
+        let isPlain = !name.isEmpty && name.utf8.count <= 255
+            && name.unicodeScalars.allSatisfy { $0.value > 32 && $0 != "/" && $0.value != 127 }
+        guard isPlain else {
+            throw MountError(
+                .usage, "bad snapshot name '\(name)': up to 255 bytes without blanks and slashes")
+        }
+        if !replacing, items.contains(where: { $0.record.name == name }) {
+            throw MountError(
+                .usage, "there is a snapshot '\(name)' already: give another name, or --replace")
+        }
+        return name
+    }
+
+    mutating func add(_ name: String, _ snapshot: StoreSnapshot) -> SnapshotRecord {
+        let now = cmem_now()
+        let record = SnapshotRecord(
+            name: name,
+            timeNanoseconds: UInt64(max(0, now.seconds)) * 1_000_000_000 + UInt64(now.nanoseconds),
+            bytes: snapshot.pagesInUse * SizeText.pageBytes,
+            inodes: snapshot.inodeSpaceInUse / InodeStore.inodeSpaceUnit,
+            privateBytes: snapshot.privateBytes)
+        items.removeAll { $0.record.name == name }
+        items.append(Item(record: record, snapshot: snapshot))
+        base = snapshot.base
+        return record
+    }
+
+    mutating func remove(_ name: String) throws(MountError) {
+        _ = try item(name)
+        items.removeAll { $0.record.name == name }
+    }
+}

@@ -1,0 +1,211 @@
+import ArgumentParser
+import Mayfly
+
+/// `mayfly snapshot DIR [NAME]`
+struct SnapshotCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "snapshot",
+        abstract: "Keep what a mount holds now, to roll back to.",
+        discussion: """
+            Requests wait while what differs from the base is copied; the first time, for a mount \
+            that began empty, that is all it holds. A snapshot lives as long as the mount.
+
+            EXAMPLE:
+              mayfly snapshot /mnt/fast clean
+              make -C /mnt/fast test; mayfly rollback /mnt/fast clean
+
+            EXIT STATUS:
+              0    taken
+              1    the name is taken, or wrong arguments
+              32   the server is dead, does not answer, or has no memory for it
+            """)
+
+    @Argument(help: "A directory in the mount.", completion: .directory)
+    var directory: String
+
+    @Argument(help: "What to call it. Default: the next free number.")
+    var name: String?
+
+    @Flag(help: "Give a snapshot of that name up for the new one.")
+    var replace = false
+
+    @Flag(help: "Print the result as JSON.")
+    var json = false
+
+    func run() throws {
+        let control = try MountControl(directory)
+        let record = try control.snapshot(name, replacing: replace)
+        if json { return Console.write(ControlJSON.encoded(record, isPretty: true)) }
+        Console.say(
+            "snapshot \(Console.printable(record.name)) of \(Console.printable(control.mountpoint)):"
+                + " \(Numbers.bytes(record.bytes)), \(record.inodes) inodes, "
+                + "\(Numbers.bytes(record.privateBytes)) of its own")
+    }
+}
+
+/// `mayfly snapshots DIR`
+struct SnapshotsCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "snapshots",
+        abstract: "List the snapshots of a mount, with the memory that is shared and private.",
+        discussion: """
+            A mount that was started from an image has a snapshot "start". PRIVATE is what a \
+            snapshot takes beside what it has in common with the mount and the other snapshots.
+
+            EXAMPLE:
+              mayfly snapshots /mnt/fast
+              mayfly snapshots /mnt/fast --remove clean
+
+            EXIT STATUS:
+              0    done, also when there is none
+              1    there is none of that name, or wrong arguments
+              32   the server is dead or does not answer
+            """)
+
+    @Argument(help: "A directory in the mount.", completion: .directory)
+    var directory: String
+
+    @Option(help: "Give this snapshot up first.")
+    var remove: String?
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    func run() throws {
+        let control = try MountControl(directory)
+        let list = try remove.map { name in try control.removeSnapshot(name) }
+            ?? control.snapshots()
+        if json { return Console.write(ControlJSON.encoded(list, isPretty: true)) }
+        var table = Table(
+            ("SNAPSHOT", .left), ("BYTES", .right), ("INODES", .right), ("PRIVATE", .right))
+        for snapshot in list.snapshots {
+            table.add(
+                Console.printable(snapshot.name), Numbers.bytes(snapshot.bytes),
+                "\(snapshot.inodes)", Numbers.bytes(snapshot.privateBytes))
+        }
+        if !list.snapshots.isEmpty { for line in table.lines { Console.show(line) } }
+        let shared = list.sharedBytes.map { "\(Numbers.bytes($0)) shared" } ?? "nothing shared yet"
+        Console.show(
+            "\(Console.printable(control.mountpoint)): \(shared), "
+                + "\(Numbers.bytes(list.privateBytes)) private")
+    }
+}
+
+/// `mayfly rollback DIR [NAME]`
+struct RollbackCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "rollback",
+        abstract: "Make a mount what it was when a snapshot was taken.",
+        discussion: """
+            When it returns every process sees the old tree, through open files and whatever the \
+            kernel had cached. Files that did not exist then and are open answer ESTALE. Snapshots \
+            stay, also younger ones.
+
+            EXAMPLE:
+              mayfly rollback /mnt/fast              # to the newest, or to the image it began with
+              mayfly rollback /mnt/fast clean
+
+            EXIT STATUS:
+              0    rolled back
+              1    there is no such snapshot, or wrong arguments
+              32   the server is dead or does not answer
+            """)
+
+    @Argument(help: "A directory in the mount.", completion: .directory)
+    var directory: String
+
+    @Argument(help: "The snapshot. Default: the newest.")
+    var name: String?
+
+    @Flag(help: "Print the result as JSON.")
+    var json = false
+
+    func run() throws {
+        let control = try MountControl(directory)
+        let summary = try control.rollback(to: name)
+        if json { return Console.write(ControlJSON.encoded(summary, isPretty: true)) }
+        Console.say(
+            "\(Console.printable(control.mountpoint)) is as it was at snapshot "
+                + "\(Console.printable(summary.name)): \(summary.pages) pages dropped, "
+                + "\(summary.changedNodes) files and directories changed, in "
+                + Numbers.time(summary.nanoseconds))
+    }
+}
+
+/// `mayfly fork DIR NEWDIR`
+struct ForkCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "fork",
+        abstract: "Mount a copy of a mount elsewhere, which shares its memory.",
+        discussion: """
+            The fork begins as the mount is now, and from then on the two know nothing of each other. \
+            It has the mount's options, and is served by the same process until it is unmounted.
+
+            EXAMPLE:
+              mkdir /tmp/copy && mayfly fork /mnt/fast /tmp/copy
+              mayfly umount /tmp/copy
+
+            EXIT STATUS:
+              0    mounted
+              1    wrong arguments, or not permitted
+              2    the system refused memory, a thread or a descriptor
+              32   the server is dead or does not answer, or mounting failed
+            """)
+
+    @Argument(help: "A directory in the mount.", completion: .directory)
+    var directory: String
+
+    @Argument(help: "The directory to mount the copy on.", completion: .directory)
+    var target: String
+
+    @Flag(help: "Print what `mayfly stat --json` does of the fork.")
+    var json = false
+
+    func run() throws {
+        let control = try MountControl(directory)
+        let report = try control.fork(to: target)
+        if json { return Console.write(ControlJSON.encoded(report, isPretty: true)) }
+        Console.say(
+            "\(Console.printable(report.mountpoint)) is a fork of "
+                + "\(Console.printable(control.mountpoint)): \(Numbers.bytes(report.bytes.used)), "
+                + "\(report.inodes.used) inodes")
+    }
+}
+
+/// `mayfly save DIR OUT`
+struct SaveCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "save",
+        abstract: "Write what a mount holds now to an image.",
+        discussion: """
+            The image is of one moment; requests wait as for a snapshot, and go on while it is \
+            written. The server writes it, with its user's rights. OUT is replaced when the image \
+            is whole.
+
+            EXAMPLE:
+              mayfly save /mnt/fast ~/built.mayfly
+              mayfly mount /mnt/again --from ~/built.mayfly
+
+            EXIT STATUS:
+              0    written
+              1    OUT cannot be made, or wrong arguments
+              32   the server is dead or does not answer, or there is no room
+            """)
+
+    @Argument(help: "A directory in the mount.", completion: .directory)
+    var directory: String
+
+    @Argument(help: "The image to write.", completion: .file())
+    var out: String
+
+    @Flag(help: "Print the result as JSON.")
+    var json = false
+
+    func run() throws {
+        let summary = try MountControl(directory).save(to: out)
+        if json { return Console.write(ControlJSON.encoded(summary, isPretty: true)) }
+        Console.say(
+            "\(Console.printable(summary.path)) is written: \(Numbers.bytes(summary.bytes)) with its "
+                + "holes")
+    }
+}
