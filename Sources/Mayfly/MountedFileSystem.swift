@@ -23,7 +23,10 @@ public final class MountedFileSystem: Sendable {
     /// Who serves forks that are asked for over the control socket.
     private let forkHost = Mutex<ForkHost?>(nil)
 
-    private let session: FuseSession
+    /// The connection, nil once it has ended: whoever still holds this object holds no descriptor.
+    private let session: Mutex<FuseSession?>
+    /// The number of the FUSE connection; nil where it is not known.
+    let connection: UInt32?
     private let store: InodeStore
     private let maintenance: Maintenance
     private let counters: [RequestCounters]
@@ -96,7 +99,8 @@ public final class MountedFileSystem: Sendable {
         self.shelf = Mutex(shelf)
         self.configuration = configuration
         let counters = (0..<servingCount).map { _ in RequestCounters.make() }
-        self.session = session
+        self.session = Mutex(session)
+        connection = session.connection == 0 ? nil : session.connection
         self.store = store
         self.counters = counters
         gate = YieldGate()
@@ -121,7 +125,7 @@ public final class MountedFileSystem: Sendable {
         // Not before: what is allowed depends on what the process has given up.
         gate.openWhereAllowed()
         do throws(Errno) {
-            try start(deviceReaders: deviceReaders)
+            try start(session, deviceReaders: deviceReaders)
         } catch {
             session.end()
             waitUntilUnmounted()
@@ -172,11 +176,11 @@ public final class MountedFileSystem: Sendable {
         }
     }
 
-    private func start(deviceReaders: Int) throws(Errno) {
+    private func start(_ session: FuseSession, deviceReaders: Int) throws(Errno) {
         var started = Threads()
         defer { threads.withLock { $0 = started } }
         for reader in 0..<deviceReaders {
-            let loop = loop(session.queueCount + reader)
+            let loop = loop(session, worker: session.queueCount + reader)
             let isOnly = deviceReaders == 1
             started.serving.append(
                 try QueueThread.start(
@@ -184,7 +188,7 @@ public final class MountedFileSystem: Sendable {
                 ) { loop.serve($0, isOnlyReader: isOnly) })
         }
         for index in 0..<session.queueCount {
-            let loop = loop(index)
+            let loop = loop(session, worker: index)
             started.serving.append(
                 try QueueThread.start(
                     cpu: index, name: "mayfly-ring-\(index)", with: session.queue(at: index)
@@ -196,7 +200,7 @@ public final class MountedFileSystem: Sendable {
         }
     }
 
-    private func loop(_ worker: Int) -> RequestLoop {
+    private func loop(_ session: FuseSession, worker: Int) -> RequestLoop {
         RequestLoop(
             operations: Operations(
                 worker: store.worker(worker),
@@ -229,7 +233,7 @@ public final class MountedFileSystem: Sendable {
     /// Ends the connection whatever it is doing: open requests and files fail from now on.
     ///
     /// - Returns: false when only the end of this process will do it.
-    func abort() -> Bool { session.end() }
+    func abort() -> Bool { session.withLock { $0 }?.end() ?? true }
 
     /// Returns once the mount is gone, whoever ended it, and everything is freed.
     public func waitUntilUnmounted() {
@@ -245,6 +249,7 @@ public final class MountedFileSystem: Sendable {
         final.withLock { final in
             guard final == nil else { return }
             final = last
+            session.withLock { $0 = nil }
             store.unmap()
             for counter in counters { counter.deallocate() }
             gate.deallocate()
@@ -299,9 +304,6 @@ public final class MountedFileSystem: Sendable {
         var observer: StoreWorker { store.worker(counters.count) }
     }
 
-    /// The number of the FUSE connection; nil where it is not known.
-    var connection: UInt32? { session.connection == 0 ? nil : session.connection }
-
     var uptimeNanoseconds: UInt64 { cmem_monotonic_nanoseconds() - startNanoseconds }
 
     /// Calls `body` with the parts, which stay until it returns; nil when they are gone.
@@ -309,7 +311,7 @@ public final class MountedFileSystem: Sendable {
     /// - Concurrency: one caller at a time, and none of them a request.
     func whileMounted<Result: Sendable>(_ body: (Parts) -> Result) -> Result? {
         final.withLock { final in
-            if final != nil { return nil }
+            guard final == nil, let session = session.withLock({ $0 }) else { return nil }
             return body(
                 Parts(
                     store: store, session: session, maintenance: maintenance, counters: counters))
