@@ -123,6 +123,9 @@ struct RunTests {
             cd "$folder"
             "$mayfly" run --quiet --keep "$folder/none" -- true; [ ! -e none ]
             "$mayfly" run --keep "$folder/tree" -- true || echo $?
+            "$mayfly" run --quiet --keep "$folder/tree.mayfly" -- sh -c "$make" || echo $?
+            mkdir m; "$mayfly" mount --quiet m --from tree.mayfly; stat -c '%n %a %u %g' m/d/f
+            "$mayfly" umount m
             "$mayfly" run --at "$folder/untarred" --keep "$folder/untarred/x" -- true || echo $?
             """#)
         #expect(outcome.status == 0, "\(outcome)")
@@ -130,7 +133,8 @@ struct RunTests {
         #expect(outcome.output.contains("2 f 4640 12 13 2"), "\(outcome)")
         #expect(outcome.output.contains("2 f\n"), "\(outcome)")
         #expect(outcome.output.contains("2 xattr b'value'\n"), "\(outcome)")
-        #expect(outcome.output.hasSuffix("125\n125\n"), "\(outcome)")
+        #expect(
+            outcome.output.hasSuffix("125\n3\nm/d/f 4640 12 13\n125\n"), "\(outcome)")
         #expect(outcome.errors.contains("exists: name a new directory"), "\(outcome)")
     }
 
