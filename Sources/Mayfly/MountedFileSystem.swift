@@ -57,7 +57,7 @@ public final class MountedFileSystem: Sendable {
         _ configuration: MountConfiguration, beforeServing: () throws(MountError) -> Void
     ) throws(MountError) {
         var origin = TreeOrigin.empty
-        if let path = configuration.from { origin = .image(try ImageFile(path: path)) }
+        if let path = configuration.from { origin = .image(try ImageFile(from: path)) }
         try self.init(configuration, origin: origin, beforeServing: beforeServing)
     }
 
