@@ -113,8 +113,7 @@ public final class MountedFileSystem: Sendable {
         threads = Mutex(Threads())
         summary = Self.summary(
             configuration, session, limits: (sizeBytes, most.inodes),
-            storeBytes: InodeStore.maximumBytes(
-                pageLimit: most.pages, inodeLimit: most.inodes))
+            storeBytes: store.maximumBytes)
         do {
             try beforeServing()
         } catch {
