@@ -78,6 +78,12 @@ public struct MountConfiguration: Sendable, Equatable {
     /// same file at the same time may leave an old page in the cache: Linux 6.18 drops such pages
     /// behind synchronous writes only, Linux 7.2 behind all (fs/fuse/file.c, `fuse_aio_complete()`).
     public var directInOrder = false
+    /// Lets the kernel gather writes and send them later ("writeback").
+    ///
+    /// Off: each write(2) is a request and answers for itself. On: it ends in the kernel's cache,
+    /// and its size, times and ENOSPC are the kernel's until the file is closed or synchronized:
+    /// `st_blocks`, statfs(2) and SEEK_DATA are late, and ENOSPC may come from close(2) or fsync(2).
+    public var writesBack = false
     /// What the mount table names as the source.
     public var source = "mayfly"
     /// What the mount table names as the type: "fuse", or "fuse." and a subtype.

@@ -399,6 +399,7 @@ extension MountConfiguration {
         session.trace = debugFuse
         session.wantedInitFlags = OperationPolicy.initFlags
         if directInOrder { session.wantedInitFlags &= ~CFK_INIT_ASYNC_DIO }
+        if writesBack { session.wantedInitFlags |= CFK_INIT_WRITEBACK_CACHE }
         return session
     }
 }
