@@ -81,6 +81,12 @@ public struct MountConfiguration: Sendable, Equatable {
     /// Answers OPEN, FLUSH, FSYNC and those of directories, which the kernel otherwise does without, so
     /// that faults can be had on them, and on every read of a file that a fault names ("faults").
     public var faults = false
+    /// Lets the kernel gather writes and send them later ("writeback").
+    ///
+    /// Off: each write(2) is a request and answers for itself. On: it ends in the kernel's cache,
+    /// and its size, times and ENOSPC are the kernel's until the file is closed or synchronized:
+    /// `st_blocks`, statfs(2) and SEEK_DATA are late, and ENOSPC may come from close(2) or fsync(2).
+    public var writesBack = false
     /// What the mount table names as the source.
     public var source = "mayfly"
     /// What the mount table names as the type: "fuse", or "fuse." and a subtype.

@@ -403,6 +403,7 @@ extension MountConfiguration {
         session.wantedInitFlags = OperationPolicy.initFlags
         if answersAll { session.wantedInitFlags |= OperationPolicy.faultInitFlags }
         if directInOrder { session.wantedInitFlags &= ~CFK_INIT_ASYNC_DIO }
+        if writesBack { session.wantedInitFlags |= CFK_INIT_WRITEBACK_CACHE }
         return session
     }
 }

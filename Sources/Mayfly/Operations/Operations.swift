@@ -43,7 +43,7 @@ struct OperationPolicy: Sendable {
     ///
     /// Left out on purpose: POSIX_LOCKS and FLOCK_LOCKS (locks are exact and free when the kernel
     /// keeps them), ATOMIC_O_TRUNC (there is no OPEN to carry it), AUTO_INVAL_DATA (nobody else
-    /// writes here), WRITEBACK_CACHE (Docs/Architecture.md, Decisions).
+    /// writes here), WRITEBACK_CACHE (an option: `MountConfiguration.writesBack`).
     static let initFlags: UInt64 =
         CFK_INIT_ASYNC_READ | CFK_INIT_EXPORT_SUPPORT | CFK_INIT_DONT_MASK
         | CFK_INIT_HAS_IOCTL_DIR | CFK_INIT_DO_READDIRPLUS | CFK_INIT_ASYNC_DIO
