@@ -48,6 +48,18 @@ public final class MountedFileSystem: Sendable {
     /// - Throws: `MountError`, with one line that says what was wrong and what to do.
     public convenience init(_ configuration: MountConfiguration) throws(MountError) {
         try self.init(configuration, beforeServing: {})
+        askForNoFlush()
+    }
+
+    /// Has the kernel send its first FLUSH, after which it sends none.
+    ///
+    /// A process that serves its own mount and dies closes its files one by one on a thread that may
+    /// be a queue's, and would wait for itself for ever where that sends a request (fs/fuse/file.c,
+    /// `fuse_flush()` under `do_exit()`).
+    private func askForNoFlush() {
+        let nameless: Int32 = 0o20200000  // O_TMPFILE
+        let file = unsafe open(summary.mountpoint, O_RDWR | O_CLOEXEC | nameless, mode_t(0o600))
+        if file >= 0 { close(file) }
     }
 
     /// Mounts as the other does.

@@ -7,7 +7,7 @@ import Testing
 struct FaultCommandTests {
     /// A mount with --faults, and Python that works on it.
     private func python(
-        _ transport: TestTransport, _ options: String = "--faults", _ body: String
+        _ transport: TestTransport, _ body: String, options: String = "--faults"
     ) throws {
         try transport.require()
         let outcome = try BuiltCommand.script(
@@ -157,7 +157,7 @@ struct FaultCommandTests {
 
     @Test func whatCannotBeIsRefused() throws {
         try python(
-            .best, "",
+            .best,
             #"""
             add_ = lambda text, *words: refused(text, "fault", "add", m, *words)
             add_("mount with --faults", "--op", "fsync", "--errno", "EIO")
@@ -174,7 +174,7 @@ struct FaultCommandTests {
             assert listed() == []
             add("--op", "write", "--errno", "EROFS"); write_ = lambda: write("f", "x")
             fails(errno.EROFS, write_); clear(); write_()
-            """#)
+            """#, options: "")
     }
 
     /// What a rule asked for is over when it is cleared: a delay that is waited for as well.
