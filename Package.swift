@@ -41,6 +41,10 @@ let package = Package(
         .target(name: "CMemory", cSettings: [.define("_GNU_SOURCE")]),
         .target(name: "CPosixSupport", cSettings: [.define("_GNU_SOURCE")]),
         .systemLibrary(
+            name: "CLibarchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
+        .target(
+            name: "CArchive", dependencies: ["CLibarchive"], cSettings: [.define("_GNU_SOURCE")]),
+        .systemLibrary(
             name: "CLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
 
         .target(name: "Arena", dependencies: ["CMemory", errno], swiftSettings: strict),
@@ -52,9 +56,12 @@ let package = Package(
         .target(
             name: "ControlHTTP", dependencies: ["CMemory"] + nio, swiftSettings: strict),
         .target(
+            name: "Images", dependencies: ["Arena", "CArchive", "CMemory", "InodeStore", errno],
+            swiftSettings: strict),
+        .target(
             name: "Mayfly",
             dependencies: [
-                "Arena", "InodeStore", "FuseTransport", "ControlHTTP", "CFuseKernel", "CMemory",
+                "Arena", "Images", "InodeStore", "FuseTransport", "ControlHTTP", "CFuseKernel", "CMemory",
                 errno, logging,
             ],
             swiftSettings: strict),
@@ -62,7 +69,8 @@ let package = Package(
             name: "MayflyBench", dependencies: ["CMemory", "Mayfly", errno],
             swiftSettings: strict),
         .executableTarget(
-            name: "MayflyCommand", dependencies: ["Mayfly", "MayflyBench", argumentParser],
+            name: "MayflyCommand",
+            dependencies: ["Images", "Mayfly", "MayflyBench", argumentParser],
             swiftSettings: strict),
         .target(
             name: "MayflyMeasure",
@@ -77,8 +85,8 @@ let package = Package(
         .target(
             name: "MayflyTestSupport",
             dependencies: [
-                "Arena", "InodeStore", "FuseTransport", "CFuseKernel", "CLiburing", "CMemory",
-                "CPosixSupport", "Mayfly", errno,
+                "Arena", "Images", "InodeStore", "FuseTransport", "CFuseKernel", "CLiburing",
+                "CMemory", "CPosixSupport", "Mayfly", errno,
             ],
             swiftSettings: strict),
         .executableTarget(

@@ -62,7 +62,7 @@ extension StoreWorker {
     }
 
     /// A directory to list without touching its access time: nobody has read it.
-    private func peekDirectory(_ node: NodeID) -> DirectoryHandle? {
+    package func peekDirectory(_ node: NodeID) -> DirectoryHandle? {
         guard let inode = try? directory(node) else { return nil }
         return DirectoryHandle(
             inode: inode, nodeID: nodeID(inode), parentNodeID: nodeID(liveParent(inode)))

@@ -47,7 +47,7 @@ public struct MountSummary: Sendable, Equatable {
     public var sizeBytes: UInt64
     /// The limit of files, directories and further links.
     public var inodes: UInt64
-    /// The most that content, metadata and ring can ever take together.
+    /// The most that content, metadata, what is lost between them, and ring can ever take together.
     public var maximumMemoryBytes: UInt64
 
     /// A summary of what is given.
@@ -93,7 +93,8 @@ extension MountSummary {
             ? 0 : maximumMemoryBytes - parts.partialValue
         return "it takes \(SizeText.described(bytes: maximumMemoryBytes)) of memory at most: "
             + "\(SizeText.described(bytes: sizeBytes)) size, "
-            + "\(SizeText.described(bytes: metadata)) metadata of \(inodes) inode\(inodes == 1 ? "" : "s"), "
+            + "\(SizeText.described(bytes: metadata)) metadata of \(inodes) "
+            + "inode\(inodes == 1 ? "" : "s") and fragments, "
             + "\(SizeText.described(bytes: ringMemoryBytes)) "
             + (transport == .ring ? "ring" : "buffers")
     }

@@ -58,7 +58,7 @@ public final class MountedFileSystem: Sendable {
         _ configuration: MountConfiguration, beforeServing: () throws(MountError) -> Void
     ) throws(MountError) {
         var origin = TreeOrigin.empty
-        if let path = configuration.from { origin = .image(try ImageFile(path: path)) }
+        if let path = configuration.from { origin = .image(try ImageFile(from: path)) }
         try self.init(configuration, origin: origin, beforeServing: beforeServing)
     }
 
@@ -112,8 +112,7 @@ public final class MountedFileSystem: Sendable {
         threads = Mutex(Threads())
         summary = Self.summary(
             configuration, session, limits: (sizeBytes, most.inodes),
-            storeBytes: InodeStore.maximumBytes(
-                pageLimit: most.pages, inodeLimit: most.inodes))
+            storeBytes: store.maximumBytes)
         do {
             try beforeServing()
         } catch {

@@ -8,7 +8,8 @@ struct MountOptions: ParsableArguments {
     @Option(
         help: """
             Start from this image instead of an empty tree: ready at once, whatever its size, and \
-            its memory is shared with every other mount of it. The root directory is the image's.
+            its memory is shared with every other mount of it. Of a directory or an archive (tar, \
+            zip) an image is made first. The root directory is the image's.
             """)
     var from: String?
 

@@ -41,7 +41,7 @@ struct RunCommand: ParsableCommand {
     @Option(
         help: """
             When the command fails, copy the tree there: a directory that does not exist yet, or a \
-            file whose name ends in .tar.
+            file whose name ends in .tar, or an image whose name ends in .mayfly.
             """)
     var keep: String?
 

@@ -1,6 +1,7 @@
 // MountControl: what the commands do with one mount.
 
 import Glibc
+public import Images
 
 /// The server of a mount, found by a directory.
 public struct MountControl: Sendable {
@@ -129,6 +130,10 @@ public struct MountControl: Sendable {
     /// - Parameter name: nil for the newest.
     public func rollback(to name: String?) throws(MountError) -> RollbackSummary {
         try post(RollbackSummary.self, "/v1/rollback", SnapshotRequest(name: name))
+    }
+
+    public func differences(since name: String?) throws(MountError) -> [TreeDifference] {
+        try post([TreeDifference].self, "/v1/diff", SnapshotRequest(name: name))
     }
 
     /// - Parameter path: made absolute here; the server writes it.

@@ -3,15 +3,20 @@
 import Glibc
 import SystemPackage
 
-/// Where the tree goes, and the program that takes it there.
+/// Where the tree goes, and what takes it there.
 struct KeptTree {
-    /// Absolute: a directory that is not there yet or empty, or a file whose name ends in .tar.
+    /// Absolute: a directory that is not there yet or empty, or a file that is not there.
     let target: String
-    private let isArchive: Bool
+    private let form: Form
+
+    /// By the end of its name: ".tar", ".mayfly" for an image, or anything else.
+    private enum Form { case directory, archive, image }
+
+    var isImage: Bool { form == .image }
 
     /// - Throws: `.usage` when `path` cannot be made or would cover something.
     init(_ path: String) throws(MountError) {
-        isArchive = path.hasSuffix(".tar")
+        form = path.hasSuffix(".tar") ? .archive : path.hasSuffix(".mayfly") ? .image : .directory
         guard let target = HostFile.canonical(path) ?? HostFile.canonicalParent(path) else {
             throw MountError(
                 .usage, "--keep \(path) cannot be made: the folder that it lies in must exist")
@@ -24,10 +29,11 @@ struct KeptTree {
             return
         }
         let isDirectory = status.st_mode & S_IFMT == S_IFDIR
-        let isFree = !isArchive && isDirectory && HostFile.names(in: target).isEmpty
+        let isFree = form == .directory && isDirectory && HostFile.names(in: target).isEmpty
         guard isFree else {
             throw MountError(
-                .usage, "--keep \(path) exists: name a new directory, or a new file ending in .tar")
+                .usage,
+                "--keep \(path) exists: name a new directory, or a new file ending in .tar or .mayfly")
         }
         try Self.checkWritable(target, path)
     }
@@ -44,8 +50,11 @@ struct KeptTree {
     /// lists, hard links and holes.
     ///
     /// Programs that every machine has, in a process that still has the caller's privileges.
-    func command(copying root: String) -> [String] {
-        if isArchive {
+    ///
+    /// - Returns: nil for an image, which the server writes.
+    func command(copying root: String) -> [String]? {
+        if form == .image { return nil }
+        if form == .archive {
             return [
                 "tar", "--create", "--file=\(target)", "--acls", "--xattrs", "--xattrs-include=*",
                 "--sparse", "--numeric-owner", "--directory=\(root)", ".",

@@ -21,7 +21,8 @@ public enum ScratchRun {
         public var quiet = false
         /// The file for what was used, as JSON.
         public var reportPath: String?
-        /// Where the tree goes when the command fails: a directory, or a file ending in .tar.
+        /// Where the tree goes when the command fails: a directory, a file ending in .tar, or an
+        /// image ending in .mayfly.
         public var keepPath: String?
         /// Absolute paths that the mount must not hide when its place is not named.
         public var visiblePaths: [String] = []
@@ -78,7 +79,7 @@ public enum ScratchRun {
         }
         // Before the mount: a later fork would copy the page tables of all its memory.
         let keeper = try Keeper(
-            command, in: root, second: kept?.command(copying: root),
+            command, in: root, second: kept.flatMap { $0.command(copying: root) },
             environment: environment(root: root), mask: signals.originalMask)
         defer { keeper.end() }
 
@@ -93,7 +94,7 @@ public enum ScratchRun {
         do {
             report = try attend(keeper, fileSystem, command, signals, say)
             if let kept, report.exitStatus != 0 {
-                try copy(to: kept, name, keeper, &report, say)
+                try copy(to: kept, name, keeper, fileSystem, &report, say)
             }
         } catch {
             keeper.end()
@@ -155,8 +156,20 @@ public enum ScratchRun {
 
     /// Copies the tree out of the mount, for somebody to look at.
     private static func copy(
-        to kept: KeptTree, _ name: String, _ keeper: Keeper, _ report: inout RunReport,
-        _ say: (String) -> Void
+        to kept: KeptTree, _ name: String, _ keeper: Keeper, _ fileSystem: MountedFileSystem,
+        _ report: inout RunReport, _ say: (String) -> Void
+    ) throws(MountError) {
+        if kept.isImage {
+            _ = try fileSystem.save(to: kept.target)
+        } else {
+            try runCopier(for: kept, name, keeper)
+        }
+        report.kept = kept.target
+        say("\(name) failed with status \(report.exitStatus); its tree is in \(kept.target)")
+    }
+
+    private static func runCopier(
+        for kept: KeptTree, _ name: String, _ keeper: Keeper
     ) throws(MountError) {
         let copied = keeper.runSecond(name)
         if case .failure(let message, _) = copied.start {
@@ -168,8 +181,6 @@ public enum ScratchRun {
                 "the tree was not kept whole in \(kept.target) (status \(copied.status.exitCode)): "
                     + "look at the lines above")
         }
-        report.kept = kept.target
-        say("\(name) failed with status \(report.exitStatus); its tree is in \(kept.target)")
     }
 
     private static func tellOfTransport(_ summary: MountSummary, _ say: (String) -> Void) {

@@ -114,6 +114,15 @@ extension MountedFileSystem {
         }
     }
 
+    /// A snapshot that there is, and one of this moment.
+    func snapshotPair(
+        _ name: String?
+    ) throws(MountError) -> (then: StoreSnapshot, now: StoreSnapshot) {
+        try onShelf { shelf, parts throws(MountError) in
+            (try shelf.item(name).snapshot, try take(&shelf, parts))
+        }
+    }
+
     // MARK: parts
 
     private func onShelf<Result: Sendable>(

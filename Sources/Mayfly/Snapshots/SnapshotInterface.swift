@@ -25,6 +25,7 @@ enum SnapshotInterface {
     /// Paths that are answered here.
     static let paths: Set<String> = [
         "/v1/snapshots", "/v1/snapshots/remove", "/v1/rollback", "/v1/save", "/v1/fork",
+        "/v1/diff",
     ]
 
     static func answer(
@@ -45,6 +46,10 @@ enum SnapshotInterface {
         case ("POST", "/v1/rollback"):
             return .json(
                 try fileSystem.rollback(to: try decoded(SnapshotRequest.self, question).name))
+        case ("POST", "/v1/diff"):
+            return .json(
+                try fileSystem.differences(
+                    since: try decoded(SnapshotRequest.self, question).name))
         case ("POST", "/v1/save"):
             let path = try absolute(question)
             return .json(SaveSummary(path: path, bytes: try fileSystem.save(to: path)))
