@@ -29,7 +29,7 @@ internal import Synchronization
 ///         func testTool() throws { try run("mytool", in: mount.path) }
 ///     }
 ///
-/// In Swift Testing take the trait ``Testing/Trait/scratchMount(from:sizeBytes:inodes:configure:)``,
+/// In Swift Testing take the trait `.scratchMount(from:)`,
 /// in a function ``withScratchMount(from:sizeBytes:inodes:configure:_:)``.
 public final class ScratchMount: Sendable {
     /// The mount of the running test, where it or its suite has the trait `.scratchMount()`.

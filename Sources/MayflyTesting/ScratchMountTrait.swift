@@ -5,7 +5,7 @@ public import Testing
 
 /// Gives each test, and of a parameterised test each case, a mount of its own, which is
 /// ``ScratchMount/current`` while it runs. Made by
-/// ``Testing/Trait/scratchMount(from:sizeBytes:inodes:configure:)``.
+/// `.scratchMount(from:sizeBytes:inodes:configure:)`.
 public struct ScratchMountTrait: TestTrait, SuiteTrait, TestScoping {
     let image: ScratchImage?
     let sizeBytes: UInt64?

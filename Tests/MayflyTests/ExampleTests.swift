@@ -5,8 +5,8 @@ import Testing
 /// The examples in other languages, as their readers run them.
 @Suite(.serialized, .enabled(if: BuiltCommand.canMount, BuiltCommand.whyNot))
 struct ExampleTests {
-    private static let folder =
-        "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/") + "/Docs/Examples"
+    static let root = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
+    private static let folder = root + "/Docs/Examples"
 
     private static func has(_ command: String...) -> Bool {
         (try? ChildProcess.run(["/usr/bin/env"] + command))?.status == 0
@@ -40,5 +40,18 @@ struct ExampleTests {
     @Test(.enabled(if: has("node", "--version"), "there is no node here"))
     func node() throws {
         try run("node --test \(Self.folder)/node/tree.test.mjs", says: "# pass 4\n", "# fail 0\n")
+    }
+}
+
+/// What users of the libraries read.
+@Suite struct PublicDocumentationTests {
+    @Test(.timeLimit(.minutes(2))) func everySymbolHasItAndDocCIsContent() throws {
+        let build = BuiltCommand.path.split(separator: "/").dropLast().joined(separator: "/")
+        let outcome = try ChildProcess.run(
+            [
+                "/usr/bin/env", "PYTHONDONTWRITEBYTECODE=1", "python3", "\(ExampleTests.root)/Docs/api.py",
+                "--build", "/\(build)",
+            ], seconds: 100)
+        #expect(outcome.status == 0, "\(outcome.report)")
     }
 }
