@@ -114,6 +114,14 @@ package enum Backing: Sendable {
         unsafe madvise(base + Int(offset), Int(count), shared ? MADV_REMOVE : MADV_DONTNEED)
     }
 
+    /// Gives ranges of private memory back, at once for all.
+    ///
+    /// - Complexity: O(pages), with one system call for 512 ranges where the kernel has that.
+    package func release(_ runs: [PageRun]) {
+        let runs = runs.map { cmem_run(start: $0.lowerBound, end: $0.upperBound) }
+        unsafe cmem_release_runs(base, runs, runs.count)
+    }
+
     /// The address of an offset, for copying content.
     @inlinable @_noLocks
     package func pointer(_ offset: UInt64) -> UnsafeMutableRawPointer {
