@@ -82,6 +82,8 @@ extension MountConfiguration {
         case "allow_other": allowOther = true
         case "check_open": checksOpen = true
         case "sync_dio": directInOrder = true
+        case "faults": faults = true
+        case "writeback": writesBack = true
         case "user", "users", "owner", "group":
             // Source: mount(8), "FILESYSTEM-INDEPENDENT MOUNT OPTIONS".
             allowSetuid = false
@@ -100,7 +102,7 @@ extension MountConfiguration {
     private static let flags: Set<String> = [
         "ro", "rw", "suid", "nosuid", "dev", "nodev", "exec", "noexec", "symfollow", "nosymfollow",
         "noatime", "atime", "relatime", "strictatime", "nodiratime", "diratime", "allow_other",
-        "check_open", "sync_dio", "user", "users", "owner", "group",
+        "check_open", "sync_dio", "faults", "writeback", "user", "users", "owner", "group",
     ]
 
     private static let valued: Set<String> = [

@@ -86,6 +86,15 @@ public struct MountConfiguration: Sendable, Equatable {
     /// same file at the same time may leave an old page in the cache: Linux 6.18 drops such pages
     /// behind synchronous writes only, Linux 7.2 behind all (fs/fuse/file.c, `fuse_aio_complete()`).
     public var directInOrder = false
+    /// Answers OPEN, FLUSH, FSYNC and those of directories, which the kernel otherwise does without, so
+    /// that faults can be had on them, and on every read of a file that a fault names ("faults").
+    public var faults = false
+    /// Lets the kernel gather writes and send them later ("writeback").
+    ///
+    /// Off: each write(2) is a request and answers for itself. On: it ends in the kernel's cache,
+    /// and its size, times and ENOSPC are the kernel's until the file is closed or synchronized:
+    /// `st_blocks`, statfs(2) and SEEK_DATA are late, and ENOSPC may come from close(2) or fsync(2).
+    public var writesBack = false
     /// What the mount table names as the source.
     public var source = "mayfly"
     /// What the mount table names as the type: "fuse", or "fuse." and a subtype.
@@ -95,6 +104,9 @@ public struct MountConfiguration: Sendable, Equatable {
     public init(mountpoint: String) {
         self.mountpoint = mountpoint
     }
+
+    /// Whether the kernel is to go on asking for what there is nothing to do for.
+    var answersAll: Bool { faults }
 
     /// The limits with the defaults filled in.
     ///

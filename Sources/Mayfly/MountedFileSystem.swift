@@ -32,6 +32,7 @@ public final class MountedFileSystem: Sendable {
     private let maintenance: Maintenance
     private let counters: [RequestCounters]
     private let gate: YieldGate
+    let hooks: RequestHooks
     private let threads: Mutex<Threads>
     private let final: Mutex<MountStatistics?>
     private let startNanoseconds = cmem_monotonic_nanoseconds()
@@ -103,6 +104,7 @@ public final class MountedFileSystem: Sendable {
         self.store = store
         self.counters = counters
         gate = YieldGate()
+        hooks = RequestHooks(answersAll: configuration.answersAll)
         maintenance = Maintenance(
             store: store, counters: counters, gate: gate,
             sight: ServingSight(
@@ -202,9 +204,10 @@ public final class MountedFileSystem: Sendable {
         RequestLoop(
             operations: Operations(
                 worker: store.worker(worker),
-                policy: OperationPolicy(checksOpen: store.options.checksOpen),
+                policy: OperationPolicy(
+                    checksOpen: store.options.checksOpen, answersAll: configuration.answersAll),
                 counters: counters[worker]),
-            session: session, gate: gate)
+            session: session, gate: gate, hooks: hooks, isHooked: hooks.isOn)
     }
 
     func setForkHost(_ host: @escaping ForkHost) { forkHost.withLock { $0 = host } }
@@ -251,6 +254,7 @@ public final class MountedFileSystem: Sendable {
             store.unmap()
             for counter in counters { counter.deallocate() }
             gate.deallocate()
+            hooks.isOn.deallocate()
         }
     }
 
@@ -396,7 +400,9 @@ extension MountConfiguration {
             }
         session.trace = debugFuse
         session.wantedInitFlags = OperationPolicy.initFlags
+        if answersAll { session.wantedInitFlags |= OperationPolicy.faultInitFlags }
         if directInOrder { session.wantedInitFlags &= ~CFK_INIT_ASYNC_DIO }
+        if writesBack { session.wantedInitFlags |= CFK_INIT_WRITEBACK_CACHE }
         return session
     }
 }

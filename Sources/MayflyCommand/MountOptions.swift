@@ -68,6 +68,13 @@ struct MountOptions: ParsableArguments {
             """)
     var allowOther = false
 
+    @Flag(
+        help: """
+            Let the kernel ask for open, flush and fsync, which it does without otherwise, so that \
+            `mayfly fault` can make them fail, and reads of files that it names.
+            """)
+    var faults = false
+
     @Flag(help: "Print every request to the standard error.")
     var debugFuse = false
 
@@ -77,8 +84,9 @@ struct MountOptions: ParsableArguments {
             """
             Options of mount(8), separated by commas: size=, nr_inodes=, nr_blocks=, mode=, uid=, \
             gid=, ro, rw, suid, nosuid, dev, nodev, exec, noexec, noatime, relatime, \
-            strictatime, nodiratime, nosymfollow, allow_other, check_open, sync_dio, source=, fsname=, fstype=, \
-            subtype=, queue_depth=, max_payload=, transport=. May be repeated; the long options \
+            strictatime, nodiratime, nosymfollow, allow_other, check_open, sync_dio, faults, \
+            writeback, source=, fsname=, fstype=, subtype=, queue_depth=, max_payload=, \
+            transport=. May be repeated; the long options \
             win. Default: rw,nosuid,nodev,exec,relatime.
             """, valueName: "options"))
     var lists: [String] = []
@@ -104,6 +112,7 @@ struct MountOptions: ParsableArguments {
         if let maxPayload { try configuration.setMaxPayload(maxPayload) }
         if let transport { try configuration.setTransport(transport) }
         if allowOther { configuration.allowOther = true }
+        if faults { configuration.faults = true }
         if debugFuse { configuration.debugFuse = true }
         return configuration
     }

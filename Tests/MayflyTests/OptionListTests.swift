@@ -44,6 +44,7 @@ import Testing
         #expect(try configuration("strictatime").accessTime == .strict)
         #expect(try configuration("check_open").checksOpen)
         #expect(try configuration("sync_dio").directInOrder)
+        #expect(try configuration("writeback").writesBack)
     }
 
     @Test func theLaterOfTwoWins() throws {

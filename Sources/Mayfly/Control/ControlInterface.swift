@@ -19,11 +19,14 @@ enum ControlInterface {
         _ question: HTTPQuestion, _ fileSystem: MountedFileSystem
     ) -> HTTPAnswer {
         let isReading = question.method == "GET" || question.method == "HEAD"
-        if SnapshotInterface.paths.contains(question.path) {
-            do throws(MountError) {
+        do throws(MountError) {
+            if SnapshotInterface.paths.contains(question.path) {
                 return try SnapshotInterface.answer(question, fileSystem)
-            } catch { return .failure(409, error.message) }
-        }
+            }
+            if FaultInterface.paths.contains(question.path) {
+                return try FaultInterface.answer(question, fileSystem)
+            }
+        } catch { return .failure(409, error.message) }
         switch question.path {
         case "/v1/mount" where isReading: return report(fileSystem)
         case "/v1/hot" where isReading: return .json(fileSystem.hotNodes(limit: 20))

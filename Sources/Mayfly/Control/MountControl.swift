@@ -150,6 +150,24 @@ public struct MountControl: Sendable {
         return try post(MountReport.self, "/v1/fork", PathRequest(path: target))
     }
 
+    // MARK: faults
+
+    public func addFault(_ rule: FaultRule) throws(MountError) -> FaultRecord {
+        try post(FaultRecord.self, "/v1/faults", rule)
+    }
+
+    public func faults() throws(MountError) -> [FaultRecord] {
+        do throws(ControlError) {
+            return try client.get([FaultRecord].self, "/v1/faults")
+        } catch { throw described(error) }
+    }
+
+    /// - Parameter numbers: nil for all.
+    /// - Returns: what is left.
+    public func clearFaults(_ numbers: [Int]?) throws(MountError) -> [FaultRecord] {
+        try post([FaultRecord].self, "/v1/faults/clear", FaultClearing(numbers: numbers))
+    }
+
     /// What may take as long as there is content to copy.
     private func post<Answer: Decodable>(
         _ type: Answer.Type, _ path: String, _ body: some Encodable

@@ -74,6 +74,7 @@ extension MountedFileSystem {
             let frozen = cmem_monotonic_nanoseconds()
             let effect = parts.store.rollBack(to: item.snapshot)
             let thawed = cmem_monotonic_nanoseconds()
+            relearnNames(parts)
             parts.session.forget(effect.changedNodes)
             return RollbackSummary(
                 name: item.record.name, pages: effect.pagesDropped,
