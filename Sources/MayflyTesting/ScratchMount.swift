@@ -157,6 +157,33 @@ public final class ScratchMount: Sendable {
     @discardableResult
     public func save(to path: String) throws(MountError) -> UInt64 { try fileSystem.save(to: path) }
 
+    // MARK: what goes wrong
+
+    /// Has requests of whoever uses the mount go wrong, from the time that this returns.
+    ///
+    ///     var rule = FaultRule(operation: "write", path: "db/*")
+    ///     rule.errno = "ENOSPC"
+    ///     rule.nth = 3
+    ///     try mount.addFault(rule)
+    ///
+    /// - Returns: the rule with its number and counts.
+    /// - Throws: `.usage` for what is no rule, and for an operation that the kernel asks only of a
+    ///   mount with `faults`, which `configure` sets.
+    @discardableResult
+    public func addFault(_ rule: FaultRule) throws(MountError) -> FaultRecord {
+        try fileSystem.addFault(rule)
+    }
+
+    /// The rules in force, with how often they have matched.
+    public func faults() throws(MountError) -> [FaultRecord] { try fileSystem.faults() }
+
+    /// Takes rules back; all without numbers.
+    ///
+    /// - Throws: `.usage` for a number that there is not.
+    public func clearFaults(_ numbers: [Int]? = nil) throws(MountError) {
+        try fileSystem.clearFaults(numbers)
+    }
+
     // MARK: whether it can be had
 
     /// Why this process cannot mount, and what to do; nil where it can.

@@ -50,6 +50,25 @@ struct ScratchTraitTests {
         #expect(mount.fileSystem.summary.sizeBytes == 4096)
     }
 
+    @Test func faultsAreOfOneMount() async throws {
+        let mount = try #require(ScratchMount.current)
+        let fork = try mount.fork()
+        var rule = FaultRule(operation: "write", path: "a")
+        rule.errno = "EIO"
+        try mount.addFault(rule)
+        func written(_ mount: ScratchMount) -> Int {
+            let file = unsafe open("\(mount.path)/a", O_WRONLY)
+            defer { close(file) }
+            return unsafe write(file, "x", 1)
+        }
+        #expect(written(mount) == -1)
+        #expect(errno == EIO)
+        #expect(written(fork) == 1)
+        #expect(try mount.faults().map(\.fired) == [1])
+        try mount.clearFaults()
+        #expect(written(mount) == 1)
+    }
+
     @Test func whatCannotBeBuiltFailsWhoAsks() async {
         struct Planned: Error {}
         let broken = ScratchImage { _ in throw Planned() }

@@ -60,6 +60,13 @@ class Mount:
         """Without a name to the newest snapshot, at first to what the test began with."""
         return self.call("POST", "/v1/rollback", name=name)
 
+    def fault(self, operation, **rule):
+        """As `mayfly fault add`: path, errno, delayNanoseconds, short, nth, every, probability."""
+        return self.call("POST", "/v1/faults", operation=operation, **rule)
+
+    def clear_faults(self):
+        self.call("POST", "/v1/faults/clear")
+
     def fork(self, directory):
         self.call("POST", "/v1/fork", path=str(directory))
         return Mount(str(directory))

@@ -41,6 +41,17 @@ def test_goes_back(mayfly):
     assert os.path.exists(mayfly.path + "/data-1")
 
 
+def test_survives_a_disk_that_fails(mayfly):
+    mayfly.fault("write", path="etc/*", errno="EIO", nth=2)
+    config = os.open(mayfly.path + "/etc/config", os.O_WRONLY)
+    os.write(config, b"verbose = yes\n")
+    with pytest.raises(OSError, match="Input/output error"):
+        os.write(config, b"more = yes\n")
+    mayfly.clear_faults()
+    os.write(config, b"more = yes\n")
+    os.close(config)
+
+
 def test_forks(mayfly, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
