@@ -77,10 +77,10 @@ package enum Backing: Sendable {
     private func mapZeros(from offset: UInt64, hugePages: Bool) throws(Errno) {
         if offset >= bytes { return }
         try map(offset, bytes - offset, MAP_PRIVATE | MAP_ANONYMOUS, -1)
-        // Huge pages are an optimisation: a kernel without them says EINVAL, and that is all right.
-        if hugePages {
-            unsafe madvise(base + Int(offset), Int(bytes - offset), MADV_HUGEPAGE)
-        }
+        // A wish only: a kernel without huge pages says EINVAL. Where they are for all, those who
+        // touch a page here and there must not get 2 MiB for each.
+        unsafe madvise(
+            base + Int(offset), Int(bytes - offset), hugePages ? MADV_HUGEPAGE : MADV_NOHUGEPAGE)
     }
 
     /// Puts another mapping in place of a range, at once for all who look at it.
