@@ -76,7 +76,12 @@ let package = Package(
             name: "MayflyMeasure",
             dependencies: ["CFuseKernel", "CMemory", "FuseTransport", "InodeStore", "Mayfly", errno],
             swiftSettings: strict),
-        .target(name: "MayflyTesting", dependencies: ["Mayfly"], swiftSettings: strict),
+        .target(
+            name: "CMayflyTesting", dependencies: ["CMemory"],
+            cSettings: [.define("_GNU_SOURCE")]),
+        .target(
+            name: "MayflyTesting", dependencies: ["CMayflyTesting", "Mayfly"],
+            swiftSettings: strict),
         .target(
             name: "MayflyTestSupport",
             dependencies: [

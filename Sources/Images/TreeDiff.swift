@@ -6,6 +6,7 @@ internal import SystemPackage
 
 /// One path that is not the same in two trees.
 public struct TreeDifference: Codable, Sendable, Equatable {
+    /// What became of a path.
     public enum Kind: String, Codable, Sendable {
         case added, removed, changed
     }
@@ -15,6 +16,7 @@ public struct TreeDifference: Codable, Sendable, Equatable {
         case type, content, size, mode, owner, time, attributes, target, device, flags
     }
 
+    /// What became of it.
     public var kind: Kind
     /// From the root, without a slash in front; "." is the root. Bytes that are no UTF-8 are repaired.
     public var path: String

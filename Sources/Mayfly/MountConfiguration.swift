@@ -17,7 +17,12 @@ public struct MountConfiguration: Sendable, Equatable {
 
     /// When reading a file updates its access time; tmpfs and every other mount take `.relative`.
     public enum AccessTime: Sendable {
-        case relative, never, strict
+        /// Where it is older than the content or than a day ("relatime").
+        case relative
+        /// Never ("noatime").
+        case never
+        /// Each time ("strictatime").
+        case strict
     }
 
     /// The entries a queue may have.
@@ -42,12 +47,14 @@ public struct MountConfiguration: Sendable, Equatable {
     public var userID: UInt32 = geteuid()
     /// Group of the root directory: the caller's.
     public var groupID: UInt32 = getegid()
+    /// Refuses all changes.
     public var readOnly = false
     /// Ring entries per queue; nil: as many as the memory budget for rings allows.
     public var queueDepth: Int?
     /// Bytes one ring entry carries, so the largest read or write of one request; nil: 1 MiB where
     /// the memory budget for rings allows it.
     public var maxPayloadBytes: Int?
+    /// The way that requests take.
     public var transport: Transport = .automatic
     /// Prints every request to the standard error.
     public var debugFuse = false
@@ -64,6 +71,7 @@ public struct MountConfiguration: Sendable, Equatable {
     public var allowExecution = true
     /// Follows symbolic links ("nosymfollow" turns it off).
     public var followSymlinks = true
+    /// When access times are updated.
     public var accessTime: AccessTime = .relative
     /// Does not count access times of directories ("nodiratime").
     public var noDirectoryAccessTime = false
@@ -92,6 +100,7 @@ public struct MountConfiguration: Sendable, Equatable {
     /// What the mount table names as the type: "fuse", or "fuse." and a subtype.
     public var fsType = MountTable.ownType
 
+    /// A mount on a directory, with the defaults for all else.
     public init(mountpoint: String) {
         self.mountpoint = mountpoint
     }
@@ -114,30 +123,38 @@ public struct MountConfiguration: Sendable, Equatable {
 
 /// Fields from text. `option` is what an error names: "--size" on the command line, "size=" in -o.
 extension MountConfiguration {
+    /// Sets the size by bytes, a number with k, m, g or t, or a share of memory such as "25%".
+    ///
+    /// - Throws: `.usage` for a text that is none of these, as all below for theirs.
     public mutating func setSize(
         _ text: String, option: String = "--size", memory: SystemMemory = .current()
     ) throws(MountError) {
         sizeBytes = try SizeText.bytes(text, option: option, memory: memory)
     }
 
+    /// Sets the number of inodes, with k, m or g for thousands as 1,024.
     public mutating func setInodes(
         _ text: String, option: String = "--inodes"
     ) throws(MountError) {
         inodes = try SizeText.count(text, option: option)
     }
 
+    /// Sets the root's permissions by octal digits.
     public mutating func setMode(_ text: String, option: String = "--mode") throws(MountError) {
         mode = try SizeText.mode(text, option: option)
     }
 
+    /// Sets the root's owner by name or number.
     public mutating func setUser(_ text: String, option: String = "--uid") throws(MountError) {
         userID = try Accounts.userID(text, option: option)
     }
 
+    /// Sets the root's group by name or number.
     public mutating func setGroup(_ text: String, option: String = "--gid") throws(MountError) {
         groupID = try Accounts.groupID(text, option: option)
     }
 
+    /// Sets the ring entries per queue.
     public mutating func setQueueDepth(
         _ text: String, option: String = "--queue-depth"
     ) throws(MountError) {
@@ -150,6 +167,7 @@ extension MountConfiguration {
         queueDepth = depth
     }
 
+    /// Sets the bytes that one ring entry carries.
     public mutating func setMaxPayload(
         _ text: String, option: String = "--max-payload"
     ) throws(MountError) {
@@ -163,6 +181,7 @@ extension MountConfiguration {
         maxPayloadBytes = bytes
     }
 
+    /// Sets the transport by its name: "auto", "ring" or "dev".
     public mutating func setTransport(
         _ text: String, option: String = "--transport"
     ) throws(MountError) {

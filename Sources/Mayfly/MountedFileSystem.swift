@@ -14,6 +14,7 @@ internal import SystemPackage
 /// Life: `init` mounts; `unmount`, or anybody's umount(8), ends it; `waitUntilUnmounted` returns when
 /// the kernel has let go and everything is freed.
 public final class MountedFileSystem: Sendable {
+    /// What the mount turned out to be.
     public let summary: MountSummary
     /// What it was mounted with; its mountpoint is absolute.
     public let configuration: MountConfiguration
@@ -106,9 +107,7 @@ public final class MountedFileSystem: Sendable {
         let sizeBytes = most.pages * pageBytes
         var shelf = SnapshotShelf()
         shelf.base = origin.base
-        if case .image(let file) = origin, let start = store.start(of: file.base) {
-            _ = shelf.add(SnapshotShelf.start, start)
-        }
+        if let start = origin.start(of: store) { _ = shelf.add(SnapshotShelf.start, start) }
         self.shelf = Mutex(shelf)
         self.configuration = configuration
         let counters = (0..<servingCount).map { _ in RequestCounters.make() }
@@ -247,7 +246,7 @@ public final class MountedFileSystem: Sendable {
     /// Ends the connection whatever it is doing: open requests and files fail from now on.
     ///
     /// - Returns: false when only the end of this process will do it.
-    func abort() -> Bool { session.withLock { $0 }?.end() ?? true }
+    package func abort() -> Bool { session.withLock { $0 }?.end() ?? true }
 
     /// Returns once the mount is gone, whoever ended it, and everything is freed.
     public func waitUntilUnmounted() {

@@ -71,12 +71,16 @@ public struct MountControl: Sendable {
             || client.folder.socketInode(client.connection) != nil
     }
 
+    /// What the mount is, holds and has done.
+    ///
+    /// - Throws: `.mount` when the server is dead or does not answer, as all below.
     public func report() throws(MountError) -> MountReport {
         do throws(ControlError) {
             return try client.get(MountReport.self, "/v1/mount")
         } catch { throw described(error) }
     }
 
+    /// The inodes that most of the last requests were about, the hottest first.
     public func hotNodes() throws(MountError) -> [HotNode] {
         do throws(ControlError) {
             return try client.get([HotNode].self, "/v1/hot")
@@ -98,21 +102,32 @@ public struct MountControl: Sendable {
 
     // MARK: snapshots
 
+    /// Keeps what the mount holds now.
+    ///
+    /// - Parameters:
+    ///   - name: nil for the next free number.
+    ///   - replacing: whether one of that name may be given up.
+    /// - Throws: `.usage` with what the server refused, as all below.
     public func snapshot(_ name: String?, replacing: Bool) throws(MountError) -> SnapshotRecord {
         try post(
             SnapshotRecord.self, "/v1/snapshots", SnapshotRequest(name: name, replace: replacing))
     }
 
+    /// What the mount can go back to, the oldest first.
     public func snapshots() throws(MountError) -> SnapshotList {
         do throws(ControlError) {
             return try client.get(SnapshotList.self, "/v1/snapshots")
         } catch { throw described(error) }
     }
 
+    /// Gives a snapshot up, and tells which are left.
     public func removeSnapshot(_ name: String) throws(MountError) -> SnapshotList {
         try post(SnapshotList.self, "/v1/snapshots/remove", SnapshotRequest(name: name))
     }
 
+    /// Makes the mount what it was.
+    ///
+    /// - Parameter name: nil for the newest.
     public func rollback(to name: String?) throws(MountError) -> RollbackSummary {
         try post(RollbackSummary.self, "/v1/rollback", SnapshotRequest(name: name))
     }

@@ -1,5 +1,6 @@
 // DurationText: a time as text: a number with its unit.
 
+/// Times as text.
 public enum DurationText {
     /// The nanoseconds that a text names: a number with ns, us, ms or s.
     ///

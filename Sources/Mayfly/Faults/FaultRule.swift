@@ -30,6 +30,7 @@ public struct FaultRule: Codable, Sendable, Equatable {
     /// Of the probability; nil is 0.
     public var seed: UInt64?
 
+    /// A rule without an effect yet.
     public init(operation: String = "any", path: String? = nil) {
         self.operation = operation
         self.path = path
@@ -40,6 +41,7 @@ public struct FaultRule: Codable, Sendable, Equatable {
 public struct FaultRecord: Codable, Sendable, Equatable {
     /// What it is cleared by.
     public var number: Int
+    /// As it was added.
     public var rule: FaultRule
     /// Requests so far whose operation and path the rule names.
     public var matched: UInt64

@@ -4,6 +4,7 @@ internal import Glibc
 
 /// A process with something open in a mount.
 public struct MountHolder: Sendable, Equatable, CustomStringConvertible {
+    /// The process's number.
     public var processID: Int32
     /// The command's name, at most 15 bytes.
     public var command: String

@@ -119,4 +119,13 @@ enum TreeOrigin: Sendable {
         case .snapshot(let snapshot): snapshot.base
         }
     }
+
+    /// What a store of it is before anything is changed; nil where that is nothing.
+    func start(of store: InodeStore) -> StoreSnapshot? {
+        switch self {
+        case .empty: nil
+        case .image(let file): store.start(of: file.base)
+        case .snapshot(let snapshot): snapshot
+        }
+    }
 }

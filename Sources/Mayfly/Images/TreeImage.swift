@@ -9,10 +9,13 @@ internal import SystemPackage
 
 /// What an image is and holds, as its first page says.
 public struct ImageInformation: Codable, Sendable, Equatable {
+    /// As it was opened.
     public var path: String
+    /// Docs/ImageFormat.md has them.
     public var formatVersion: UInt64
-    /// Bytes of the file, holes among them, and what it takes on disk.
+    /// Bytes of the file, holes among them.
     public var fileBytes: UInt64
+    /// What the file takes on disk.
     public var diskBytes: UInt64
     /// Content as a mount counts it: whole pages.
     public var contentBytes: UInt64
@@ -28,9 +31,13 @@ public struct ImageEntry: Codable, Sendable, Equatable {
     public var path: String
     /// st_mode.
     public var mode: UInt32
+    /// Its owner.
     public var userID: UInt32
+    /// Its group.
     public var groupID: UInt32
+    /// Names that it has.
     public var links: UInt32
+    /// Bytes; of a directory as stat(2) tells.
     public var size: UInt64
     /// Seconds since 1970, and nanoseconds.
     public var modified: [Int64]
@@ -40,18 +47,25 @@ public struct ImageEntry: Codable, Sendable, Equatable {
 
 /// How far a build is.
 public struct BuildProgress: Sendable, Equatable {
+    /// Entries of the source that are in the image.
     public var entries: UInt64
+    /// Bytes of files that are in it.
     public var contentBytes: UInt64
-    /// Bytes of the source that were read, and how many it has where that is known.
+    /// Bytes of the source that were read.
     public var readBytes: UInt64
+    /// Bytes that the source has, where that is known.
     public var sourceBytes: UInt64?
 }
 
 /// What a build has made.
 public struct BuildSummary: Codable, Sendable, Equatable {
+    /// The image.
     public var path: String
+    /// Entries that were put in.
     public var entries: UInt64
+    /// Bytes of files.
     public var contentBytes: UInt64
+    /// Bytes of the image, holes among them.
     public var fileBytes: UInt64
     /// What of the source is not in the image.
     public var warnings: [String]
@@ -67,6 +81,7 @@ public struct TreeImage: Sendable {
     /// - Complexity: O(1).
     public init(_ path: String) throws(MountError) { file = try ImageFile(path: path) }
 
+    /// What its first page says.
     public var information: ImageInformation {
         var status = stat()
         unsafe _ = fstat(file.base.descriptor, &status)
@@ -89,6 +104,7 @@ public struct TreeImage: Sendable {
     ///   - source: a directory; an archive in a form that libarchive knows; "-" for an archive on the
     ///     standard input.
     ///   - path: replaced when the image is whole.
+    ///   - oneFileSystem: leaves out what is mounted in the directory.
     ///   - progress: called for each entry.
     /// - Throws: what cannot be read or written, with its path; nothing is left at `path` then.
     public static func build(
@@ -214,7 +230,9 @@ public struct TreeImage: Sendable {
 
     /// Calls `body` with everything at and below a path.
     ///
-    /// - Parameter path: from the root; nil for all.
+    /// - Parameters:
+    ///   - path: from the root; nil for all.
+    ///   - body: gets one name after the other.
     /// - Throws: `.usage` for a damaged image, or when there is nothing at the path.
     public func list(
         below path: String? = nil, _ body: (ImageEntry) -> Void
@@ -238,7 +256,9 @@ public struct TreeImage: Sendable {
 
     /// Writes the tree as a tar archive.
     ///
-    /// - Parameter descriptor: need not be seekable.
+    /// - Parameters:
+    ///   - descriptor: need not be seekable.
+    ///   - progress: gets the bytes that are written so far.
     /// - Throws: `.usage` for a damaged image; `.system` for what cannot be written.
     public func exportTar(
         to descriptor: Int32, progress: (UInt64) -> Void = { _ in }
@@ -252,7 +272,9 @@ public struct TreeImage: Sendable {
 
     /// What is different in another image.
     ///
-    /// - Parameter report: called for each path that was added, removed or changed.
+    /// - Parameters:
+    ///   - other: the newer one.
+    ///   - report: called for each path that was added, removed or changed.
     /// - Throws: `.usage` when one of them is damaged.
     public func compare(
         with other: TreeImage, report: (TreeDifference) -> Void

@@ -10,6 +10,7 @@ internal import SystemPackage
 
 /// What a rollback has done.
 public struct RollbackSummary: Codable, Sendable, Equatable {
+    /// The snapshot that it went back to.
     public var name: String
     /// Private pages of 4 KiB that were dropped.
     public var pages: UInt64
