@@ -29,7 +29,8 @@ struct MayflyCommand: ParsableCommand {
             MountCommand.self, UmountCommand.self, RunCommand.self, ListCommand.self,
             StatCommand.self, TopCommand.self, ResizeCommand.self, CheckCommand.self,
             SnapshotCommand.self, SnapshotsCommand.self, RollbackCommand.self, ForkCommand.self,
-            SaveCommand.self, FaultCommand.self, BenchCommand.self,
+            SaveCommand.self, FaultCommand.self, CrashCommand.self,
+            BenchCommand.self,
         ])
 
     /// Parses, runs, and ends the process; every error is one line on the standard error.
