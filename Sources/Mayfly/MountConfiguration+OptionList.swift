@@ -40,6 +40,7 @@ extension MountConfiguration {
         case "gid": try setGroup(value, option: option)
         case "queue_depth": try setQueueDepth(value, option: option)
         case "max_payload": try setMaxPayload(value, option: option)
+        case "durability": try setDurability(value, option: option)
         case "transport": try setTransport(value, option: option)
         case "source", "fsname":
             guard !value.isEmpty else {
@@ -107,7 +108,7 @@ extension MountConfiguration {
 
     private static let valued: Set<String> = [
         "size", "nr_blocks", "nr_inodes", "mode", "uid", "gid", "queue_depth", "max_payload",
-        "transport", "source", "fsname", "fstype", "subtype",
+        "transport", "durability", "source", "fsname", "fstype", "subtype",
     ]
 
     /// What mount(8), systemd and other FUSE servers know and what is so here in any case:

@@ -15,6 +15,14 @@ public struct MountConfiguration: Sendable, Equatable {
         case device = "dev"
     }
 
+    /// What outlives a power loss.
+    public enum Durability: String, Sendable, CaseIterable {
+        /// Nobody asks, and nothing is paid for it.
+        case none
+        /// What fsync(2) has returned for; the rest by chance.
+        case fsync
+    }
+
     /// When reading a file updates its access time; tmpfs and every other mount take `.relative`.
     public enum AccessTime: Sendable {
         /// Where it is older than the content or than a day ("relatime").
@@ -95,6 +103,8 @@ public struct MountConfiguration: Sendable, Equatable {
     /// and its size, times and ENOSPC are the kernel's until the file is closed or synchronized:
     /// `st_blocks`, statfs(2) and SEEK_DATA are late, and ENOSPC may come from close(2) or fsync(2).
     public var writesBack = false
+    /// What a power loss leaves, so that one can be had.
+    public var durability: Durability = .none
     /// What the mount table names as the source.
     public var source = "mayfly"
     /// What the mount table names as the type: "fuse", or "fuse." and a subtype.
@@ -106,7 +116,7 @@ public struct MountConfiguration: Sendable, Equatable {
     }
 
     /// Whether the kernel is to go on asking for what there is nothing to do for.
-    var answersAll: Bool { faults }
+    var answersAll: Bool { faults || durability == .fsync }
 
     /// The limits with the defaults filled in.
     ///
@@ -179,6 +189,15 @@ extension MountConfiguration {
             bytes % Int(SizeText.pageBytes) == 0
         else { throw wrong }
         maxPayloadBytes = bytes
+    }
+
+    public mutating func setDurability(
+        _ text: String, option: String = "--durability"
+    ) throws(MountError) {
+        guard let durability = Durability(rawValue: text) else {
+            throw MountError(.usage, "bad \(option) '\(text)': give none or fsync")
+        }
+        self.durability = durability
     }
 
     /// Sets the transport by its name: "auto", "ring" or "dev".

@@ -116,7 +116,8 @@ public final class MountedFileSystem: Sendable {
         self.store = store
         self.counters = counters
         gate = YieldGate()
-        hooks = RequestHooks(answersAll: configuration.answersAll)
+        hooks = RequestHooks(
+            answersAll: configuration.answersAll, isDurable: configuration.durability == .fsync)
         maintenance = Maintenance(
             store: store, counters: counters, gate: gate,
             sight: ServingSight(

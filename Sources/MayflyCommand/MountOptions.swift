@@ -75,6 +75,13 @@ struct MountOptions: ParsableArguments {
             """)
     var faults = false
 
+    @Option(
+        help: """
+            fsync: remember what was synced, so that `mayfly crash` loses the rest; requests are \
+            slower. Default: none.
+            """)
+    var durability: String?
+
     @Flag(help: "Print every request to the standard error.")
     var debugFuse = false
 
@@ -86,7 +93,7 @@ struct MountOptions: ParsableArguments {
             gid=, ro, rw, suid, nosuid, dev, nodev, exec, noexec, noatime, relatime, \
             strictatime, nodiratime, nosymfollow, allow_other, check_open, sync_dio, faults, \
             writeback, source=, fsname=, fstype=, subtype=, queue_depth=, max_payload=, \
-            transport=. May be repeated; the long options \
+            transport=, durability=. May be repeated; the long options \
             win. Default: rw,nosuid,nodev,exec,relatime.
             """, valueName: "options"))
     var lists: [String] = []
@@ -113,6 +120,7 @@ struct MountOptions: ParsableArguments {
         if let transport { try configuration.setTransport(transport) }
         if allowOther { configuration.allowOther = true }
         if faults { configuration.faults = true }
+        if let durability { try configuration.setDurability(durability) }
         if debugFuse { configuration.debugFuse = true }
         return configuration
     }

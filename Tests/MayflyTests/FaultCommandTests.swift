@@ -5,55 +5,10 @@ import Testing
 /// Faults as users have them: what the command returned from is in force, for everybody.
 @Suite(.serialized, .enabled(if: BuiltCommand.canMount, BuiltCommand.whyNot))
 struct FaultCommandTests {
-    /// A mount with --faults, and Python that works on it.
-    private func python(
-        _ transport: TestTransport, _ body: String, options: String = "--faults"
-    ) throws {
-        try transport.require()
-        let outcome = try BuiltCommand.script(
-            """
-            cd "$folder"; mkdir m
-            "$mayfly" mount --quiet m --size 64m --transport \(transport.rawValue) \(options)
-            python3 -ISc '\(Self.head)\(body)' "$mayfly" "$folder/m"
-            "$mayfly" check m > /dev/null
-            "$mayfly" umount m
-            """)
-        #expect(outcome.status == 0, "\(outcome.report)")
-    }
-
-    private static let head = """
-        import errno, json, mmap, os, subprocess, sys, time
-        mayfly, m = sys.argv[1:]
-        def run(*words): return subprocess.run([mayfly, *words], check=True, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True).stdout
-        def add(*words): return json.loads(run("fault", "add", m, "--json", *words))["number"]
-        def clear(*words): run("fault", "clear", m, *words)
-        def listed(): return json.loads(run("fault", "list", m, "--json"))
-        def refused(text, *words):
-            done = subprocess.run([mayfly, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            assert done.returncode == 1 and text in done.stderr, (done.returncode, done.stderr)
-            assert done.stderr.count("\\n") == 1, done.stderr
-        def write(path, text):
-            with open(m + "/" + path, "w") as file: file.write(text)
-        def read(path):
-            with open(m + "/" + path) as file: return file.read()
-        def fails(code, body):
-            try: body()
-            except OSError as error: assert error.errno == code, error
-            else: assert False, "no error"
-        def codes(count, body):
-            found = []
-            for n in range(count):
-                try: body(); found.append(0)
-                except OSError as error: found.append(error.errno)
-            return found
-
-        """
-
     @Test(arguments: TestTransport.allCases)
     func everyEffect(transport: TestTransport) throws {
-        try python(
-            transport,
+        try MountedPython.run(
+            transport, "--faults",
             #"""
             write("f", "x" * 10000); os.mkdir(m + "/d")
             assert read("f") == "x" * 10000 and os.stat(m + "/d")
@@ -96,8 +51,8 @@ struct FaultCommandTests {
 
     @Test(arguments: TestTransport.allCases)
     func everySelector(transport: TestTransport) throws {
-        try python(
-            transport,
+        try MountedPython.run(
+            transport, "--faults",
             #"""
             write("f", ""); f = os.open(m + "/f", os.O_WRONLY)
             once = lambda: os.pwrite(f, b"x", 0)
@@ -123,8 +78,8 @@ struct FaultCommandTests {
     /// Rules follow files through renames, links and new directories.
     @Test(arguments: TestTransport.allCases)
     func pathsFollowNames(transport: TestTransport) throws {
-        try python(
-            transport,
+        try MountedPython.run(
+            transport, "--faults",
             #"""
             os.makedirs(m + "/db/sub"); write("db/a", "a"); write("b", "b"); write("db/sub/c", "c")
             os.link(m + "/b", m + "/second")
@@ -156,8 +111,8 @@ struct FaultCommandTests {
     }
 
     @Test func whatCannotBeIsRefused() throws {
-        try python(
-            .best,
+        try MountedPython.run(
+            .best, "",
             #"""
             add_ = lambda text, *words: refused(text, "fault", "add", m, *words)
             add_("mount with --faults", "--op", "fsync", "--errno", "EIO")
@@ -174,14 +129,14 @@ struct FaultCommandTests {
             assert listed() == []
             add("--op", "write", "--errno", "EROFS"); write_ = lambda: write("f", "x")
             fails(errno.EROFS, write_); clear(); write_()
-            """#, options: "")
+            """#)
     }
 
     /// What a rule asked for is over when it is cleared: a delay that is waited for as well.
     @Test(arguments: TestTransport.allCases)
     func aDelayEndsWithItsRule(transport: TestTransport) throws {
-        try python(
-            transport,
+        try MountedPython.run(
+            transport, "--faults",
             #"""
             # In a process that shares no descriptor with the others: a close is a request, too.
             add("--op", "write", "--delay", "60s"); start = time.monotonic()

@@ -168,6 +168,13 @@ public struct MountControl: Sendable {
         try post([FaultRecord].self, "/v1/faults/clear", FaultClearing(numbers: numbers))
     }
 
+    /// Loses what was not synced.
+    ///
+    /// - Parameter seed: nil for one by chance.
+    public func crash(seed: UInt64?) throws(MountError) -> CrashSummary {
+        try post(CrashSummary.self, "/v1/crash", CrashRequest(seed: seed))
+    }
+
     /// What may take as long as there is content to copy.
     private func post<Answer: Decodable>(
         _ type: Answer.Type, _ path: String, _ body: some Encodable

@@ -1,4 +1,4 @@
-// FaultInterface: faults over the control socket.
+// FaultInterface: faults and power losses over the control socket.
 
 internal import ControlHTTP
 
@@ -8,9 +8,14 @@ struct FaultClearing: Codable, Sendable {
     var numbers: [Int]?
 }
 
+struct CrashRequest: Codable, Sendable {
+    /// nil for one by chance.
+    var seed: UInt64?
+}
+
 enum FaultInterface {
     /// Paths that are answered here.
-    static let paths: Set<String> = ["/v1/faults", "/v1/faults/clear"]
+    static let paths: Set<String> = ["/v1/faults", "/v1/faults/clear", "/v1/crash"]
 
     static func answer(
         _ question: HTTPQuestion, _ fileSystem: MountedFileSystem
@@ -22,6 +27,9 @@ enum FaultInterface {
         case ("POST", "/v1/faults/clear"):
             try fileSystem.clearFaults(try question.body(as: FaultClearing.self).numbers)
             return .json(try fileSystem.faults())
+        case ("POST", "/v1/crash"):
+            return .json(
+                try fileSystem.crash(seed: try question.body(as: CrashRequest.self).seed))
         default:
             return .failure(405, "\(question.path) does not know \(question.method)")
         }

@@ -15,6 +15,7 @@ internal import Synchronization
     func deallocate() { unsafe word.deallocate() }
 
     private static var faults: UInt32 { @_noLocks get { 1 } }
+    private static var durability: UInt32 { @_noLocks get { 2 } }
 
     /// Whether a request takes the long way.
     ///
@@ -26,6 +27,9 @@ internal import Synchronization
         get { unsafe word.pointee.load(ordering: .relaxed) & Self.faults != 0 }
         nonmutating set { set(Self.faults, newValue) }
     }
+
+    /// Has every request looked at, from the beginning.
+    func enableDurability() { set(Self.durability, true) }
 
     private func set(_ bit: UInt32, _ isOn: Bool) {
         if isOn {
@@ -40,9 +44,13 @@ internal import Synchronization
 final class RequestHooks: Sendable {
     let isOn: HookSwitch
     let faults: FaultEngine
+    /// nil where nobody asks what was synced.
+    let durability: DurabilityLog?
 
-    init(answersAll: Bool) {
+    init(answersAll: Bool, isDurable: Bool) {
         isOn = HookSwitch()
         faults = FaultEngine(answersAll: answersAll)
+        durability = isDurable ? DurabilityLog() : nil
+        if isDurable { isOn.enableDurability() }
     }
 }

@@ -83,7 +83,7 @@ struct RequestLoop: Sendable {
     /// Answers a request that somebody looks at: may lock, allocate and wait.
     @inline(never)
     private func answerHooked(_ request: FuseRequest, _ retry: Retry) -> Reply {
-        guard isHooked.hasFaults else { return answerOnce(request, retry) }
+        guard isHooked.hasFaults else { return answerLogged(request, retry) }
         let faulted = hooks.faults.before(request)
         delay(faulted.effect.delayNanoseconds)
         var error = faulted.effect.errno
@@ -92,9 +92,15 @@ struct RequestLoop: Sendable {
             operations.counters.count(request.opcode)
             return Reply(error: error, bytes: 0)
         }
-        let reply = answerOnce(request, retry)
+        let reply = answerLogged(request, retry)
         hooks.faults.after(faulted, request, reply)
         return reply
+    }
+
+    /// Answers a request under the eyes of the log of what was synced, if there is one.
+    private func answerLogged(_ request: FuseRequest, _ retry: Retry) -> Reply {
+        guard let log = hooks.durability else { return answerOnce(request, retry) }
+        return log.around(request, operations.worker) { answerOnce(request, retry) }
     }
 
     /// Waits outside of the epoch, in which others may free what they removed; not longer than there

@@ -72,7 +72,7 @@ extension MountedFileSystem {
             let begin = cmem_monotonic_nanoseconds()
             writeBack(parts)
             let frozen = cmem_monotonic_nanoseconds()
-            let effect = parts.store.rollBack(to: item.snapshot)
+            let effect = resetDurability(parts) { parts.store.rollBack(to: item.snapshot) }
             let thawed = cmem_monotonic_nanoseconds()
             relearnNames(parts)
             parts.session.forget(effect.changedNodes)
