@@ -83,6 +83,9 @@ extension MountConfiguration {
         case "check_open": checksOpen = true
         case "sync_dio": directInOrder = true
         case "writeback": writesBack = true
+        case "parallel_dio": directInParallel = true
+        case "noxattr": withoutXattrs = true
+        case "noperm": checksPermissions = false
         case "user", "users", "owner", "group":
             // Source: mount(8), "FILESYSTEM-INDEPENDENT MOUNT OPTIONS".
             allowSetuid = false
@@ -101,7 +104,8 @@ extension MountConfiguration {
     private static let flags: Set<String> = [
         "ro", "rw", "suid", "nosuid", "dev", "nodev", "exec", "noexec", "symfollow", "nosymfollow",
         "noatime", "atime", "relatime", "strictatime", "nodiratime", "diratime", "allow_other",
-        "check_open", "sync_dio", "writeback", "user", "users", "owner", "group",
+        "check_open", "sync_dio", "parallel_dio", "writeback", "noxattr", "noperm", "user", "users",
+        "owner", "group",
     ]
 
     private static let valued: Set<String> = [
@@ -109,9 +113,9 @@ extension MountConfiguration {
         "transport", "source", "fsname", "fstype", "subtype",
     ]
 
-    /// What mount(8), systemd and other FUSE servers know and what is so here in any case:
-    /// permissions are always checked by the kernel, inode numbers always have 64 bits, and a file
-    /// system in memory has nothing to write back.
+    /// What mount(8), systemd and other FUSE servers know and what is so here in any case: the kernel
+    /// checks permissions (but for `noperm`), inode numbers have 64 bits, and a file system in memory
+    /// has nothing to write back.
     private static let ignoredFlags: Set<String> = [
         "defaults", "auto", "noauto", "nouser", "noowner", "nogroup", "_netdev", "nofail", "async",
         "sync", "dirsync", "silent", "loud", "norelatime", "nostrictatime", "lazytime",

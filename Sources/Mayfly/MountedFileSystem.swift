@@ -204,7 +204,10 @@ public final class MountedFileSystem: Sendable {
         RequestLoop(
             operations: Operations(
                 worker: store.worker(worker),
-                policy: OperationPolicy(checksOpen: store.options.checksOpen),
+                policy: OperationPolicy(
+                    checksOpen: store.options.checksOpen,
+                    directInParallel: configuration.directInParallel,
+                    withoutXattrs: configuration.withoutXattrs),
                 counters: counters[worker]),
             session: session, gate: gate)
     }
@@ -400,6 +403,15 @@ extension MountConfiguration {
         session.wantedInitFlags = OperationPolicy.initFlags
         if directInOrder { session.wantedInitFlags &= ~CFK_INIT_ASYNC_DIO }
         if writesBack { session.wantedInitFlags |= CFK_INIT_WRITEBACK_CACHE }
+        // Without it a file that passes by the pages could not be mapped.
+        if directInParallel { session.wantedInitFlags |= CFK_INIT_DIRECT_IO_ALLOW_MMAP }
+        session.defaultPermissions = checksPermissions
+        if withoutXattrs { session.wantedInitFlags &= ~CFK_INIT_POSIX_ACL }
+        if !checksPermissions {
+            // With ACLs the kernel checks permissions in any case, and it refuses idmapped mounts
+            // where it does not: fs/fuse/inode.c, `process_init_reply()`.
+            session.wantedInitFlags &= ~(CFK_INIT_POSIX_ACL | CFK_INIT_ALLOW_IDMAP)
+        }
         return session
     }
 }

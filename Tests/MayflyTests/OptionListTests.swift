@@ -45,6 +45,9 @@ import Testing
         #expect(try configuration("check_open").checksOpen)
         #expect(try configuration("sync_dio").directInOrder)
         #expect(try configuration("writeback").writesBack)
+        #expect(try configuration("parallel_dio").directInParallel)
+        #expect(try configuration("noxattr").withoutXattrs)
+        #expect(try !configuration("noperm").checksPermissions)
     }
 
     @Test func theLaterOfTwoWins() throws {
