@@ -47,6 +47,9 @@ import Testing
         #expect(try configuration("writeback").writesBack)
         #expect(try configuration("faults").faults)
         #expect(try configuration("durability=fsync").durability == .fsync)
+        #expect(try configuration("parallel_dio").directInParallel)
+        #expect(try configuration("noxattr").withoutXattrs)
+        #expect(try !configuration("noperm").checksPermissions)
     }
 
     @Test func theLaterOfTwoWins() throws {
