@@ -405,8 +405,7 @@ extension MountConfiguration {
         session.groupID = getegid()
         session.queueDepth = queueDepth
         session.maxPayloadBytes = maxPayloadBytes
-        // Rings are to be a small part of what the machine has.
-        session.memoryBudgetBytes = min(1 << 30, max(4 << 20, memory.usableBytes / 64))
+        session.memoryBudgetBytes = RingPlan.budgetBytes(usable: memory.usableBytes)
         session.transport =
             switch transport {
             case .automatic: .automatic
