@@ -98,7 +98,7 @@ extension Operations {
         var open = cfk_open_out()
         open.open_flags = UInt32(CFK_FOPEN_KEEP_CACHE)
         if policy.directInParallel && flags & CMEM_O_DIRECT != 0 {
-            open.open_flags |= 
+            open.open_flags |=
                 UInt32(CFK_FOPEN_DIRECT_IO) | UInt32(CFK_FOPEN_PARALLEL_DIRECT_WRITES)
         }
         return reply(open, request)
