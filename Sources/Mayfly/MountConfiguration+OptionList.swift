@@ -85,6 +85,9 @@ extension MountConfiguration {
         case "sync_dio": directInOrder = true
         case "faults": faults = true
         case "writeback": writesBack = true
+        case "parallel_dio": directInParallel = true
+        case "noxattr": withoutXattrs = true
+        case "noperm": checksPermissions = false
         case "user", "users", "owner", "group":
             // Source: mount(8), "FILESYSTEM-INDEPENDENT MOUNT OPTIONS".
             allowSetuid = false
@@ -103,7 +106,8 @@ extension MountConfiguration {
     private static let flags: Set<String> = [
         "ro", "rw", "suid", "nosuid", "dev", "nodev", "exec", "noexec", "symfollow", "nosymfollow",
         "noatime", "atime", "relatime", "strictatime", "nodiratime", "diratime", "allow_other",
-        "check_open", "sync_dio", "faults", "writeback", "user", "users", "owner", "group",
+        "check_open", "sync_dio", "parallel_dio", "faults", "writeback", "noxattr", "noperm", "user",
+        "users", "owner", "group",
     ]
 
     private static let valued: Set<String> = [
@@ -111,9 +115,9 @@ extension MountConfiguration {
         "transport", "durability", "source", "fsname", "fstype", "subtype",
     ]
 
-    /// What mount(8), systemd and other FUSE servers know and what is so here in any case:
-    /// permissions are always checked by the kernel, inode numbers always have 64 bits, and a file
-    /// system in memory has nothing to write back.
+    /// What mount(8), systemd and other FUSE servers know and what is so here in any case: the kernel
+    /// checks permissions (but for `noperm`), inode numbers have 64 bits, and a file system in memory
+    /// has nothing to write back.
     private static let ignoredFlags: Set<String> = [
         "defaults", "auto", "noauto", "nouser", "noowner", "nogroup", "_netdev", "nofail", "async",
         "sync", "dirsync", "silent", "loud", "norelatime", "nostrictatime", "lazytime",

@@ -105,6 +105,26 @@ public struct MountConfiguration: Sendable, Equatable {
     public var writesBack = false
     /// What a power loss leaves, so that one can be had.
     public var durability: Durability = .none
+    /// Has no extended attributes and no ACLs ("noxattr").
+    ///
+    /// Off: the kernel asks for `security.capability` before the first write to a file, and ls(1) and
+    /// cp(1) ask each file for its ACL. On: it asks once and is told that there are none, EOPNOTSUPP.
+    public var withoutXattrs = false
+    /// Lets whoever is let in do everything, whatever modes and owners say ("noperm").
+    ///
+    /// On: the kernel checks modes itself, and so asks for a directory's attributes after every
+    /// change in it. Off: it checks only what any program needs, that a file is executable, and
+    /// honours no ACL. Nobody but the mounting user is let in then: `allowOther` is refused.
+    ///
+    /// - Source: fs/fuse/dir.c, `fuse_permission()`, `fuse_dir_changed()`.
+    public var checksPermissions = true
+    /// Lets O_DIRECT writes to one file go side by side ("parallel_dio").
+    ///
+    /// Off: the kernel sends one at a time, as each holds the inode's lock. On: each open(2) costs a
+    /// request, and what is opened with O_DIRECT passes by the kernel's pages altogether.
+    ///
+    /// - Source: fs/fuse/file.c, `fuse_dio_wr_exclusive_lock()`.
+    public var directInParallel = false
     /// What the mount table names as the source.
     public var source = "mayfly"
     /// What the mount table names as the type: "fuse", or "fuse." and a subtype.

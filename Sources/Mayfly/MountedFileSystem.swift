@@ -218,7 +218,9 @@ public final class MountedFileSystem: Sendable {
             operations: Operations(
                 worker: store.worker(worker),
                 policy: OperationPolicy(
-                    checksOpen: store.options.checksOpen, answersAll: configuration.answersAll),
+                    checksOpen: store.options.checksOpen, answersAll: configuration.answersAll,
+                    directInParallel: configuration.directInParallel,
+                    withoutXattrs: configuration.withoutXattrs),
                 counters: counters[worker]),
             session: session, gate: gate, hooks: hooks, isHooked: hooks.isOn)
     }
@@ -403,8 +405,7 @@ extension MountConfiguration {
         session.groupID = getegid()
         session.queueDepth = queueDepth
         session.maxPayloadBytes = maxPayloadBytes
-        // Rings are to be a small part of what the machine has.
-        session.memoryBudgetBytes = min(1 << 30, max(4 << 20, memory.usableBytes / 64))
+        session.memoryBudgetBytes = RingPlan.budgetBytes(usable: memory.usableBytes)
         session.transport =
             switch transport {
             case .automatic: .automatic
@@ -416,6 +417,15 @@ extension MountConfiguration {
         if answersAll { session.wantedInitFlags |= OperationPolicy.faultInitFlags }
         if directInOrder { session.wantedInitFlags &= ~CFK_INIT_ASYNC_DIO }
         if writesBack { session.wantedInitFlags |= CFK_INIT_WRITEBACK_CACHE }
+        // Without it a file that passes by the pages could not be mapped.
+        if directInParallel { session.wantedInitFlags |= CFK_INIT_DIRECT_IO_ALLOW_MMAP }
+        session.defaultPermissions = checksPermissions
+        if withoutXattrs { session.wantedInitFlags &= ~CFK_INIT_POSIX_ACL }
+        if !checksPermissions {
+            // With ACLs the kernel checks permissions in any case, and it refuses idmapped mounts
+            // where it does not: fs/fuse/inode.c, `process_init_reply()`.
+            session.wantedInitFlags &= ~(CFK_INIT_POSIX_ACL | CFK_INIT_ALLOW_IDMAP)
+        }
         return session
     }
 }

@@ -99,8 +99,10 @@ struct PowerLoss {
         for (index, old) in change.pages.sorted(by: { $0.key < $1.key }) where index << 12 < size {
             let new = worker.page(node, index)
             // What was cut off and is back can only be what it was.
-            let isCut = index << 12 >= now.size
-            if let bytes = mixed(old, new, base | (index &* 16) & 0xFF_FFFF, isCut: isCut) {
+            let start = index << 12
+            let left = size <= now.size ? 4096 : start < now.size ? min(4096, now.size - start) : 0
+            let position = base | (index &* 16) & 0xFF_FFFF
+            if let bytes = mixed(old, new, position, newBytes: Int(left)) {
                 pages.append((index, bytes))
             }
         }
@@ -110,23 +112,27 @@ struct PowerLoss {
     }
 
     /// A page after the loss; nil where it stays as it is.
+    ///
+    /// - Parameters:
+    ///   - position: what chances go by.
+    ///   - newBytes: how much of the new page there is; what is behind it is old in any case.
     private mutating func mixed(
-        _ old: [UInt8], _ new: [UInt8], _ position: UInt64, isCut: Bool
+        _ old: [UInt8], _ new: [UInt8], _ position: UInt64, newBytes: Int
     ) -> [UInt8]? {
         let zeros = [UInt8](repeating: 0, count: 4096)
         let old = old.isEmpty ? zeros : old
-        let fraction = isCut ? 1 : choice.fraction(position | 4)
-        // A fifth of what is not lost altogether is torn.
-        if kept > 0 && fraction < kept * 0.8 {
-            summary.pagesKept += 1
-            return nil
-        }
+        let fraction = newBytes == 0 ? 1 : choice.fraction(position | 4)
         if fraction >= kept {
             summary.pagesLost += 1
             return old
         }
+        var bytes = Array((new.isEmpty ? zeros : new).prefix(newBytes)) + old.dropFirst(newBytes)
+        // A fifth of what is not lost altogether is torn.
+        if fraction < kept * 0.8 {
+            summary.pagesKept += 1
+            return newBytes < 4096 ? bytes : nil
+        }
         summary.pagesTorn += 1
-        var bytes = new.isEmpty ? zeros : new
         let sectors = choice.word(position | 5)
         for sector in 0..<4096 / Self.sectorBytes where sectors >> UInt64(sector) & 1 == 0 {
             let range = sector * Self.sectorBytes..<(sector + 1) * Self.sectorBytes

@@ -38,6 +38,12 @@ struct OperationPolicy: Sendable {
     /// Whether OPEN, FLUSH, FSYNC and those of directories are answered, so that the kernel goes on
     /// asking: for faults and power losses.
     var answersAll = false
+    /// Whether what is opened with O_DIRECT may be written by several at once. OPEN is answered then.
+    var directInParallel = false
+    /// Whether ENOSYS says that there are no extended attributes, after which nobody asks for any.
+    ///
+    /// - Source: fs/fuse/xattr.c, `fuse_getxattr()`: `no_getxattr`, and EOPNOTSUPP to the caller.
+    var withoutXattrs = false
 
     /// INIT flags (`CFK_INIT_*`) that are taken where the kernel offers them.
     ///
@@ -79,7 +85,8 @@ struct Operations: Sendable {
         case .getattr: return attributeReply(try worker.attributes(node), request)
         case .read: return try read(node, request)
         case .write: return try write(node, request)
-        case .getxattr: return try getXattr(node, request)
+        case .getxattr, .setxattr, .listxattr, .removexattr:
+            return try extendedAttribute(node, request)
         case .setattr: return try setAttributes(node, request)
         case .mknod: return try makeNode(node, request)
         case .mkdir: return try makeDirectory(node, request)
@@ -103,11 +110,6 @@ struct Operations: Sendable {
         case .fallocate: return try allocate(node, request)
         case .copyFileRange: return try copyRange(node, request, isWide: false)
         case .copyFileRange64: return try copyRange(node, request, isWide: true)
-        case .setxattr: return try setXattr(node, request)
-        case .listxattr: return try listXattrs(node, request)
-        case .removexattr:
-            try worker.removeXattr(node, name(request))
-            return .none
         case .ioctl: return try control(node, request)
         case .forget:
             let forget = unsafe request.argument.load(as: cfk_forget_in.self)
@@ -115,7 +117,9 @@ struct Operations: Sendable {
             return .none
         case .batchForget: return forgetBatch(request)
         case .open:
-            if !policy.checksOpen && !policy.answersAll { throw Errno.noFunction }
+            if !policy.checksOpen && !policy.directInParallel && !policy.answersAll {
+                throw Errno.noFunction
+            }
             return try open(node, request)
         case .release, .releasedir, .syncfs, .destroy: return .none
         // Nothing to do for them, and ENOSYS says so once and for all: CREATE becomes MKNOD, and
