@@ -5,7 +5,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
+#include <grp.h>
 #include <locale.h>
+#include <pwd.h>
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -18,7 +21,7 @@ enum { BLOCK = 1 << 20 };
 // A file of several names that was read already.
 struct link {
     uint64_t device, inode;
-    char *path;
+    char path[];
 };
 
 struct carc_reader {
@@ -32,9 +35,9 @@ struct carc_reader {
     int file;
     uint64_t at, end;
     char *buffer;
-    struct link *links;
-    size_t link_count, link_capacity;
+    void *links;  // of tsearch(3)
     uint64_t bytes;
+    int unknown;  // whether an access list names somebody whom this machine does not know
     char *path;
     char error[512];
 };
@@ -121,8 +124,7 @@ void carc_close(struct carc_reader *reader) {
     // Of an archive the entry is the archive's own.
     if (reader->root_length && reader->entry) archive_entry_free(reader->entry);
     if (reader->archive) archive_read_free(reader->archive);
-    for (size_t i = 0; i < reader->link_count; i++) free(reader->links[i].path);
-    free(reader->links);
+    tdestroy(reader->links, free);
     free(reader->buffer);
     free(reader->path);
     free(reader);
@@ -153,24 +155,24 @@ static void describe(struct carc_reader *reader, struct carc_entry *entry) {
     archive_entry_xattr_reset(e);
 }
 
+static int by_inode(const void *a, const void *b) {
+    const struct link *x = a, *y = b;
+    if (x->inode != y->inode) return x->inode < y->inode ? -1 : 1;
+    return x->device < y->device ? -1 : x->device > y->device;
+}
+
 // The earlier name of a file, which is remembered as its first when there is none. NULL also where
 // there is no memory, and the file is two then.
 static const char *earlier(struct carc_reader *reader, const struct stat *status, const char *path) {
-    for (size_t i = reader->link_count; i-- > 0;)
-        if (reader->links[i].inode == status->st_ino && reader->links[i].device == status->st_dev)
-            return reader->links[i].path;
-    if (reader->link_count == reader->link_capacity) {
-        size_t capacity = reader->link_capacity ? reader->link_capacity * 2 : 64;
-        struct link *links = realloc(reader->links, capacity * sizeof *links);
-        if (!links) return NULL;
-        reader->links = links;
-        reader->link_capacity = capacity;
-    }
-    char *copy = strdup(path);
-    if (copy)
-        reader->links[reader->link_count++] =
-            (struct link){status->st_dev, status->st_ino, copy};
-    return NULL;
+    struct link *link = malloc(sizeof *link + strlen(path) + 1);
+    if (!link) return NULL;
+    link->device = status->st_dev;
+    link->inode = status->st_ino;
+    strcpy(link->path, path);
+    struct link **found = tsearch(link, &reader->links, by_inode);
+    if (found && *found == link) return NULL;
+    free(link);
+    return found ? (*found)->path : NULL;
 }
 
 static int next_of_directory(struct carc_reader *reader, struct carc_entry *entry) {
@@ -308,6 +310,17 @@ static int by_tag(const void *a, const void *b) {
     return x->id < y->id ? -1 : x->id > y->id;
 }
 
+// GNU tar names users and groups where it knows names.
+static uint32_t id_of(int id, const char *name, int is_group) {
+    if (id >= 0 || !name) return (uint32_t)id;
+    if (is_group) {
+        const struct group *group = getgrnam(name);
+        return group ? group->gr_gid : UINT32_MAX;
+    }
+    const struct passwd *user = getpwnam(name);
+    return user ? user->pw_uid : UINT32_MAX;
+}
+
 size_t carc_acl(struct carc_reader *reader, int is_default, uint8_t *bytes, size_t capacity) {
     int type = is_default ? ARCHIVE_ENTRY_ACL_TYPE_DEFAULT : ARCHIVE_ENTRY_ACL_TYPE_ACCESS;
     int count = archive_entry_acl_reset(reader->entry, type);
@@ -322,12 +335,16 @@ size_t carc_acl(struct carc_reader *reader, int is_default, uint8_t *bytes, size
         struct acl_item item = {0, (uint16_t)(permissions & 7), UINT32_MAX};
         switch (tag) {
         case ARCHIVE_ENTRY_ACL_USER_OBJ: item.tag = 0x01; break;
-        case ARCHIVE_ENTRY_ACL_USER: item.tag = 0x02; item.id = (uint32_t)id; break;
+        case ARCHIVE_ENTRY_ACL_USER: item.tag = 0x02; item.id = id_of(id, name, 0); break;
         case ARCHIVE_ENTRY_ACL_GROUP_OBJ: item.tag = 0x04; break;
-        case ARCHIVE_ENTRY_ACL_GROUP: item.tag = 0x08; item.id = (uint32_t)id; break;
+        case ARCHIVE_ENTRY_ACL_GROUP: item.tag = 0x08; item.id = id_of(id, name, 1); break;
         case ARCHIVE_ENTRY_ACL_MASK: item.tag = 0x10; break;
         case ARCHIVE_ENTRY_ACL_OTHER: item.tag = 0x20; break;
         default: continue;
+        }
+        if ((item.tag == 0x02 || item.tag == 0x08) && item.id == UINT32_MAX) {
+            reader->unknown = 1;
+            continue;
         }
         items[used++] = item;
     }
@@ -341,6 +358,12 @@ size_t carc_acl(struct carc_reader *reader, int is_default, uint8_t *bytes, size
         memcpy(bytes + 8 + i * 8, &items[i].id, 4);
     }
     return 4 + used * 8;
+}
+
+int carc_take_unknown(struct carc_reader *reader) {
+    int unknown = reader->unknown;
+    reader->unknown = 0;
+    return unknown;
 }
 
 // MARK: writing

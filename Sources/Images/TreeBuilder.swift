@@ -66,20 +66,32 @@ package struct TreeBuilder {
         do throws(Errno) {
             try makeRoom(1 << 20)
             if path.isEmpty {
-                directories.append((.root, try setXattrs(of: .root, entry, reader.xattrs())))
+                directories.append((.root, try setXattrs(of: .root, entry, reader)))
                 return
             }
             let name = path[(path.lastIndex(of: 0x2F).map { $0 + 1 } ?? 0)...]
             let parent = try directory(path[..<max(0, name.startIndex - 1)])
             if let link {
-                try addLink(parent, name, to: link, of: path)
+                let node = try addLink(parent, name, to: link, of: path)
+                // cpio has the content with the last name; where others have it, it is repeated.
+                if let node, entry.size > 0 {
+                    let before = try entered { worker throws(Errno) in
+                        try worker.attributes(node)
+                    }
+                    guard before.mode & FileMode.typeMask == FileMode.regular, before.size == 0
+                    else { return }
+                    try addContent(node, entry, reader)
+                    try entered { worker throws(Errno) in
+                        try worker.restoreChangeTime(node, before)
+                    }
+                }
                 return
             }
             let node = try make(parent, name, entry)
             if entry.mode & FileMode.typeMask == FileMode.regular {
                 try addContent(node, entry, reader)
             }
-            let attributes = try setXattrs(of: node, entry, reader.xattrs())
+            let attributes = try setXattrs(of: node, entry, reader)
             if entry.mode & FileMode.typeMask == FileMode.directory {
                 directories.append((node, attributes))
             } else {
@@ -141,8 +153,11 @@ package struct TreeBuilder {
                 try worker.remove(parent, name, isDirectory: wasDirectory)
             }
             // Its slot may be another inode's soon.
-            directories.removeAll { $0.node == old }
-            defaultLists.removeAll { $0.node == old }
+            if wasDirectory {
+                directories.removeAll { $0.node == old }
+                defaultLists.removeAll { $0.node == old }
+                (lastPath, lastParent) = ([], .root)
+            }
         }
         return try entered { worker throws(Errno) in
             if let target = entry.target, entry.mode & FileMode.typeMask == FileMode.symlink {
@@ -153,10 +168,11 @@ package struct TreeBuilder {
         }
     }
 
+    /// - Returns: what got the name; nil where it has it already.
     private mutating func addLink(
         _ parent: NodeID, _ name: ArraySlice<UInt8>, to target: [UInt8], of path: [UInt8]
-    ) throws(Errno) {
-        if target == path { return }
+    ) throws(Errno) -> NodeID? {
+        if target == path { return nil }
         var node = NodeID.root
         for part in target.split(separator: 0x2F) {
             let parent = node
@@ -173,6 +189,7 @@ package struct TreeBuilder {
             // The clock's time of the new name is not kept.
             try worker.restoreChangeTime(node, before)
         }
+        return node
     }
 
     // MARK: content and attributes
@@ -208,9 +225,15 @@ package struct TreeBuilder {
     /// - Returns: what the entry's attributes are with its access list, of which the source may tell
     ///   the group's part in the mode only.
     private mutating func setXattrs(
-        of node: NodeID, _ entry: SourceEntry, _ xattrs: [(name: [UInt8], value: [UInt8])]
+        of node: NodeID, _ entry: SourceEntry, _ reader: TreeReader
     ) throws(Errno) -> RestoredAttributes {
         var attributes = entry.attributes
+        let xattrs = reader.xattrs()
+        if reader.takeUnknownNames() {
+            warnings.append(
+                "\(String(decoding: entry.path, as: UTF8.self)): its access list names somebody "
+                    + "who is unknown here and is left out")
+        }
         for (name, value) in xattrs {
             // New entries of the directory would take it.
             if name.elementsEqual("system.posix_acl_default".utf8) {

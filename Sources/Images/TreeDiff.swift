@@ -51,7 +51,7 @@ package struct TreeDiff {
             guard let oldRoot = try? diff.old.attributes(.root),
                 let newRoot = try? diff.new.attributes(.root)
             else { return }
-            diff.both(
+            diff.compare(
                 TreeEntry(path: [], node: .root, attributes: oldRoot),
                 TreeEntry(path: [], node: .root, attributes: newRoot), isSameTree)
         }
@@ -65,46 +65,62 @@ package struct TreeDiff {
         self.report = report
     }
 
-    private mutating func both(_ a: TreeEntry, _ b: TreeEntry, _ isSameTree: Bool) {
-        let aspects = aspects(a, b, isSameTree)
-        if !aspects.isEmpty { tell(.changed, a, aspects) }
-        guard a.type == FileMode.directory, b.type == FileMode.directory else {
-            if a.type == FileMode.directory { all(.removed, a, of: old) }
-            if b.type == FileMode.directory { all(.added, b, of: new) }
-            return
-        }
-        let left = old.children(of: a).sorted { $0.path.lexicographicallyPrecedes($1.path) }
-        let right = new.children(of: b).sorted { $0.path.lexicographicallyPrecedes($1.path) }
-        var i = 0
-        var j = 0
-        while i < left.count || j < right.count {
-            if j == right.count || i < left.count && precedes(left[i], right[j]) {
-                tell(.removed, left[i], [])
-                all(.removed, left[i], of: old)
-                i += 1
-            } else if i == left.count || precedes(right[j], left[i]) {
-                tell(.added, right[j], [])
-                all(.added, right[j], of: new)
-                j += 1
-            } else {
-                both(left[i], right[j], isSameTree)
-                i += 1
-                j += 1
+    /// What is still to be looked at: a path of both trees, or one that only one of them has.
+    private enum Step {
+        case both(TreeEntry, TreeEntry)
+        case one(TreeDifference.Kind, TreeEntry)
+    }
+
+    /// No recursion: a tree may be deeper than a stack.
+    private mutating func compare(_ a: TreeEntry, _ b: TreeEntry, _ isSameTree: Bool) {
+        var waiting = [Step.both(a, b)]
+        while let step = waiting.popLast() {
+            switch step {
+            case .both(let a, let b):
+                let aspects = aspects(a, b, isSameTree)
+                if !aspects.isEmpty { tell(.changed, a, aspects) }
+                waiting.append(contentsOf: below(a, b).reversed())
+            case .one(let kind, let entry):
+                tell(kind, entry, [])
+                waiting.append(contentsOf: all(kind, entry).reversed())
             }
         }
     }
 
-    private func precedes(_ a: TreeEntry, _ b: TreeEntry) -> Bool {
-        a.path.lexicographicallyPrecedes(b.path)
+    private func below(_ a: TreeEntry, _ b: TreeEntry) -> [Step] {
+        guard a.type == FileMode.directory, b.type == FileMode.directory else {
+            return all(.removed, a) + all(.added, b)
+        }
+        let left = old.children(of: a).sorted { $0.path.lexicographicallyPrecedes($1.path) }
+        let right = new.children(of: b).sorted { $0.path.lexicographicallyPrecedes($1.path) }
+        var steps: [Step] = []
+        var i = 0
+        var j = 0
+        while i < left.count || j < right.count {
+            if j == right.count || i < left.count && precedes(left[i], right[j]) {
+                steps.append(.one(.removed, left[i]))
+                i += 1
+            } else if i == left.count || precedes(right[j], left[i]) {
+                steps.append(.one(.added, right[j]))
+                j += 1
+            } else {
+                steps.append(.both(left[i], right[j]))
+                i += 1
+                j += 1
+            }
+        }
+        return steps
     }
 
-    /// Everything below a directory that is in one tree only.
-    private func all(_ kind: TreeDifference.Kind, _ entry: TreeEntry, of worker: StoreWorker) {
-        guard entry.type == FileMode.directory else { return }
-        for child in worker.children(of: entry) {
-            tell(kind, child, [])
-            all(kind, child, of: worker)
-        }
+    /// What is in a directory that is in one tree only.
+    private func all(_ kind: TreeDifference.Kind, _ entry: TreeEntry) -> [Step] {
+        guard entry.type == FileMode.directory else { return [] }
+        let worker = kind == .removed ? old : new
+        return worker.children(of: entry).map { .one(kind, $0) }
+    }
+
+    private func precedes(_ a: TreeEntry, _ b: TreeEntry) -> Bool {
+        a.path.lexicographicallyPrecedes(b.path)
     }
 
     private func tell(

@@ -14,10 +14,12 @@ package enum TreeExporter {
     /// - Parameters:
     ///   - descriptor: what the archive goes to; need not be seekable.
     ///   - progress: called with the bytes of content that were written, now and then.
+    /// - Returns: what is not in the archive: a line for each socket, which tar has no form for.
     /// - Throws: what could not be written, with its path.
     package static func writeTar(
         _ store: InodeStore, to descriptor: Int32, progress: (UInt64) -> Void = { _ in }
-    ) throws(TreeError) {
+    ) throws(TreeError) -> [String] {
+        var left: [String] = []
         guard let writer = unsafe carc_write_tar(descriptor) else {
             throw TreeError("the archive cannot be begun (\(Errno(rawValue: errno)))")
         }
@@ -25,6 +27,9 @@ package enum TreeExporter {
         var failure: TreeError?
         do throws(TreeError) {
             try store.worker(0).walk { entry throws(TreeError) in
+                if entry.type == FileMode.socket {
+                    return left.append("\(entry.text) is a socket, and not in the archive")
+                }
                 try export.write(entry)
                 progress(export.bytes)
             }
@@ -32,6 +37,7 @@ package enum TreeExporter {
         let code = unsafe carc_finish(writer)
         if let failure { throw failure }
         if code != 0 { throw TreeError("the archive cannot be ended: look for room there") }
+        return left
     }
 
     @safe private struct Export {

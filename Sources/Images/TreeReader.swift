@@ -119,6 +119,9 @@ package struct SourceEntry: Sendable {
         }
     }
 
+    /// Whether `xattrs` left somebody out of an access list whom this machine does not know; once.
+    package func takeUnknownNames() -> Bool { unsafe carc_take_unknown(reader) != 0 }
+
     /// The entry's extended attributes, sorted by name, access lists among them.
     package func xattrs() -> [(name: [UInt8], value: [UInt8])] {
         var found: [(name: [UInt8], value: [UInt8])] = []

@@ -26,15 +26,13 @@ extension StoreWorker {
         enter()
         defer { leave() }
         guard let attributes = try? attributes(.root) else { return }
-        try walk(TreeEntry(path: [], node: .root, attributes: attributes), body)
-    }
-
-    private func walk<Failure>(
-        _ entry: TreeEntry, _ body: (TreeEntry) throws(Failure) -> Void
-    ) throws(Failure) where Failure: Error {
-        try body(entry)
-        guard entry.type == FileMode.directory else { return }
-        for child in children(of: entry) { try walk(child, body) }
+        // No recursion: a tree may be deeper than a stack.
+        var waiting = [TreeEntry(path: [], node: .root, attributes: attributes)]
+        while let entry = waiting.popLast() {
+            try body(entry)
+            guard entry.type == FileMode.directory else { continue }
+            waiting.append(contentsOf: children(of: entry).reversed())
+        }
     }
 
     /// The entries of a directory in the order of their cookies.

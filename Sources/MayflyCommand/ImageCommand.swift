@@ -231,8 +231,8 @@ struct ImageExportCommand: ParsableCommand {
         commandName: "export",
         abstract: "Write what is in an image as a tar archive.",
         discussion: """
-            In the form of pax(1), with extended attributes, access lists and holes. The image is \
-            checked first.
+            In the form of pax(1), with extended attributes, access lists and holes. Sockets, which \
+            tar has no form for, are left out and named. The image is checked first.
 
             EXAMPLE:
               mayfly image export base.mayfly --tar base.tar
@@ -252,13 +252,17 @@ struct ImageExportCommand: ParsableCommand {
 
     func run() throws {
         let image = try TreeImage(image)
-        guard tar != "-" else { return try image.exportTar(to: STDOUT_FILENO) }
+        guard tar != "-" else { return warn(try image.exportTar(to: STDOUT_FILENO)) }
         let descriptor = unsafe open(tar, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
         guard descriptor >= 0 else {
             throw MountError(.usage, "\(tar) cannot be written: \(unsafe String(cString: strerror(errno)))")
         }
         defer { close(descriptor) }
-        try image.exportTar(to: descriptor)
+        warn(try image.exportTar(to: descriptor))
+    }
+
+    private func warn(_ lines: [String]) {
+        for line in lines { Console.complain(Console.printable(line)) }
     }
 }
 

@@ -133,6 +133,6 @@ package final class ImageFuzz {
         _ = store.arena.bodyChecksum()
         let null = unsafe open("/dev/null", O_WRONLY | O_CLOEXEC)
         defer { close(null) }
-        try? TreeExporter.writeTar(store, to: null)
+        _ = try? TreeExporter.writeTar(store, to: null)
     }
 }

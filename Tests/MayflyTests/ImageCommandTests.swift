@@ -124,6 +124,55 @@ struct ImageCommandTests {
             """#)
     }
 
+    /// What archives of other programs do otherwise, and what tar cannot hold.
+    @Test func formsWithWaysOfTheirOwn() throws {
+        try script(
+            #"""
+            # cpio has the content of a file of two names with the last.
+            python3 -c '
+            def entry(name, ino, links, data):
+                name = name.encode() + b"\0"
+                numbers = [ino, 0o100644, 0, 0, links, 1000, len(data), 0, 0, 0, 0, len(name), 0]
+                head = b"070701" + b"".join(b"%08X" % n for n in numbers) + name
+                return head + b"\0" * (-len(head) % 4) + data + b"\0" * (-len(data) % 4)
+            open("t.cpio", "wb").write(entry("a", 5, 2, b"") + entry("b", 5, 2, b"hello") +
+                entry("TRAILER!!!", 0, 1, b""))
+            '
+            build cpio --from t.cpio; [ "$(image list cpio | grep -c ' 5 1970-01-01 00:16 [ab]$')" = 2 ]
+            # GNU tar has names in access lists; who is unknown is left out, and told.
+            python3 -c '
+            import io, tarfile
+            with tarfile.open("acl.tar", "w", format=tarfile.PAX_FORMAT) as t:
+                for name, users in [("f", "user:root:rwx"), ("g", "user:no-such-user:rwx\nuser:root:r--")]:
+                    i = tarfile.TarInfo(name)
+                    i.pax_headers = {"SCHILY.acl.access": f"user::rw-\n{users}\ngroup::r--\nmask::rwx\nother::r--\n"}
+                    t.addfile(i, io.BytesIO(b""))
+            '
+            build acl --from acl.tar 2> warned; grep -q "^mayfly: g: .*unknown" warned; [ "$(wc -l < warned)" = 1 ]
+            mkdir m; "$mayfly" mount --quiet m --from acl
+            python3 -c '
+            import os, struct
+            for name, rights in ("f", 7), ("g", 4):
+                users = [e for e in struct.iter_unpack("<HHI", os.getxattr(f"m/{name}", "system.posix_acl_access")[4:])
+                    if e[0] == 2]
+                assert users == [(2, rights, 0)], (name, users)
+            '
+            "$mayfly" umount m
+            # A socket is kept, but tar has no form for it.
+            mkdir s; echo x > s/f; (cd s && python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("sock")')
+            build sock --from s; image list sock | grep -q '^s.* sock$'
+            image export sock --tar s.tar 2> warned; grep -q '^mayfly: sock is a socket' warned
+            [ "$(tar -tf s.tar | tr '\n' ' ')" = "./ f " ]
+            # A tree that is deeper than a stack.
+            python3 -c '
+            import io, tarfile
+            with tarfile.open("deep.tar", "w") as t: t.addfile(tarfile.TarInfo("d/" * 12000 + "f"), io.BytesIO(b""))
+            '
+            build deep --from deep.tar; image diff deep deep
+            [ "$(image list deep "$(printf 'd/%.0s' $(seq 12000))f" | wc -l)" = 1 ]
+            """#)
+    }
+
     @Test func whatCannotBeBuiltLeavesNothing() throws {
         try script(
             #"""
@@ -158,6 +207,21 @@ struct ImageCommandTests {
             head -c 4194304 good > short; refused 'truncated' image check short
             refused 'not a mayfly image' image info tree/1
             refused 'there is no nowhere' image list good nowhere
+            # A first page that is right by its checksum, and says more than can be.
+            python3 -c '
+            import struct
+            most = (1 << 64) - 1; data = open("good", "rb").read()
+            for place in 200, 264:
+                page = bytearray(data[:4096]); struct.pack_into("<Q", page, place, 1 << 63)
+                struct.pack_into("<Q", page, 32, 0); lanes = [1, 2, 3, 4]; sum = 1
+                for at, word in enumerate(struct.unpack("<512Q", page)):
+                    lane = (lanes[at % 4] ^ word) * 0x9E3779B97F4A7C15 & most
+                    lanes[at % 4] = lane ^ lane >> 29
+                for lane in lanes:
+                    sum = (sum ^ lane) * 0xD6E8FEB86659FD93 & most; sum ^= sum >> 32
+                struct.pack_into("<Q", page, 32, sum); open(f"odd{place}", "wb").write(bytes(page) + data[4096:])
+            '
+            for place in 200 264; do refused 'first page' image info odd$place; done
             """#)
     }
 

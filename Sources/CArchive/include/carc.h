@@ -49,6 +49,8 @@ int carc_xattr(struct carc_reader *reader, const char **name, const void **value
 // The entry's access list, or with is_default that for new files in a directory, in the form of the
 // extended attribute system.posix_acl_access. Returns its bytes, 0 where there is none.
 size_t carc_acl(struct carc_reader *reader, int is_default, uint8_t *bytes, size_t capacity);
+// Whether that left out entries of users and groups whom this machine does not know; once.
+int carc_take_unknown(struct carc_reader *reader);
 
 // What went wrong last, in one line.
 const char *carc_error(struct carc_reader *reader);

@@ -28,8 +28,9 @@ struct ImageFile: Sendable {
     /// An image as it is, or one that is built of a directory or an archive for the time of its use.
     init(from path: String) throws(MountError) {
         var status = stat()
-        let isFile = unsafe stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
-        if path == "-" || (!isFile && errno != ENOENT) || (isFile && !Self.begins(path)) {
+        let isThere = unsafe stat(path, &status) == 0
+        let isFile = isThere && status.st_mode & S_IFMT == S_IFREG
+        if path == "-" || (isThere && !isFile) || (isFile && !Self.begins(path)) {
             self = try TreeImage.temporary(of: path)
         } else {
             try self.init(path: path)

@@ -259,13 +259,15 @@ public struct TreeImage: Sendable {
     /// - Parameters:
     ///   - descriptor: need not be seekable.
     ///   - progress: gets the bytes that are written so far.
+    /// - Returns: what is not in the archive: a line for each socket.
     /// - Throws: `.usage` for a damaged image; `.system` for what cannot be written.
+    @discardableResult
     public func exportTar(
         to descriptor: Int32, progress: (UInt64) -> Void = { _ in }
-    ) throws(MountError) {
+    ) throws(MountError) -> [String] {
         try withStore { store throws(MountError) in
             do throws(TreeError) {
-                try TreeExporter.writeTar(store, to: descriptor, progress: progress)
+                return try TreeExporter.writeTar(store, to: descriptor, progress: progress)
             } catch { throw MountError(.system, error.description) }
         }
     }
