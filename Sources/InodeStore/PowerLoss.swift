@@ -75,6 +75,14 @@ extension StoreWorker {
         return bytes
     }
 
+    /// The first page from `index` on that is no hole; nil when there is none.
+    package func nextPage(_ node: NodeID, from index: UInt64) -> UInt64? {
+        guard let inode = try? regular(node) else { return nil }
+        let map = region.loadAcquire(inode + Inode.content)
+        if MapWord.form(map) <= MapWord.blobForm { return map != 0 && index == 0 ? 0 : nil }
+        return mapNext(map, from: index)?.index
+    }
+
     /// Keeps an inode alive whatever becomes of its names, until `forget` gives the reference back.
     package func pin(_ node: NodeID) {
         guard node.rawValue != 1, let inode = try? inode(node) else { return }

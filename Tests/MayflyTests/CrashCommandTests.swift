@@ -1,4 +1,3 @@
-import Glibc
 import Testing
 
 /// Power losses as users have them: what was synced is there, the rest is by chance.

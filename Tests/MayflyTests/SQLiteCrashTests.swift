@@ -1,4 +1,3 @@
-import Glibc
 import Testing
 
 /// A real database through power losses: what it committed with synchronous writes is there, and the
@@ -8,7 +7,7 @@ import Testing
 @Suite(.serialized, .enabled(if: BuiltCommand.canMount, BuiltCommand.whyNot))
 struct SQLiteCrashTests {
     private static var crashes: String {
-        unsafe getenv("MAYFLY_CRASHES").map { unsafe String(cString: $0) } ?? "6"
+        BuiltCommand.variable("MAYFLY_CRASHES") ?? "6"
     }
 
     /// The database's process is killed at a moment that the seed chooses, then the power fails.

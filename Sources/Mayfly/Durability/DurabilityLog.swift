@@ -155,8 +155,18 @@ extension DurabilityLog.State {
         if isOver { end = .max }
         if isBounded { end = min(end, now.size) }
         guard offset < end else { return }
-        for index in offset >> 12...(end - 1) >> 12 where files[node]?.pages[index] == nil {
-            files[node]?.pages[index] = worker.page(id, index)
+        let last = (end - 1) >> 12
+        var index = offset >> 12
+        while index <= last {
+            // What is cut may be a hole of any size, and stays one.
+            if isBounded {
+                guard let next = worker.nextPage(id, from: index), next <= last else { return }
+                index = next
+            }
+            if files[node]?.pages[index] == nil {
+                files[node]?.pages[index] = worker.page(id, index)
+            }
+            index += 1
         }
     }
 
