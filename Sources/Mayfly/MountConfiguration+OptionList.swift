@@ -40,6 +40,7 @@ extension MountConfiguration {
         case "gid": try setGroup(value, option: option)
         case "queue_depth": try setQueueDepth(value, option: option)
         case "max_payload": try setMaxPayload(value, option: option)
+        case "durability": try setDurability(value, option: option)
         case "transport": try setTransport(value, option: option)
         case "source", "fsname":
             guard !value.isEmpty else {
@@ -82,6 +83,7 @@ extension MountConfiguration {
         case "allow_other": allowOther = true
         case "check_open": checksOpen = true
         case "sync_dio": directInOrder = true
+        case "faults": faults = true
         case "writeback": writesBack = true
         case "parallel_dio": directInParallel = true
         case "noxattr": withoutXattrs = true
@@ -104,13 +106,13 @@ extension MountConfiguration {
     private static let flags: Set<String> = [
         "ro", "rw", "suid", "nosuid", "dev", "nodev", "exec", "noexec", "symfollow", "nosymfollow",
         "noatime", "atime", "relatime", "strictatime", "nodiratime", "diratime", "allow_other",
-        "check_open", "sync_dio", "parallel_dio", "writeback", "noxattr", "noperm", "user", "users",
-        "owner", "group",
+        "check_open", "sync_dio", "parallel_dio", "faults", "writeback", "noxattr", "noperm", "user",
+        "users", "owner", "group",
     ]
 
     private static let valued: Set<String> = [
         "size", "nr_blocks", "nr_inodes", "mode", "uid", "gid", "queue_depth", "max_payload",
-        "transport", "source", "fsname", "fstype", "subtype",
+        "transport", "durability", "source", "fsname", "fstype", "subtype",
     ]
 
     /// What mount(8), systemd and other FUSE servers know and what is so here in any case: the kernel

@@ -35,6 +35,9 @@ struct OperationPolicy: Sendable {
     /// Whether OPEN is answered. By ENOSYS otherwise, as OPENDIR is, after which the kernel sends
     /// none.
     var checksOpen = false
+    /// Whether OPEN, FLUSH, FSYNC and those of directories are answered, so that the kernel goes on
+    /// asking: for faults and power losses.
+    var answersAll = false
     /// Whether what is opened with O_DIRECT may be written by several at once. OPEN is answered then.
     var directInParallel = false
     /// Whether ENOSYS says that there are no extended attributes, after which nobody asks for any.
@@ -53,6 +56,10 @@ struct OperationPolicy: Sendable {
         | CFK_INIT_NO_OPEN_SUPPORT | CFK_INIT_PARALLEL_DIROPS | CFK_INIT_POSIX_ACL
         | CFK_INIT_CACHE_SYMLINKS | CFK_INIT_NO_OPENDIR_SUPPORT
         | CFK_INIT_HANDLE_KILLPRIV_V2 | CFK_INIT_ALLOW_IDMAP
+
+    /// More for a mount that is asked everything: files whose reads come through are to be mapped
+    /// all the same.
+    static let faultInitFlags: UInt64 = CFK_INIT_DIRECT_IO_ALLOW_MMAP
 }
 
 /// The operations of one worker. A trivial value.
@@ -110,13 +117,18 @@ struct Operations: Sendable {
             return .none
         case .batchForget: return forgetBatch(request)
         case .open:
-            if !policy.checksOpen && !policy.directInParallel { throw Errno.noFunction }
+            if !policy.checksOpen && !policy.directInParallel && !policy.answersAll {
+                throw Errno.noFunction
+            }
             return try open(node, request)
         case .release, .releasedir, .syncfs, .destroy: return .none
         // Nothing to do for them, and ENOSYS says so once and for all: CREATE becomes MKNOD, and
         // the others are not sent again.
-        case .create, .opendir, .flush, .fsync, .fsyncdir, .access, .bmap, .poll:
-            throw Errno.noFunction
+        case .opendir where policy.answersAll: return reply(cfk_open_out(), request)
+        case .flush, .fsync, .fsyncdir:
+            if !policy.answersAll { throw Errno.noFunction }
+            return .none
+        case .create, .opendir, .access, .bmap, .poll: throw Errno.noFunction
         default: throw Errno.noFunction
         }
     }
