@@ -211,6 +211,7 @@ extension MountConfiguration {
         maxPayloadBytes = bytes
     }
 
+    /// Sets what a power loss leaves, by its name: "none" or "fsync".
     public mutating func setDurability(
         _ text: String, option: String = "--durability"
     ) throws(MountError) {

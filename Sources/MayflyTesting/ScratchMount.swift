@@ -184,6 +184,17 @@ public final class ScratchMount: Sendable {
         try fileSystem.clearFaults(numbers)
     }
 
+    /// Loses what was not synced, as if the power had failed this moment and come back.
+    ///
+    /// What fsync(2) has returned for is there; of all else a part is, which the seed chooses.
+    ///
+    /// - Parameter seed: nil for one by chance, which the summary tells.
+    /// - Throws: `.usage` for a mount without `durability`, which `configure` sets to `.fsync`.
+    @discardableResult
+    public func crash(seed: UInt64? = nil) throws(MountError) -> CrashSummary {
+        try fileSystem.crash(seed: seed)
+    }
+
     // MARK: whether it can be had
 
     /// Why this process cannot mount, and what to do; nil where it can.

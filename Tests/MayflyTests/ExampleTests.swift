@@ -34,7 +34,7 @@ struct ExampleTests {
     func pytest() throws {
         try run(
             "python3 -m pytest -q -p no:cacheprovider --basetemp=$folder/pytest \(Self.folder)/pytest",
-            says: "8 passed")
+            says: "9 passed")
     }
 
     @Test(.enabled(if: has("node", "--version"), "there is no node here"))

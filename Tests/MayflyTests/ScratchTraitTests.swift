@@ -69,6 +69,23 @@ struct ScratchTraitTests {
         #expect(written(mount) == 1)
     }
 
+    @Test(.scratchMount(configure: { $0.durability = .fsync }))
+    func aCrashLeavesWhatWasSynced() throws {
+        let mount = try #require(ScratchMount.current)
+        for name in ["synced", "not"] { try TextFile.write(name, to: "\(mount.path)/\(name)") }
+        // Of what was changed since, this seed keeps nothing.
+        for path in ["\(mount.path)/synced", mount.path] {
+            let file = unsafe open(path, O_RDONLY)
+            #expect(fsync(file) == 0)
+            close(file)
+        }
+        try TextFile.write("later", to: "\(mount.path)/later")
+        try mount.crash(seed: 0)
+        #expect(TextFile.text(at: "\(mount.path)/synced") == "synced")
+        #expect(TextFile.text(at: "\(mount.path)/later") == nil)
+        #expect(TextFile.text(at: "\(mount.path)/not")?.contains("not") != true)
+    }
+
     @Test func whatCannotBeBuiltFailsWhoAsks() async {
         struct Planned: Error {}
         let broken = ScratchImage { _ in throw Planned() }

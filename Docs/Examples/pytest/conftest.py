@@ -67,6 +67,10 @@ class Mount:
     def clear_faults(self):
         self.call("POST", "/v1/faults/clear")
 
+    def crash(self, seed=None):
+        """A power loss, on a mount with --durability fsync: what was not synced is lost in part."""
+        return self.call("POST", "/v1/crash", seed=seed)
+
     def fork(self, directory):
         self.call("POST", "/v1/fork", path=str(directory))
         return Mount(str(directory))
@@ -85,6 +89,12 @@ def mayfly_tree():
 
 
 @pytest.fixture(scope="session")
+def mayfly_options():
+    """Options of `mayfly mount` for what the tests work in. Override this."""
+    return []
+
+
+@pytest.fixture(scope="session")
 def mayfly_image(tmp_path_factory, mayfly_tree):
     """An image of the tree, built once."""
     folder = tmp_path_factory.mktemp("mayfly")
@@ -100,10 +110,11 @@ def mayfly_image(tmp_path_factory, mayfly_tree):
 
 
 @pytest.fixture(scope="session")
-def mayfly_origin(tmp_path_factory, mayfly_image):
+def mayfly_origin(tmp_path_factory, mayfly_image, mayfly_options):
     """The mount that the tests' mounts are forks of; one server serves them all."""
     root = tmp_path_factory.mktemp("origin")
-    subprocess.run([MAYFLY, "mount", "--quiet", root, "--from", mayfly_image], check=True)
+    subprocess.run(
+        [MAYFLY, "mount", "--quiet", root, "--from", mayfly_image, *mayfly_options], check=True)
     origin = Mount(str(root))
     yield origin
     origin.unmount()

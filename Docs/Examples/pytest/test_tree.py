@@ -17,6 +17,11 @@ def mayfly_tree():
     return fill
 
 
+@pytest.fixture(scope="session")
+def mayfly_options():
+    return ["--durability", "fsync"]
+
+
 def test_changes_stay_in_the_test(mayfly):
     shutil.rmtree(mayfly.path + "/etc")
     assert not os.path.exists(mayfly.path + "/etc")
@@ -50,6 +55,21 @@ def test_survives_a_disk_that_fails(mayfly):
     mayfly.clear_faults()
     os.write(config, b"more = yes\n")
     os.close(config)
+
+
+def test_survives_a_power_loss(mayfly):
+    for name in ["synced", "not-synced"]:
+        file = os.open(mayfly.path + "/" + name, os.O_CREAT | os.O_WRONLY)
+        os.write(file, b"content")
+        if name == "synced":
+            os.fsync(file)
+            folder = os.open(mayfly.path, os.O_RDONLY)
+            os.fsync(folder)
+            os.close(folder)
+        os.close(file)
+    mayfly.crash(seed=0)
+    assert open(mayfly.path + "/synced").read() == "content"
+    assert not os.path.exists(mayfly.path + "/not-synced")
 
 
 def test_forks(mayfly, tmp_path):
