@@ -56,11 +56,15 @@ import Testing
     @Test(
         arguments: [
             "mount", "umount", "run", "list", "stat", "top", "resize", "check", "bench",
+            "snapshot", "snapshots", "rollback", "fork", "save", "diff", "crash", "fault.add",
+            "fault.list", "fault.clear", "image.build", "image.info", "image.list", "image.check",
+            "image.export", "image.diff",
         ])
     func theManualNamesEveryOption(_ command: String) throws {
         let folder = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
         let page = try #require(HostFile.text(at: "\(folder)/Docs/man/mayfly.\(command).1"))
-        let help = try BuiltCommand.run([command, "--help"]).output
+        let words = command.split(separator: ".").map(String.init)
+        let help = try BuiltCommand.run(words + ["--help"]).output
         let options = help.split(separator: "\n").flatMap { line in
             line.hasPrefix("  -") ? line.split(whereSeparator: { " ,".contains($0) }) : []
         }.filter { $0.hasPrefix("--") }
