@@ -42,6 +42,8 @@ public enum ScratchRun {
     /// - Parameters:
     ///   - configuration: its mountpoint is used only when it is not empty; otherwise an empty
     ///     directory of the system is taken, in the private namespace.
+    ///   - command: the program and its arguments.
+    ///   - options: what is asked beside the mount.
     ///   - say: prints a line for the user.
     /// - Returns: the command's exit status; 128 and the signal that it died of; 127 when it was
     ///   not found and 126 when it could not be executed, both with a line said.

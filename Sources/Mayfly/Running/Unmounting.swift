@@ -11,6 +11,7 @@ public enum Unmounting {
     /// What `mayfly umount` does. Works on a mount whose server has died as well.
     ///
     /// - Parameters:
+    ///   - path: the mountpoint.
     ///   - lazy: takes it out of the tree now and lets those who use it finish.
     ///   - force: aborts the connection, so that requests that hang fail.
     /// - Throws: `path` is no Mayfly mount; it is busy; the caller may not unmount.

@@ -85,7 +85,9 @@ extension MountedFileSystem {
 
     /// A mount of its own on another directory that begins as this one is now, and shares its memory.
     ///
-    /// - Parameter change: makes whatever is to be different from this mount's configuration.
+    /// - Parameters:
+    ///   - mountpoint: the directory to mount the fork on.
+    ///   - change: makes whatever is to be different from this mount's configuration.
     /// - Throws: as mounting does.
     public func fork(
         at mountpoint: String, change: (inout MountConfiguration) -> Void = { _ in }
