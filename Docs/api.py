@@ -37,8 +37,10 @@ def symbols(module, build, folder):
         with open(path) as file:
             for symbol in json.load(file)["symbols"]:
                 name = symbol["pathComponents"][-1]
-                # `$name` is made by a property wrapper, and documented with what it wraps.
-                if "docComment" not in symbol and not name.startswith("$"):
+                # `$name` is made by a property wrapper, and documented with what it wraps; an extension
+                # is where the symbols in it are.
+                isOurs = not name.startswith("$") and symbol["kind"]["identifier"] != "swift.extension"
+                if isOurs and "docComment" not in symbol:
                     bare.append(".".join(symbol["pathComponents"]))
     return bare
 

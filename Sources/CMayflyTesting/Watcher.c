@@ -3,14 +3,14 @@
 // How it learns of the end: a thread of the test process holds a robust mutex in memory that both
 // have, and never lets go. The kernel passes the mutex on when the thread dies, and it does that
 // before it closes the process's files. This matters, for the process serves the mounts in which it
-// has files open: closing those may wait for an answer that nobody is left to give, and the end of a
-// pipe would come only afterwards, never. So the watcher aborts the connections, and then the
+// has files open: closing those may wait for an answer that nobody is left to give, and the end of
+// a pipe would come only afterwards, never. So the watcher aborts the connections, and then the
 // process ends.
 //
 // It is no child of the test process, which may wait for its own; it has no descriptor, so that
-// nobody waits for its output; and as it is forked from a process with threads, it only makes system
-// calls.
-// Source: kernel/exit.c, do_exit(): exit_mm() before exit_files(); pthread_mutexattr_setrobust(3).
+// nobody waits for its output; and as it is forked from a process with threads, it only makes
+// system calls. Source: kernel/exit.c, do_exit(): exit_mm() before exit_files();
+// pthread_mutexattr_setrobust(3).
 
 #include <errno.h>
 #include <fcntl.h>

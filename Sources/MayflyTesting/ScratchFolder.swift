@@ -27,7 +27,8 @@ final class ScratchFolder: Sendable {
         var template = Array("\(parent)/mayfly-test-XXXXXX".utf8CString)
         guard unsafe mkdtemp(&template) != nil else {
             throw MountError(
-                .system, "no folder can be made in \(parent): look at its permissions, or set TMPDIR")
+                .system,
+                "no folder can be made in \(parent): look at its permissions, or set TMPDIR")
         }
         path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
         // Another user's program may be given a path in a mount that lets others in.

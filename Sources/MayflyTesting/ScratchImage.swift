@@ -1,4 +1,5 @@
-// What tests begin with: an image from a file, or one that is built by the first test that needs it.
+// What tests begin with: an image from a file, or one that is built by the first test that needs
+// it.
 
 internal import Glibc
 internal import Mayfly
@@ -10,8 +11,8 @@ internal import Synchronization
 ///
 ///     @Test(.scratchMount(from: "fixtures/tree.image")) func tool() { ... }
 ///
-/// A tree that takes code to make is built once in each process, by the first test that wants it, and
-/// is gone with the process:
+/// A tree that takes code to make is built once in each process, by the first test that wants it,
+/// and is gone with the process:
 ///
 ///     let tree = ScratchImage { root in try await run("make-fixture", in: root) }
 ///

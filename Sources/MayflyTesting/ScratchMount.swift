@@ -7,16 +7,17 @@ internal import Synchronization
 
 /// A file system in memory that one test has to itself.
 ///
-/// It is served by threads of the test process, so that a test takes snapshots, rolls back and forks
-/// by calls; programs that the test starts see it at ``path`` as any other folder. Any number of them
-/// may be there at once.
+/// It is served by threads of the test process, so that a test takes snapshots, rolls back and
+/// forks by calls; programs that the test starts see it at ``path`` as any other folder. Any number
+/// of them may be there at once.
 ///
 /// Requests take the way through /dev/fuse: where a process that serves itself over the ring is
 /// killed, Linux 6.18 can leave it as a zombie that nothing ends, in the middle of a request to its
 /// own dead thread. Set `transport` in `configure` to `.automatic` where speed matters more.
 ///
-/// It ends with ``end()``, with the last reference to it, or with the process: what a test run leaves
-/// that crashes or is killed is unmounted and removed at once by a small process that watches it.
+/// It ends with ``end()``, with the last reference to it, or with the process: what a test run
+/// leaves that crashes or is killed is unmounted and removed at once by a small process that
+/// watches it.
 ///
 /// In XCTest:
 ///
@@ -53,8 +54,8 @@ public final class ScratchMount: Sendable {
     ///   - inodes: limit of files, directories and further links. Nil: 65,536, of a mount from
     ///     an image half as many as the machine has pages.
     ///   - configure: changes whatever else is to be different from the defaults.
-    /// - Throws: `MountError`, whose text says what to do: as ``unavailability`` has it, for an image
-    ///   that is none, and for lack of memory, threads or descriptors.
+    /// - Throws: `MountError`, whose text says what to do: as ``unavailability`` has it, for an
+    ///   image that is none, and for lack of memory, threads or descriptors.
     /// - Complexity: O(1), whatever the image holds.
     public static func make(
         from image: String? = nil, sizeBytes: UInt64? = nil, inodes: UInt64? = nil,
@@ -212,8 +213,8 @@ public final class ScratchMount: Sendable {
         }
         return switch cmt_space() {
         case CMT_SPACE_FORBIDDEN:
-            "mounting is not permitted, nor a user namespace to do it in: run the tests as root, or "
-                + "let users have namespaces (sysctl user.max_user_namespaces, AppArmor's "
+            "mounting is not permitted, nor a user namespace to do it in: run the tests as root, "
+                + "or let users have namespaces (sysctl user.max_user_namespaces, AppArmor's "
                 + "kernel.apparmor_restrict_unprivileged_userns=0)"
         case CMT_SPACE_DECLINED:
             "mounting is not permitted: run the tests as root, or without "

@@ -44,8 +44,8 @@ extension Trait where Self == ScratchMountTrait {
     /// - Parameters:
     ///   - image: what the mount begins with; nil: nothing.
     ///   - sizeBytes: limit of content in bytes; nil: 256 MiB, with an image half of the memory.
-    ///   - inodes: limit of files, directories and further links; nil: 65,536, with an image half as
-    ///     many as the machine has pages.
+    ///   - inodes: limit of files, directories and further links; nil: 65,536, with an image half
+    ///     as many as the machine has pages.
     ///   - configure: changes whatever else is to be different from the defaults.
     public static func scratchMount(
         from image: ScratchImage? = nil, sizeBytes: UInt64? = nil, inodes: UInt64? = nil,

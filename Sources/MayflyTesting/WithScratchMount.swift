@@ -17,8 +17,8 @@ public import Mayfly
 ///     ``ScratchMount/make(from:sizeBytes:inodes:configure:)`` has it, as `inodes`.
 ///   - inodes: limit of files, directories and further links.
 ///   - configure: changes whatever else is to be different from the defaults.
-///   - body: gets the absolute path of the mount's root. The mount itself, for snapshots, faults and
-///     all else, is ``ScratchMount/current``.
+///   - body: gets the absolute path of the mount's root. The mount itself, for snapshots, faults
+///     and all else, is ``ScratchMount/current``.
 /// - Returns: what `body` returns.
 /// - Throws: `MountError` when the mount cannot be had (its text says what to do), and what `body`
 ///   throws.

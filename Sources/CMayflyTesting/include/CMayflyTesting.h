@@ -18,8 +18,8 @@ enum cmt_space cmt_space(void);
 // Whether this process has what mount(2) asks for, and may open /dev/fuse.
 bool cmt_may_mount(void);
 
-// Has a folder cleared when this process is gone, however it ends: what is mounted on the folders in
-// it is unmounted, they are removed with the files beside them, and then it is.
+// Has a folder cleared when this process is gone, however it ends: what is mounted on the folders
+// in it is unmounted, they are removed with the files beside them, and then it is.
 //
 // To be called before there is much memory: the watcher is a fork and keeps copies of what changes.
 // Returns 0, or an errno.

@@ -132,6 +132,7 @@ public struct MountControl: Sendable {
         try post(RollbackSummary.self, "/v1/rollback", SnapshotRequest(name: name))
     }
 
+    /// What is not as it was when a snapshot was taken; nil for the newest.
     public func differences(since name: String?) throws(MountError) -> [TreeDifference] {
         try post([TreeDifference].self, "/v1/diff", SnapshotRequest(name: name))
     }
@@ -152,10 +153,12 @@ public struct MountControl: Sendable {
 
     // MARK: faults
 
+    /// Has requests go wrong, from when this returns.
     public func addFault(_ rule: FaultRule) throws(MountError) -> FaultRecord {
         try post(FaultRecord.self, "/v1/faults", rule)
     }
 
+    /// The faults in force, with what they have matched.
     public func faults() throws(MountError) -> [FaultRecord] {
         do throws(ControlError) {
             return try client.get([FaultRecord].self, "/v1/faults")

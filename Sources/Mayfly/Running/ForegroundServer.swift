@@ -14,9 +14,11 @@ public enum ForegroundServer {
     /// server ends with its last user, or at the next signal.
     ///
     /// - Parameters:
+    ///   - configuration: what to mount.
     ///   - readyDescriptor: gets one byte once the mount answers, after which this process is in
     ///     the background: working directory "/", standard output and error to /dev/null.
-    ///   - say: prints a line for the user; `complain` one for the standard error.
+    ///   - say: prints a line for the user.
+    ///   - complain: prints one on the standard error.
     public static func serve(
         _ configuration: MountConfiguration, readyDescriptor: Int32? = nil,
         say: (String) -> Void, complain: (String) -> Void
