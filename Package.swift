@@ -41,6 +41,10 @@ let package = Package(
         .target(name: "CMemory", cSettings: [.define("_GNU_SOURCE")]),
         .target(name: "CPosixSupport", cSettings: [.define("_GNU_SOURCE")]),
         .systemLibrary(
+            name: "CLibarchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
+        .target(
+            name: "CArchive", dependencies: ["CLibarchive"], cSettings: [.define("_GNU_SOURCE")]),
+        .systemLibrary(
             name: "CLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
 
         .target(name: "Arena", dependencies: ["CMemory", errno], swiftSettings: strict),
@@ -52,9 +56,12 @@ let package = Package(
         .target(
             name: "ControlHTTP", dependencies: ["CMemory"] + nio, swiftSettings: strict),
         .target(
+            name: "Images", dependencies: ["Arena", "CArchive", "CMemory", "InodeStore", errno],
+            swiftSettings: strict),
+        .target(
             name: "Mayfly",
             dependencies: [
-                "Arena", "InodeStore", "FuseTransport", "ControlHTTP", "CFuseKernel", "CMemory",
+                "Arena", "Images", "InodeStore", "FuseTransport", "ControlHTTP", "CFuseKernel", "CMemory",
                 errno, logging,
             ],
             swiftSettings: strict),
@@ -62,18 +69,24 @@ let package = Package(
             name: "MayflyBench", dependencies: ["CMemory", "Mayfly", errno],
             swiftSettings: strict),
         .executableTarget(
-            name: "MayflyCommand", dependencies: ["Mayfly", "MayflyBench", argumentParser],
+            name: "MayflyCommand",
+            dependencies: ["Images", "Mayfly", "MayflyBench", argumentParser],
             swiftSettings: strict),
         .target(
             name: "MayflyMeasure",
             dependencies: ["CFuseKernel", "CMemory", "FuseTransport", "InodeStore", "Mayfly", errno],
             swiftSettings: strict),
-        .target(name: "MayflyTesting", dependencies: ["Mayfly"], swiftSettings: strict),
+        .target(
+            name: "CMayflyTesting", dependencies: ["CMemory"],
+            cSettings: [.define("_GNU_SOURCE")]),
+        .target(
+            name: "MayflyTesting", dependencies: ["CMayflyTesting", "Mayfly"],
+            swiftSettings: strict),
         .target(
             name: "MayflyTestSupport",
             dependencies: [
-                "Arena", "InodeStore", "FuseTransport", "CFuseKernel", "CLiburing", "CMemory",
-                "CPosixSupport", "Mayfly", errno,
+                "Arena", "Images", "InodeStore", "FuseTransport", "CFuseKernel", "CLiburing",
+                "CMemory", "CPosixSupport", "Mayfly", errno,
             ],
             swiftSettings: strict),
         .executableTarget(

@@ -125,10 +125,18 @@ package import SystemPackage
     ///
     /// The quotas say what may be had, this says what there is.
     ///
-    /// - Concurrency: one caller at a time.
-    package func allow(bytes: UInt64?) {
-        let chunks = bytes.map { $0 / Geometry.chunkBytes } ?? .max
-        region.store(Superblock.chunkAllowance, chunks)
+    /// - Parameter most: bytes of chunks that are never to be in use at once.
+    /// - Concurrency: any thread.
+    package func allow(bytes: UInt64?, inUseAtMost most: UInt64) {
+        // Each worker may have counted a chunk off that does not yet show as one in use.
+        let underWay = UInt64(workerCount) * Geometry.chunkBytes
+        var old: UInt64
+        var chunks: UInt64
+        repeat {
+            old = region.load(Superblock.chunkAllowance)
+            let taken = chunkBytesInUse + underWay
+            chunks = min(bytes ?? .max, most - min(most, taken)) / Geometry.chunkBytes
+        } while !region.exchange(Superblock.chunkAllowance, expected: old, desired: chunks)
     }
 
     /// Gives everything back to the system. Nothing may use the arena any more.
@@ -148,7 +156,7 @@ package import SystemPackage
     /// Offset of the worker's state in the volatile memory.
     let state: UInt64
 
-    init(arena: Arena, index: UInt64) {
+    @_noLocks init(arena: Arena, index: UInt64) {
         self.arena = arena
         self.index = index
         region = arena.region

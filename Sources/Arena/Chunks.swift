@@ -169,7 +169,7 @@ extension ArenaWorker {
             setAside(kind, chunk)
             tries += 1
         }
-        guard let chunk = arena.takeChunk() else { return nil }
+        guard let chunk = arena.takeChunk() else { return scrapeAll(kind, count: count) }
         let descriptor = arena.geometry.descriptor(chunk)
         let isZero = region.load(descriptor + Descriptor.clean) != Descriptor.notZero
         if !isZero && kind.firstUnit > 0 {
@@ -184,6 +184,78 @@ extension ArenaWorker {
         region.storeRelease(descriptor + Descriptor.state, Descriptor.active)
         region.store(lists, chunk + 1)
         return take(kind, chunk: chunk, count: count)
+    }
+
+    /// Looks for room in every chunk there is, when there is no new one: in this shard's first, then in
+    /// those of others, in the place of whoever sleeps.
+    ///
+    /// - Complexity: O(chunks) and their bitmaps; what is found serves what is asked next.
+    @inline(never) @_noLocks
+    private func scrapeAll(_ kind: ChunkKind, count: UInt64) -> Run? {
+        if let run = scrape(kind, count: count) { return run }
+        var other: UInt64 = 0
+        while other < UInt64(arena.workerCount) {
+            let neighbour = ArenaWorker(arena: arena, index: other)
+            var tries: UInt64 = other == index ? 0 : 16
+            while tries > 0 {
+                if neighbour.tryEnter() {
+                    let run = neighbour.scrape(kind, count: count)
+                    neighbour.leave()
+                    if let run { return run }
+                    break
+                }
+                // It waits perhaps for a lock that the caller holds: not for ever.
+                cmem_yield()
+                tries -= 1
+            }
+            other += 1
+        }
+        return nil
+    }
+
+    /// Takes a run from any chunk of this shard, also of those that count as full.
+    @_noLocks private func scrape(_ kind: ChunkKind, count: UInt64) -> Run? {
+        drainPending()
+        let lists = header + Shard.lists(kind)
+        let current = region.load(lists)
+        if current != 0, let run = take(kind, chunk: current - 1, count: count) { return run }
+        let last = region.load(lists + 16)
+        var isLast = last == 0
+        while !isLast, let chunk = popPartial(kind) {
+            isLast = chunk + 1 == last
+            if let run = takeAside(kind, chunk, count: count) { return run }
+        }
+        let owned = kind.rawValue << 32 | index
+        let end = region.load(Superblock.freshChunk)
+        var chunk: UInt64 = 0
+        while chunk < end {
+            let descriptor = arena.geometry.descriptor(chunk)
+            if region.load(descriptor + Descriptor.state) == Descriptor.full,
+                region.load(descriptor + Descriptor.tag) == owned,
+                kind.capacity - region.load(descriptor + Descriptor.used) >= count,
+                region.exchange(
+                    descriptor + Descriptor.state, expected: Descriptor.full,
+                    desired: Descriptor.active),
+                let run = takeAside(kind, chunk, count: count)
+            {
+                return run
+            }
+            chunk += 1
+        }
+        return nil
+    }
+
+    /// Takes from a chunk that is on no list, and makes it the current one if there is none.
+    @_noLocks
+    private func takeAside(_ kind: ChunkKind, _ chunk: UInt64, count: UInt64) -> Run? {
+        let run = take(kind, chunk: chunk, count: count)
+        let lists = header + Shard.lists(kind)
+        if run != nil, region.load(lists) == 0 {
+            region.store(lists, chunk + 1)
+        } else {
+            setAside(kind, chunk)
+        }
+        return run
     }
 
     // MARK: giving back

@@ -116,8 +116,8 @@ extension ArenaWorker {
         }
     }
 
-    /// The same, for maintenance: false when the worker is busy.
-    package func tryEnter() -> Bool {
+    /// The same, for maintenance and for who needs this shard's room: false when the worker is busy.
+    @_noLocks package func tryEnter() -> Bool {
         let states = arena.volatileState
         return states.enterEpoch(
             state + WorkerState.epoch, states.loadAcquire(WorkerState.globalEpoch))

@@ -69,6 +69,11 @@ package struct ImageHeader: Sendable, Equatable {
         else { throw .damagedHeader }
         pagesInUse = word(Superblock.pageQuota + 8)
         inodeSpaceInUse = word(Superblock.inodeQuota + 8)
+        // Whatever is counted takes one of the smallest units, for which nobody counts more than a
+        // page, or 1 KiB of inode space: nothing that is computed from them overflows.
+        guard pagesInUse <= imageBytes / 64, inodeSpaceInUse <= imageBytes * 16 else {
+            throw .damagedHeader
+        }
         bodyChecksum = word(Superblock.bodyChecksum)
     }
 

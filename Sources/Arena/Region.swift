@@ -77,10 +77,10 @@ package enum Backing: Sendable {
     private func mapZeros(from offset: UInt64, hugePages: Bool) throws(Errno) {
         if offset >= bytes { return }
         try map(offset, bytes - offset, MAP_PRIVATE | MAP_ANONYMOUS, -1)
-        // Huge pages are an optimisation: a kernel without them says EINVAL, and that is all right.
-        if hugePages {
-            unsafe madvise(base + Int(offset), Int(bytes - offset), MADV_HUGEPAGE)
-        }
+        // A wish only: a kernel without huge pages says EINVAL. Where they are for all, those who
+        // touch a page here and there must not get 2 MiB for each.
+        unsafe madvise(
+            base + Int(offset), Int(bytes - offset), hugePages ? MADV_HUGEPAGE : MADV_NOHUGEPAGE)
     }
 
     /// Puts another mapping in place of a range, at once for all who look at it.
@@ -112,6 +112,14 @@ package enum Backing: Sendable {
     /// - Source: madvise(2): DONTNEED for private memory, REMOVE for a shared file.
     package func release(_ offset: UInt64, _ count: UInt64, shared: Bool = false) {
         unsafe madvise(base + Int(offset), Int(count), shared ? MADV_REMOVE : MADV_DONTNEED)
+    }
+
+    /// Gives ranges of private memory back, at once for all.
+    ///
+    /// - Complexity: O(pages), with one system call for 512 ranges where the kernel has that.
+    package func release(_ runs: [PageRun]) {
+        let runs = runs.map { cmem_run(start: $0.lowerBound, end: $0.upperBound) }
+        unsafe cmem_release_runs(base, runs, runs.count)
     }
 
     /// The address of an offset, for copying content.

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 int cmem_pagemap_open(void) { return open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC); }
@@ -49,6 +50,33 @@ int cmem_private_runs(int pagemap, uint64_t *at, uint64_t end, struct cmem_run *
     }
     *at = scan.walk_end;
     return count;
+}
+
+// pidfd_open(2) and process_madvise(2), which older headers do not have.
+enum { PIDFD_OPEN = 434, PROCESS_MADVISE = 440, RELEASED_AT_ONCE = 512 };
+
+void cmem_release_runs(void *base, const struct cmem_run *runs, size_t count) {
+    char *start = base;
+    int self = count > 1 ? (int)syscall(PIDFD_OPEN, getpid(), 0) : -1;
+    while (self >= 0 && count > 0) {
+        struct iovec vector[RELEASED_AT_ONCE];
+        size_t now = count < RELEASED_AT_ONCE ? count : RELEASED_AT_ONCE;
+        size_t bytes = 0;
+        for (size_t i = 0; i < now; i++) {
+            size_t length = runs[i].end - runs[i].start;
+            vector[i] = (struct iovec){start + runs[i].start, length};
+            bytes += length;
+        }
+        long done = syscall(PROCESS_MADVISE, self, vector, now, MADV_DONTNEED, 0u);
+        if (done < 0 || (size_t)done != bytes) break;
+        runs += now;
+        count -= now;
+    }
+    if (self >= 0) close(self);
+    // What is left, or all of it; a page may be given back twice.
+    for (; count > 0; count--, runs++) {
+        madvise(start + runs->start, runs->end - runs->start, MADV_DONTNEED);
+    }
 }
 
 uint64_t cmem_page_checksum(const void *page, uint64_t number) {

@@ -45,7 +45,7 @@ extension StoreCheck {
     private mutating func checkDentry(
         _ directory: UInt64, _ dentry: UInt64, _ names: inout Set<[UInt8]>, _ owner: String
     ) -> (cookie: UInt64, inode: UInt64)? {
-        let nameCount = UInt64(region.loadIfInside32(dentry + Dentry.nameCount) ?? 0)
+        let nameCount = UInt64(region.loadIfInside32(dentry, Dentry.nameCount) ?? 0)
         guard nameCount >= 1, nameCount <= 255,
             claimBlob(dentry, bytes: Dentry.bytes(nameCount: nameCount), "entry of \(owner)")
         else {

@@ -211,8 +211,8 @@ struct StoreCheck {
         var flags: UInt32 = 0
         var at = region.load(inode + Inode.xattrs)
         while at != 0 {
-            let nameCount = UInt64(region.loadIfInside32(at + Xattr.nameCount) ?? 0)
-            let valueCount = UInt64(region.loadIfInside32(at + Xattr.valueCount) ?? 0)
+            let nameCount = UInt64(region.loadIfInside32(at, Xattr.nameCount) ?? 0)
+            let valueCount = UInt64(region.loadIfInside32(at, Xattr.valueCount) ?? 0)
             guard nameCount > 0, nameCount <= 255, valueCount <= Xattr.valueLimit,
                 claimBlob(
                     at, bytes: Xattr.bytes(name: nameCount, value: valueCount),
@@ -259,7 +259,10 @@ struct StoreCheck {
 
 extension Region {
     /// A word of which it is not known yet whether it is there.
-    func loadIfInside32(_ offset: UInt64) -> UInt32? {
-        offset & 3 == 0 && offset < bytes ? load32(offset) : nil
+    ///
+    /// - Parameter base: any number; `field` is added to it.
+    func loadIfInside32(_ base: UInt64, _ field: UInt64) -> UInt32? {
+        let (offset, isOver) = base.addingReportingOverflow(field)
+        return !isOver && offset & 3 == 0 && offset < bytes ? load32(offset) : nil
     }
 }

@@ -55,14 +55,6 @@ enum StoreSuperblock {
     /// - Source: mm/shmem.c, BOGO_INODE_SIZE.
     package static var inodeSpaceUnit: UInt64 { @_noLocks get { 1024 } }
 
-    /// The most that the quotas let a mount keep, in bytes: content and metadata.
-    ///
-    /// Metadata is bounded by the inode limit (an inode with its name and share of the tables
-    /// stays below 1 KiB) and by the maps of its pages (8 bytes a page, once more for slack).
-    package static func maximumBytes(pageLimit: UInt64, inodeLimit: UInt64) -> UInt64 {
-        pageLimit * (Geometry.pageBytes + 16) + inodeLimit * inodeSpaceUnit
-    }
-
     /// Makes an empty tree: a root directory.
     ///
     /// - Parameters:
@@ -166,7 +158,10 @@ enum StoreSuperblock {
     }
 
     /// Lets this much more memory be taken than there is taken now; what is beyond is `ENOSPC`.
-    package func allow(bytes: UInt64?) { arena.allow(bytes: bytes) }
+    /// In any case no more than `maximumBytes`.
+    package func allow(bytes: UInt64?) {
+        arena.allow(bytes: bytes, inUseAtMost: maximumChunkBytes)
+    }
 
     /// Gives all memory back. Nothing may use the store any more.
     package func unmap() {

@@ -61,8 +61,29 @@ extension StoreWorker {
         return cookie
     }
 
+    /// Calls `body` with every name of the tree: directory, name, and what it leads to.
+    ///
+    /// - Precondition: the store is frozen.
+    /// - Complexity: O(names).
+    package func forEachNameFrozen(_ body: (UInt64, [UInt8], UInt64) -> Void) {
+        var folders: [UInt64] = [1]
+        while let folder = folders.popLast() {
+            guard let handle = peekDirectory(NodeID(rawValue: folder)) else { continue }
+            var cookie: UInt64 = 0
+            while let entry = nextEntry(handle, from: cookie) {
+                cookie = entry.nextCookie
+                let name = unsafe Array(
+                    UnsafeRawBufferPointer(start: entry.name, count: Int(entry.nameCount)))
+                body(folder, name, entry.nodeID)
+                if entry.mode & FileMode.typeMask == FileMode.directory {
+                    folders.append(entry.nodeID)
+                }
+            }
+        }
+    }
+
     /// A directory to list without touching its access time: nobody has read it.
-    private func peekDirectory(_ node: NodeID) -> DirectoryHandle? {
+    package func peekDirectory(_ node: NodeID) -> DirectoryHandle? {
         guard let inode = try? directory(node) else { return nil }
         return DirectoryHandle(
             inode: inode, nodeID: nodeID(inode), parentNodeID: nodeID(liveParent(inode)))

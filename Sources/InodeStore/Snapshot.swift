@@ -233,10 +233,9 @@ extension InodeStore {
         let usedEnd = arena.usedEnd
         var effect = RollbackEffect()
 
-        for run in runs where run.lowerBound < end {
-            region.release(run.lowerBound, UInt64(run.count))
-            effect.pagesDropped += UInt64(run.count) / Geometry.pageBytes
-        }
+        let dropped = runs.filter { $0.lowerBound < end }
+        region.release(dropped)
+        effect.pagesDropped = dropped.reduce(0) { $0 + UInt64($1.count) / Geometry.pageBytes }
         if usedEnd > end { region.release(end, usedEnd - end) }
         snapshot.write(to: region)
 

@@ -7,10 +7,14 @@ extension MountConfiguration {
     /// Replaces the mountpoint by its absolute path without links, which the working directory may
     /// change after. Asks nothing of the mount that may already lie there.
     ///
-    /// - Throws: the mountpoint is missing, is no directory, cannot be reached or is a Mayfly mount
-    ///   already; the caller may not mount; there is no /dev/fuse; the ring is demanded but switched
-    ///   off.
+    /// - Throws: two options exclude each other; the mountpoint is missing, is no directory, cannot be
+    ///   reached or is a Mayfly mount already; the caller may not mount; there is no /dev/fuse; the ring
+    ///   is demanded but switched off.
     public mutating func check() throws(MountError) {
+        guard checksPermissions || !allowOther else {
+            throw MountError(
+                .usage, "noperm and allow_other: with both, anybody might do everything")
+        }
         let path = try Self.directory(mountpoint)
         mountpoint = path
         if MountTable.current().entry(at: path)?.isOwn == true {

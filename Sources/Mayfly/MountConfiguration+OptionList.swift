@@ -40,6 +40,7 @@ extension MountConfiguration {
         case "gid": try setGroup(value, option: option)
         case "queue_depth": try setQueueDepth(value, option: option)
         case "max_payload": try setMaxPayload(value, option: option)
+        case "durability": try setDurability(value, option: option)
         case "transport": try setTransport(value, option: option)
         case "source", "fsname":
             guard !value.isEmpty else {
@@ -82,6 +83,11 @@ extension MountConfiguration {
         case "allow_other": allowOther = true
         case "check_open": checksOpen = true
         case "sync_dio": directInOrder = true
+        case "faults": faults = true
+        case "writeback": writesBack = true
+        case "parallel_dio": directInParallel = true
+        case "noxattr": withoutXattrs = true
+        case "noperm": checksPermissions = false
         case "user", "users", "owner", "group":
             // Source: mount(8), "FILESYSTEM-INDEPENDENT MOUNT OPTIONS".
             allowSetuid = false
@@ -100,17 +106,18 @@ extension MountConfiguration {
     private static let flags: Set<String> = [
         "ro", "rw", "suid", "nosuid", "dev", "nodev", "exec", "noexec", "symfollow", "nosymfollow",
         "noatime", "atime", "relatime", "strictatime", "nodiratime", "diratime", "allow_other",
-        "check_open", "sync_dio", "user", "users", "owner", "group",
+        "check_open", "sync_dio", "parallel_dio", "faults", "writeback", "noxattr", "noperm", "user",
+        "users", "owner", "group",
     ]
 
     private static let valued: Set<String> = [
         "size", "nr_blocks", "nr_inodes", "mode", "uid", "gid", "queue_depth", "max_payload",
-        "transport", "source", "fsname", "fstype", "subtype",
+        "transport", "durability", "source", "fsname", "fstype", "subtype",
     ]
 
-    /// What mount(8), systemd and other FUSE servers know and what is so here in any case:
-    /// permissions are always checked by the kernel, inode numbers always have 64 bits, and a file
-    /// system in memory has nothing to write back.
+    /// What mount(8), systemd and other FUSE servers know and what is so here in any case: the kernel
+    /// checks permissions (but for `noperm`), inode numbers have 64 bits, and a file system in memory
+    /// has nothing to write back.
     private static let ignoredFlags: Set<String> = [
         "defaults", "auto", "noauto", "nouser", "noowner", "nogroup", "_netdev", "nofail", "async",
         "sync", "dirsync", "silent", "loud", "norelatime", "nostrictatime", "lazytime",

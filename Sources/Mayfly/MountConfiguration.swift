@@ -15,9 +15,22 @@ public struct MountConfiguration: Sendable, Equatable {
         case device = "dev"
     }
 
+    /// What outlives a power loss.
+    public enum Durability: String, Sendable, CaseIterable {
+        /// Nobody asks, and nothing is paid for it.
+        case none
+        /// What fsync(2) has returned for; the rest by chance.
+        case fsync
+    }
+
     /// When reading a file updates its access time; tmpfs and every other mount take `.relative`.
     public enum AccessTime: Sendable {
-        case relative, never, strict
+        /// Where it is older than the content or than a day ("relatime").
+        case relative
+        /// Never ("noatime").
+        case never
+        /// Each time ("strictatime").
+        case strict
     }
 
     /// The entries a queue may have.
@@ -42,12 +55,14 @@ public struct MountConfiguration: Sendable, Equatable {
     public var userID: UInt32 = geteuid()
     /// Group of the root directory: the caller's.
     public var groupID: UInt32 = getegid()
+    /// Refuses all changes.
     public var readOnly = false
     /// Ring entries per queue; nil: as many as the memory budget for rings allows.
     public var queueDepth: Int?
     /// Bytes one ring entry carries, so the largest read or write of one request; nil: 1 MiB where
     /// the memory budget for rings allows it.
     public var maxPayloadBytes: Int?
+    /// The way that requests take.
     public var transport: Transport = .automatic
     /// Prints every request to the standard error.
     public var debugFuse = false
@@ -64,6 +79,7 @@ public struct MountConfiguration: Sendable, Equatable {
     public var allowExecution = true
     /// Follows symbolic links ("nosymfollow" turns it off).
     public var followSymlinks = true
+    /// When access times are updated.
     public var accessTime: AccessTime = .relative
     /// Does not count access times of directories ("nodiratime").
     public var noDirectoryAccessTime = false
@@ -78,14 +94,49 @@ public struct MountConfiguration: Sendable, Equatable {
     /// same file at the same time may leave an old page in the cache: Linux 6.18 drops such pages
     /// behind synchronous writes only, Linux 7.2 behind all (fs/fuse/file.c, `fuse_aio_complete()`).
     public var directInOrder = false
+    /// Answers OPEN, FLUSH, FSYNC and those of directories, which the kernel otherwise does without, so
+    /// that faults can be had on them, and on every read of a file that a fault names ("faults").
+    public var faults = false
+    /// Lets the kernel gather writes and send them later ("writeback").
+    ///
+    /// Off: each write(2) is a request and answers for itself. On: it ends in the kernel's cache,
+    /// and its size, times and ENOSPC are the kernel's until the file is closed or synchronized:
+    /// `st_blocks`, statfs(2) and SEEK_DATA are late, and ENOSPC may come from close(2) or fsync(2).
+    public var writesBack = false
+    /// What a power loss leaves, so that one can be had.
+    public var durability: Durability = .none
+    /// Has no extended attributes and no ACLs ("noxattr").
+    ///
+    /// Off: the kernel asks for `security.capability` before the first write to a file, and ls(1) and
+    /// cp(1) ask each file for its ACL. On: it asks once and is told that there are none, EOPNOTSUPP.
+    public var withoutXattrs = false
+    /// Lets whoever is let in do everything, whatever modes and owners say ("noperm").
+    ///
+    /// On: the kernel checks modes itself, and so asks for a directory's attributes after every
+    /// change in it. Off: it checks only what any program needs, that a file is executable, and
+    /// honours no ACL. Nobody but the mounting user is let in then: `allowOther` is refused.
+    ///
+    /// - Source: fs/fuse/dir.c, `fuse_permission()`, `fuse_dir_changed()`.
+    public var checksPermissions = true
+    /// Lets O_DIRECT writes to one file go side by side ("parallel_dio").
+    ///
+    /// Off: the kernel sends one at a time, as each holds the inode's lock. On: each open(2) costs a
+    /// request, and what is opened with O_DIRECT passes by the kernel's pages altogether.
+    ///
+    /// - Source: fs/fuse/file.c, `fuse_dio_wr_exclusive_lock()`.
+    public var directInParallel = false
     /// What the mount table names as the source.
     public var source = "mayfly"
     /// What the mount table names as the type: "fuse", or "fuse." and a subtype.
     public var fsType = MountTable.ownType
 
+    /// A mount on a directory, with the defaults for all else.
     public init(mountpoint: String) {
         self.mountpoint = mountpoint
     }
+
+    /// Whether the kernel is to go on asking for what there is nothing to do for.
+    var answersAll: Bool { faults || durability == .fsync }
 
     /// The limits with the defaults filled in.
     ///
@@ -102,30 +153,38 @@ public struct MountConfiguration: Sendable, Equatable {
 
 /// Fields from text. `option` is what an error names: "--size" on the command line, "size=" in -o.
 extension MountConfiguration {
+    /// Sets the size by bytes, a number with k, m, g or t, or a share of memory such as "25%".
+    ///
+    /// - Throws: `.usage` for a text that is none of these, as all below for theirs.
     public mutating func setSize(
         _ text: String, option: String = "--size", memory: SystemMemory = .current()
     ) throws(MountError) {
         sizeBytes = try SizeText.bytes(text, option: option, memory: memory)
     }
 
+    /// Sets the number of inodes, with k, m or g for thousands as 1,024.
     public mutating func setInodes(
         _ text: String, option: String = "--inodes"
     ) throws(MountError) {
         inodes = try SizeText.count(text, option: option)
     }
 
+    /// Sets the root's permissions by octal digits.
     public mutating func setMode(_ text: String, option: String = "--mode") throws(MountError) {
         mode = try SizeText.mode(text, option: option)
     }
 
+    /// Sets the root's owner by name or number.
     public mutating func setUser(_ text: String, option: String = "--uid") throws(MountError) {
         userID = try Accounts.userID(text, option: option)
     }
 
+    /// Sets the root's group by name or number.
     public mutating func setGroup(_ text: String, option: String = "--gid") throws(MountError) {
         groupID = try Accounts.groupID(text, option: option)
     }
 
+    /// Sets the ring entries per queue.
     public mutating func setQueueDepth(
         _ text: String, option: String = "--queue-depth"
     ) throws(MountError) {
@@ -138,6 +197,7 @@ extension MountConfiguration {
         queueDepth = depth
     }
 
+    /// Sets the bytes that one ring entry carries.
     public mutating func setMaxPayload(
         _ text: String, option: String = "--max-payload"
     ) throws(MountError) {
@@ -151,6 +211,17 @@ extension MountConfiguration {
         maxPayloadBytes = bytes
     }
 
+    /// Sets what a power loss leaves, by its name: "none" or "fsync".
+    public mutating func setDurability(
+        _ text: String, option: String = "--durability"
+    ) throws(MountError) {
+        guard let durability = Durability(rawValue: text) else {
+            throw MountError(.usage, "bad \(option) '\(text)': give none or fsync")
+        }
+        self.durability = durability
+    }
+
+    /// Sets the transport by its name: "auto", "ring" or "dev".
     public mutating func setTransport(
         _ text: String, option: String = "--transport"
     ) throws(MountError) {

@@ -15,10 +15,12 @@ public struct MountError: Error, Sendable, Equatable, CustomStringConvertible {
         case busy
     }
 
+    /// What kind of failure it is.
     public let kind: Kind
     /// One line, without the program's name in front and without a full stop.
     public let message: String
 
+    /// An error of a kind, with the line that a user is to read.
     public init(_ kind: Kind, _ message: String) {
         self.kind = kind
         self.message = message

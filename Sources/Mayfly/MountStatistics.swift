@@ -1,14 +1,17 @@
 /// What a mount holds and has done, at one moment.
 public struct MountStatistics: Sendable, Equatable {
+    /// Content in whole pages, in bytes.
     public var usedBytes: UInt64
     /// The most `usedBytes` has been.
     public var peakBytes: UInt64
+    /// Files, directories and further links.
     public var usedInodes: UInt64
     /// The most `usedInodes` has been.
     public var peakInodes: UInt64
     /// Requests answered since mounting.
     public var requests: UInt64
 
+    /// Counts as they are given.
     public init(
         usedBytes: UInt64 = 0, peakBytes: UInt64 = 0, usedInodes: UInt64 = 0,
         peakInodes: UInt64 = 0, requests: UInt64 = 0

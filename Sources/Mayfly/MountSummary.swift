@@ -1,5 +1,6 @@
 /// What a mount turned out to be: the transport it took and the memory it can ever take.
 public struct MountSummary: Sendable, Equatable {
+    /// The way that requests take.
     public enum Transport: Sendable {
         /// FUSE over io_uring.
         case ring
@@ -28,10 +29,13 @@ public struct MountSummary: Sendable, Equatable {
         }
     }
 
+    /// Absolute.
     public var mountpoint: String
+    /// The way that was taken.
     public var transport: Transport
     /// Set when `transport` is `.device`.
     public var ringAbsence: RingAbsence?
+    /// Ring queues, one for each CPU; 0 without the ring.
     public var queueCount: Int
     /// Entries per queue.
     public var queueDepth: Int
@@ -41,10 +45,12 @@ public struct MountSummary: Sendable, Equatable {
     public var ringMemoryBytes: UInt64
     /// The limit of content that users see.
     public var sizeBytes: UInt64
+    /// The limit of files, directories and further links.
     public var inodes: UInt64
-    /// The most that content, metadata and ring can ever take together.
+    /// The most that content, metadata, what is lost between them, and ring can ever take together.
     public var maximumMemoryBytes: UInt64
 
+    /// A summary of what is given.
     public init(
         mountpoint: String, transport: Transport, ringAbsence: RingAbsence? = nil, queueCount: Int,
         queueDepth: Int, payloadBytes: Int, ringMemoryBytes: UInt64, sizeBytes: UInt64,
@@ -87,7 +93,8 @@ extension MountSummary {
             ? 0 : maximumMemoryBytes - parts.partialValue
         return "it takes \(SizeText.described(bytes: maximumMemoryBytes)) of memory at most: "
             + "\(SizeText.described(bytes: sizeBytes)) size, "
-            + "\(SizeText.described(bytes: metadata)) metadata of \(inodes) inode\(inodes == 1 ? "" : "s"), "
+            + "\(SizeText.described(bytes: metadata)) metadata of \(inodes) "
+            + "inode\(inodes == 1 ? "" : "s") and fragments, "
             + "\(SizeText.described(bytes: ringMemoryBytes)) "
             + (transport == .ring ? "ring" : "buffers")
     }

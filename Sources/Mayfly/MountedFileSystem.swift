@@ -14,6 +14,7 @@ internal import SystemPackage
 /// Life: `init` mounts; `unmount`, or anybody's umount(8), ends it; `waitUntilUnmounted` returns when
 /// the kernel has let go and everything is freed.
 public final class MountedFileSystem: Sendable {
+    /// What the mount turned out to be.
     public let summary: MountSummary
     /// What it was mounted with; its mountpoint is absolute.
     public let configuration: MountConfiguration
@@ -31,6 +32,7 @@ public final class MountedFileSystem: Sendable {
     private let maintenance: Maintenance
     private let counters: [RequestCounters]
     private let gate: YieldGate
+    let hooks: RequestHooks
     private let threads: Mutex<Threads>
     private let final: Mutex<MountStatistics?>
     private let startNanoseconds = cmem_monotonic_nanoseconds()
@@ -47,6 +49,18 @@ public final class MountedFileSystem: Sendable {
     /// - Throws: `MountError`, with one line that says what was wrong and what to do.
     public convenience init(_ configuration: MountConfiguration) throws(MountError) {
         try self.init(configuration, beforeServing: {})
+        askForNoFlush()
+    }
+
+    /// Has the kernel send its first FLUSH, after which it sends none.
+    ///
+    /// A process that serves its own mount and dies closes its files one by one on a thread that may
+    /// be a queue's, and would wait for itself for ever where that sends a request (fs/fuse/file.c,
+    /// `fuse_flush()` under `do_exit()`).
+    private func askForNoFlush() {
+        let nameless: Int32 = 0o20200000  // O_TMPFILE
+        let file = unsafe open(summary.mountpoint, O_RDWR | O_CLOEXEC | nameless, mode_t(0o600))
+        if file >= 0 { close(file) }
     }
 
     /// Mounts as the other does.
@@ -57,7 +71,7 @@ public final class MountedFileSystem: Sendable {
         _ configuration: MountConfiguration, beforeServing: () throws(MountError) -> Void
     ) throws(MountError) {
         var origin = TreeOrigin.empty
-        if let path = configuration.from { origin = .image(try ImageFile(path: path)) }
+        if let path = configuration.from { origin = .image(try ImageFile(from: path)) }
         try self.init(configuration, origin: origin, beforeServing: beforeServing)
     }
 
@@ -93,9 +107,7 @@ public final class MountedFileSystem: Sendable {
         let sizeBytes = most.pages * pageBytes
         var shelf = SnapshotShelf()
         shelf.base = origin.base
-        if case .image(let file) = origin, let start = store.start(of: file.base) {
-            _ = shelf.add(SnapshotShelf.start, start)
-        }
+        if let start = origin.start(of: store) { _ = shelf.add(SnapshotShelf.start, start) }
         self.shelf = Mutex(shelf)
         self.configuration = configuration
         let counters = (0..<servingCount).map { _ in RequestCounters.make() }
@@ -104,6 +116,8 @@ public final class MountedFileSystem: Sendable {
         self.store = store
         self.counters = counters
         gate = YieldGate()
+        hooks = RequestHooks(
+            answersAll: configuration.answersAll, isDurable: configuration.durability == .fsync)
         maintenance = Maintenance(
             store: store, counters: counters, gate: gate,
             sight: ServingSight(
@@ -113,8 +127,7 @@ public final class MountedFileSystem: Sendable {
         threads = Mutex(Threads())
         summary = Self.summary(
             configuration, session, limits: (sizeBytes, most.inodes),
-            storeBytes: InodeStore.maximumBytes(
-                pageLimit: most.pages, inodeLimit: most.inodes))
+            storeBytes: store.maximumBytes)
         do {
             try beforeServing()
         } catch {
@@ -204,9 +217,12 @@ public final class MountedFileSystem: Sendable {
         RequestLoop(
             operations: Operations(
                 worker: store.worker(worker),
-                policy: OperationPolicy(checksOpen: store.options.checksOpen),
+                policy: OperationPolicy(
+                    checksOpen: store.options.checksOpen, answersAll: configuration.answersAll,
+                    directInParallel: configuration.directInParallel,
+                    withoutXattrs: configuration.withoutXattrs),
                 counters: counters[worker]),
-            session: session, gate: gate)
+            session: session, gate: gate, hooks: hooks, isHooked: hooks.isOn)
     }
 
     func setForkHost(_ host: @escaping ForkHost) { forkHost.withLock { $0 = host } }
@@ -233,7 +249,7 @@ public final class MountedFileSystem: Sendable {
     /// Ends the connection whatever it is doing: open requests and files fail from now on.
     ///
     /// - Returns: false when only the end of this process will do it.
-    func abort() -> Bool { session.withLock { $0 }?.end() ?? true }
+    package func abort() -> Bool { session.withLock { $0 }?.end() ?? true }
 
     /// Returns once the mount is gone, whoever ended it, and everything is freed.
     public func waitUntilUnmounted() {
@@ -253,6 +269,7 @@ public final class MountedFileSystem: Sendable {
             store.unmap()
             for counter in counters { counter.deallocate() }
             gate.deallocate()
+            hooks.isOn.deallocate()
         }
     }
 
@@ -388,8 +405,7 @@ extension MountConfiguration {
         session.groupID = getegid()
         session.queueDepth = queueDepth
         session.maxPayloadBytes = maxPayloadBytes
-        // Rings are to be a small part of what the machine has.
-        session.memoryBudgetBytes = min(1 << 30, max(4 << 20, memory.usableBytes / 64))
+        session.memoryBudgetBytes = RingPlan.budgetBytes(usable: memory.usableBytes)
         session.transport =
             switch transport {
             case .automatic: .automatic
@@ -398,7 +414,18 @@ extension MountConfiguration {
             }
         session.trace = debugFuse
         session.wantedInitFlags = OperationPolicy.initFlags
+        if answersAll { session.wantedInitFlags |= OperationPolicy.faultInitFlags }
         if directInOrder { session.wantedInitFlags &= ~CFK_INIT_ASYNC_DIO }
+        if writesBack { session.wantedInitFlags |= CFK_INIT_WRITEBACK_CACHE }
+        // Without it a file that passes by the pages could not be mapped.
+        if directInParallel { session.wantedInitFlags |= CFK_INIT_DIRECT_IO_ALLOW_MMAP }
+        session.defaultPermissions = checksPermissions
+        if withoutXattrs { session.wantedInitFlags &= ~CFK_INIT_POSIX_ACL }
+        if !checksPermissions {
+            // With ACLs the kernel checks permissions in any case, and it refuses idmapped mounts
+            // where it does not: fs/fuse/inode.c, `process_init_reply()`.
+            session.wantedInitFlags &= ~(CFK_INIT_POSIX_ACL | CFK_INIT_ALLOW_IDMAP)
+        }
         return session
     }
 }

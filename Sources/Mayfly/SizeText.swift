@@ -13,6 +13,7 @@ public enum SizeText {
     /// `%` for a share of memory. 0 means no limit but memory.
     ///
     /// - Parameters:
+    ///   - text: what the user wrote.
     ///   - option: what the error names, `--size` for instance.
     ///   - memory: what a percentage is a share of.
     /// - Throws: `.usage` when `text` is no such thing or passes 2^63 - 1 bytes.

@@ -28,6 +28,11 @@ struct CheckCommand: ParsableCommand {
     func run() throws {
         let control = try MountControl(directory)
         let summary = try control.check()
+        try Self.tell(summary, of: control.mountpoint, json: json)
+    }
+
+    /// Prints what a check has found; exit status 1 where that is anything.
+    static func tell(_ summary: CheckSummary, of name: String, json: Bool) throws {
         if json {
             Console.write(ControlJSON.encoded(summary, isPretty: true))
         } else {
@@ -35,7 +40,7 @@ struct CheckCommand: ParsableCommand {
             let verdict =
                 summary.problems.isEmpty ? "sound" : "\(summary.problems.count) problems"
             Console.show(
-                "\(Console.printable(control.mountpoint)): \(verdict); \(summary.inodes) inodes, "
+                "\(Console.printable(name)): \(verdict); \(summary.inodes) inodes, "
                     + "\(summary.directories) of them directories, \(summary.orphans) without a "
                     + "name; \(summary.entries) entries, \(Numbers.bytes(summary.contentBytes)); "
                     + "looked at in \(Numbers.time(summary.nanoseconds))")

@@ -29,7 +29,9 @@ struct MayflyCommand: ParsableCommand {
             MountCommand.self, UmountCommand.self, RunCommand.self, ListCommand.self,
             StatCommand.self, TopCommand.self, ResizeCommand.self, CheckCommand.self,
             SnapshotCommand.self, SnapshotsCommand.self, RollbackCommand.self, ForkCommand.self,
-            SaveCommand.self, BenchCommand.self,
+            SaveCommand.self, DiffCommand.self, ImageCommand.self, FaultCommand.self,
+            CrashCommand.self,
+            BenchCommand.self,
         ])
 
     /// Parses, runs, and ends the process; every error is one line on the standard error.

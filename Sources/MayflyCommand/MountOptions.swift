@@ -8,7 +8,8 @@ struct MountOptions: ParsableArguments {
     @Option(
         help: """
             Start from this image instead of an empty tree: ready at once, whatever its size, and \
-            its memory is shared with every other mount of it. The root directory is the image's.
+            its memory is shared with every other mount of it. Of a directory or an archive (tar, \
+            zip) an image is made first. The root directory is the image's.
             """)
     var from: String?
 
@@ -67,6 +68,20 @@ struct MountOptions: ParsableArguments {
             """)
     var allowOther = false
 
+    @Flag(
+        help: """
+            Let the kernel ask for open, flush and fsync, which it does without otherwise, so that \
+            `mayfly fault` can make them fail, and reads of files that it names.
+            """)
+    var faults = false
+
+    @Option(
+        help: """
+            fsync: remember what was synced, so that `mayfly crash` loses the rest; requests are \
+            slower. Default: none.
+            """)
+    var durability: String?
+
     @Flag(help: "Print every request to the standard error.")
     var debugFuse = false
 
@@ -76,9 +91,10 @@ struct MountOptions: ParsableArguments {
             """
             Options of mount(8), separated by commas: size=, nr_inodes=, nr_blocks=, mode=, uid=, \
             gid=, ro, rw, suid, nosuid, dev, nodev, exec, noexec, noatime, relatime, \
-            strictatime, nodiratime, nosymfollow, allow_other, check_open, sync_dio, source=, fsname=, fstype=, \
-            subtype=, queue_depth=, max_payload=, transport=. May be repeated; the long options \
-            win. Default: rw,nosuid,nodev,exec,relatime.
+            strictatime, nodiratime, nosymfollow, allow_other, check_open, sync_dio, faults, writeback, \
+            parallel_dio, noxattr, noperm, source=, fsname=, fstype=, subtype=, queue_depth=, \
+            max_payload=, transport=, durability=. May be repeated; the long options win. Default: \
+            rw,nosuid,nodev,exec,relatime.
             """, valueName: "options"))
     var lists: [String] = []
 
@@ -103,6 +119,8 @@ struct MountOptions: ParsableArguments {
         if let maxPayload { try configuration.setMaxPayload(maxPayload) }
         if let transport { try configuration.setTransport(transport) }
         if allowOther { configuration.allowOther = true }
+        if faults { configuration.faults = true }
+        if let durability { try configuration.setDurability(durability) }
         if debugFuse { configuration.debugFuse = true }
         return configuration
     }

@@ -49,8 +49,8 @@ struct SnapshotsCommand: ParsableCommand {
         commandName: "snapshots",
         abstract: "List the snapshots of a mount, with the memory that is shared and private.",
         discussion: """
-            A mount that was started from an image has a snapshot "start". PRIVATE is what a \
-            snapshot takes beside what it has in common with the mount and the other snapshots.
+            A mount that was started from an image or as a fork has a snapshot "start". PRIVATE is \
+            what a snapshot takes beside what it has in common with the mount and the other snapshots.
 
             EXAMPLE:
               mayfly snapshots /mnt/fast

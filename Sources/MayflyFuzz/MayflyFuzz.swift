@@ -16,7 +16,7 @@ import MayflyTestSupport
 struct MayflyFuzz: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Look for mistakes at random.",
-        subcommands: [ProcessesCommand.self, RequestsCommand.self])
+        subcommands: [ProcessesCommand.self, RequestsCommand.self, ImagesCommand.self])
 }
 
 /// `MayflyFuzz processes`

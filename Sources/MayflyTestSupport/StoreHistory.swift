@@ -76,6 +76,15 @@ package final class StoreHistory {
         }
     }
 
+    /// Does operations for what they leave, and forgets all references.
+    func fill(operations: Int) throws {
+        for _ in 0..<operations {
+            worker = store.worker(random.below(workers))
+            try step()
+        }
+        try endAll()
+    }
+
     private func step() throws {
         var choice = random.below(weights.reduce(0, +))
         var index = 0

@@ -1,49 +1,226 @@
-// A folder in memory for the time of a test.
+// A mount that a test has to itself.
 
-import Glibc
+internal import CMayflyTesting
+internal import Glibc
 public import Mayfly
+internal import Synchronization
 
-/// Mounts a fresh Mayfly file system, calls `body` with its root, and unmounts it.
+/// A file system in memory that one test has to itself.
 ///
-/// The mount is this process's own: its files are gone afterwards whatever `body` did, and also
-/// when it throws. Tests that run in parallel each get their own.
+/// It is served by threads of the test process, so that a test takes snapshots, rolls back and forks
+/// by calls; programs that the test starts see it at ``path`` as any other folder. Any number of them
+/// may be there at once.
 ///
-///     try await withScratchMount(sizeBytes: 64 << 20) { root in
-///         try await run("mytool", in: root)
+/// Requests take the way through /dev/fuse: where a process that serves itself over the ring is
+/// killed, Linux 6.18 can leave it as a zombie that nothing ends, in the middle of a request to its
+/// own dead thread. Set `transport` in `configure` to `.automatic` where speed matters more.
+///
+/// It ends with ``end()``, with the last reference to it, or with the process: what a test run leaves
+/// that crashes or is killed is unmounted and removed at once by a small process that watches it.
+///
+/// In XCTest:
+///
+///     final class ToolTests: XCTestCase {
+///         var mount: ScratchMount!
+///
+///         override func setUpWithError() throws { mount = try .make(from: "fixtures/tree.image") }
+///         override func tearDown() { mount.end() }
+///
+///         func testTool() throws { try run("mytool", in: mount.path) }
 ///     }
 ///
-/// - Parameters:
-///   - sizeBytes: limit of content in bytes; writing more fails with `ENOSPC`.
-///   - inodes: limit of files, directories and further links.
-///   - configure: changes whatever else is to be different from the defaults.
-///   - body: gets the absolute path of the mount's root, a directory of mode 1777.
-/// - Returns: what `body` returns.
-/// - Throws: `MountError` when the mount cannot be had (no root, no /dev/fuse; its text says what to
-///   do), and what `body` throws.
-public func withScratchMount<Result: Sendable>(
-    sizeBytes: UInt64 = 256 << 20, inodes: UInt64 = 65_536,
-    configure: (inout MountConfiguration) -> Void = { _ in },
-    _ body: (String) async throws -> Result
-) async throws -> Result {
-    let folder = try temporaryFolder()
-    defer { unsafe rmdir(folder) }
-    var configuration = MountConfiguration(mountpoint: folder)
-    configuration.sizeBytes = sizeBytes
-    configuration.inodes = inodes
-    configure(&configuration)
-    let mount = try MountedFileSystem(configuration)
-    // A file that `body` has left open must not keep the test from ending: detached and aborted.
-    defer {
-        try? mount.unmount(lazy: true, force: true)
-        mount.waitUntilUnmounted()
-    }
-    return try await body(folder)
-}
+/// In Swift Testing take the trait `.scratchMount(from:)`,
+/// in a function ``withScratchMount(from:sizeBytes:inodes:configure:_:)``.
+public final class ScratchMount: Sendable {
+    /// The mount of the running test, where it or its suite has the trait `.scratchMount()`.
+    ///
+    /// A value of the task: nil in a detached task and on a thread that the test started itself.
+    @TaskLocal public static var current: ScratchMount?
 
-private func temporaryFolder() throws(MountError) -> String {
-    var template = Array("/tmp/mayfly-test-XXXXXX".utf8CString)
-    guard unsafe mkdtemp(&template) != nil else {
-        throw MountError(.system, "no folder can be made under /tmp: look at its permissions")
+    /// The absolute path of the root directory, of mode 1777 where the mount began empty.
+    public let path: String
+    /// The mount itself, for what there is no call of here.
+    public let fileSystem: MountedFileSystem
+    private let isEnded = Mutex(false)
+
+    /// Mounts on a folder that is made for it.
+    ///
+    /// - Parameters:
+    ///   - image: path of an image that it begins as. Its bytes are shared by all mounts of it, and
+    ///     read when they are touched. Nil: empty.
+    ///   - sizeBytes: limit of content in bytes; writing more fails with `ENOSPC`. Nil: 256 MiB, of
+    ///     a mount from an image half of the memory.
+    ///   - inodes: limit of files, directories and further links. Nil: 65,536, of a mount from
+    ///     an image half as many as the machine has pages.
+    ///   - configure: changes whatever else is to be different from the defaults.
+    /// - Throws: `MountError`, whose text says what to do: as ``unavailability`` has it, for an image
+    ///   that is none, and for lack of memory, threads or descriptors.
+    /// - Complexity: O(1), whatever the image holds.
+    public static func make(
+        from image: String? = nil, sizeBytes: UInt64? = nil, inodes: UInt64? = nil,
+        configure: (inout MountConfiguration) -> Void = { _ in }
+    ) throws(MountError) -> ScratchMount {
+        try make { folder throws(MountError) in
+            var configuration = MountConfiguration(mountpoint: folder)
+            configuration.from = image
+            configuration.sizeBytes = sizeBytes ?? (image == nil ? 256 << 20 : nil)
+            configuration.inodes = inodes ?? (image == nil ? 65_536 : nil)
+            configuration.transport = .device
+            configure(&configuration)
+            return try MountedFileSystem(configuration)
+        }
     }
-    return String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+
+    private static func make(
+        _ mount: (String) throws(MountError) -> MountedFileSystem
+    ) throws(MountError) -> ScratchMount {
+        if let unavailability { throw MountError(.usage, unavailability) }
+        let folder = try ScratchFolder.shared().makeFolder()
+        do throws(MountError) {
+            return ScratchMount(path: folder, fileSystem: try mount(folder))
+        } catch {
+            unsafe rmdir(folder)
+            throw error
+        }
+    }
+
+    private init(path: String, fileSystem: MountedFileSystem) {
+        self.path = path
+        self.fileSystem = fileSystem
+    }
+
+    deinit { end() }
+
+    /// Unmounts, and removes the folder. Nothing the next time.
+    ///
+    /// A file that is still open fails from now on, and so it keeps nothing from ending.
+    public func end() {
+        isEnded.withLock { isEnded in
+            if isEnded { return }
+            isEnded = true
+            do {
+                try fileSystem.unmount(lazy: true, force: true)
+            } catch {
+                // Somebody else has unmounted it, or the kernel forbids force in a user namespace.
+                try? fileSystem.unmount(lazy: true, force: false)
+                _ = fileSystem.abort()
+            }
+            fileSystem.waitUntilUnmounted()
+            unsafe rmdir(path)
+        }
+    }
+
+    // MARK: what it holds
+
+    /// What the mount holds and has done; the last state once it is ended.
+    public var statistics: MountStatistics { fileSystem.statistics() }
+
+    /// Keeps what the mount holds now, to go back to.
+    ///
+    /// - Parameters:
+    ///   - name: nil for the next free number. A mount from an image has the snapshot "start".
+    ///   - replacing: whether one of that name may be given up.
+    /// - Throws: `.usage` for a name that is taken; `.system` when there is no memory for it.
+    /// - Complexity: O(what differs from the image or the first snapshot); the first one of a mount
+    ///   that began empty O(content).
+    @discardableResult
+    public func snapshot(
+        _ name: String? = nil, replacing: Bool = false
+    ) throws(MountError) -> SnapshotRecord {
+        try fileSystem.snapshot(name, replacing: replacing)
+    }
+
+    /// Makes the mount what it was: everybody sees the old tree when this returns, and open files
+    /// that were not there then answer `ESTALE`.
+    ///
+    /// - Parameter name: nil for the newest.
+    /// - Throws: `.usage` for a name that there is not; `.system` before Linux 6.16.
+    /// - Complexity: O(what was changed).
+    @discardableResult
+    public func rollback(to name: String? = nil) throws(MountError) -> RollbackSummary {
+        try fileSystem.rollback(to: name)
+    }
+
+    /// Another mount that begins as this one is now; afterwards each goes its own way.
+    ///
+    /// - Throws: as ``make(from:sizeBytes:inodes:configure:)``.
+    /// - Complexity: as ``snapshot(_:replacing:)``.
+    public func fork() throws(MountError) -> ScratchMount {
+        try Self.make { folder throws(MountError) in try fileSystem.fork(at: folder) }
+    }
+
+    /// Writes what the mount holds now to an image, from which others begin.
+    ///
+    /// - Parameter path: replaced when the image is whole.
+    /// - Returns: bytes of the image.
+    /// - Throws: `.usage` where the file cannot be made, `.system` where it cannot be written.
+    @discardableResult
+    public func save(to path: String) throws(MountError) -> UInt64 { try fileSystem.save(to: path) }
+
+    // MARK: what goes wrong
+
+    /// Has requests of whoever uses the mount go wrong, from the time that this returns.
+    ///
+    ///     var rule = FaultRule(operation: "write", path: "db/*")
+    ///     rule.errno = "ENOSPC"
+    ///     rule.nth = 3
+    ///     try mount.addFault(rule)
+    ///
+    /// - Returns: the rule with its number and counts.
+    /// - Throws: `.usage` for what is no rule, and for an operation that the kernel asks only of a
+    ///   mount with `faults`, which `configure` sets.
+    @discardableResult
+    public func addFault(_ rule: FaultRule) throws(MountError) -> FaultRecord {
+        try fileSystem.addFault(rule)
+    }
+
+    /// The rules in force, with how often they have matched.
+    public func faults() throws(MountError) -> [FaultRecord] { try fileSystem.faults() }
+
+    /// Takes rules back; all without numbers.
+    ///
+    /// - Throws: `.usage` for a number that there is not.
+    public func clearFaults(_ numbers: [Int]? = nil) throws(MountError) {
+        try fileSystem.clearFaults(numbers)
+    }
+
+    /// Loses what was not synced, as if the power had failed this moment and come back.
+    ///
+    /// What fsync(2) has returned for is there; of all else a part is, which the seed chooses.
+    ///
+    /// - Parameter seed: nil for one by chance, which the summary tells.
+    /// - Throws: `.usage` for a mount without `durability`, which `configure` sets to `.fsync`.
+    @discardableResult
+    public func crash(seed: UInt64? = nil) throws(MountError) -> CrashSummary {
+        try fileSystem.crash(seed: seed)
+    }
+
+    // MARK: whether it can be had
+
+    /// Why this process cannot mount, and what to do; nil where it can.
+    ///
+    /// Root can. Another user can where /dev/fuse is open to all and users may have user
+    /// namespaces: a process that this library is linked into enters one of its own before `main`,
+    /// in which it is the same user as before. MAYFLY_TESTING_NAMESPACE=0 in the environment keeps
+    /// it out.
+    ///
+    ///     @Suite(.enabled(if: ScratchMount.unavailability == nil)) struct ToolTests { ... }
+    public static var unavailability: String? {
+        if cmt_may_mount() { return nil }
+        if unsafe access("/dev/fuse", F_OK) != 0 {
+            return "there is no /dev/fuse: load the kernel's module with `modprobe fuse`"
+        }
+        return switch cmt_space() {
+        case CMT_SPACE_FORBIDDEN:
+            "mounting is not permitted, nor a user namespace to do it in: run the tests as root, or "
+                + "let users have namespaces (sysctl user.max_user_namespaces, AppArmor's "
+                + "kernel.apparmor_restrict_unprivileged_userns=0)"
+        case CMT_SPACE_DECLINED:
+            "mounting is not permitted: run the tests as root, or without "
+                + "MAYFLY_TESTING_NAMESPACE=0, or inside `unshare --user --map-root-user --mount`"
+        default:
+            "/dev/fuse may not be opened: run the tests as root, or let everyone with "
+                + "`chmod 666 /dev/fuse`"
+        }
+    }
 }

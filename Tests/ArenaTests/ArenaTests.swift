@@ -173,6 +173,40 @@ extension Arena {
         arena.worker(2).enter()
     }
 
+    /// No chunk beyond what is allowed; within it, room is found in whichever shard's chunk it is.
+    @Test func roomOfOthersIsFoundWhenNoChunkIsLeft() throws {
+        let arena = try smallArena(chunks: 16)
+        defer { arena.unmap() }
+        let chunks: UInt64 = 6
+        let underWay: UInt64 = 4
+        arena.allow(bytes: nil, inUseAtMost: (chunks + underWay) * Geometry.chunkBytes)
+        let first = arena.worker(0)
+        first.enter()
+        var held: [UInt64] = []
+        while let run = first.allocate(.pages, count: 1) { held.append(run.offset) }
+        #expect(UInt64(held.count) == chunks * 512)
+        #expect(arena.chunkBytesInUse == chunks * Geometry.chunkBytes)
+        // Every tenth goes: too little of any chunk for its owner to hear of it.
+        var free: UInt64 = 0
+        for index in held.indices where index % 10 == 0 {
+            first.free(.pages, held[index], count: 1)
+            held[index] = 0
+            free += 1
+        }
+        let second = arena.worker(1)
+        second.enter()
+        #expect(second.allocate(.pages, count: 1) == nil, "the first worker is inside")
+        first.leave()
+        while let run = second.allocate(.pages, count: 1) {
+            held.append(run.offset)
+            free -= 1
+        }
+        #expect(free == 0)
+        second.leave()
+        #expect(arena.chunkBytesInUse == chunks * Geometry.chunkBytes)
+        #expect(arena.problems(held.filter { $0 > 0 }.map { (.pages, $0, 1) }) == [])
+    }
+
     /// Runs of many sizes come and go; none overlaps, none is lost, and all fit again.
     @Test func runsOfAllSizes() throws {
         let arena = try smallArena(chunks: 40)

@@ -48,6 +48,25 @@ import Testing
         #expect(throws: SessionError.self) { try plan(budget: 0) }
     }
 
+    /// Docs/Scaling.md has this as a table: CPUs, GiB of memory, and the depth and MiB of payloads
+    /// that come of them.
+    @Test(arguments: [
+        [2, 64, 8, 16], [16, 64, 8, 128], [64, 64, 8, 512], [256, 64, 4, 1024],
+        [2, 16, 8, 16], [16, 16, 8, 128], [64, 16, 4, 256], [256, 16, 1, 256],
+    ])
+    func largeMachines(_ row: [Int]) throws {
+        let plan = try plan(
+            queues: row[0], budget: RingPlan.budgetBytes(usable: UInt64(row[1]) << 30))
+        #expect(
+            plan == RingPlan(queueCount: row[0], queueDepth: row[2], payloadBytes: 1 << 20))
+        #expect(plan.ringMemoryBytes == UInt64(row[3]) << 20 + UInt64(row[0]) * 4096)
+    }
+
+    @Test func theBudgetHasBounds() {
+        #expect(RingPlan.budgetBytes(usable: 0) == 4 << 20 + 16 << 10)
+        #expect(RingPlan.budgetBytes(usable: 1 << 50) == 1 << 30 + 4 << 20)
+    }
+
     @Test func whatWasAskedForBeatsTheBudget() throws {
         #expect(try plan(depth: 64, budget: 1 << 30).queueDepth == 64)
         let both = try plan(depth: 1024, payload: 1 << 20, budget: 1)

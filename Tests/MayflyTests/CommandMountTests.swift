@@ -34,9 +34,9 @@ struct CommandMountTests {
             let script = "trap 'exit 42' \(signal); echo ready; while :; do sleep 0.05; done"
             let run = try ChildProcess(
                 [BuiltCommand.path, "run", "--at", folder, "--", "sh", "-c", script])
-            #expect(poll(seconds: 20) { run.outputSoFar == "ready\n" })
+            #expect(poll(seconds: 60) { run.outputSoFar == "ready\n" })
             run.send(signal)
-            let outcome = try run.wait(seconds: 20)
+            let outcome = try run.wait(seconds: 60)
             #expect(outcome.status == 42, "\(outcome.report)")
             #expect(MountTable.current().entry(at: folder) == nil)
         }
@@ -51,7 +51,7 @@ struct CommandMountTests {
             cp /bin/true program && ./program
             findmnt --noheadings --output FSTYPE,SOURCE --target . | grep -q '^fuse.mayfly *mayfly$'
             """
-        let outcome = try runInMount(transport, script, seconds: 20)
+        let outcome = try runInMount(transport, script, seconds: 60)
         #expect(outcome.status == 0, "\(outcome.report)")
         #expect(outcome.errors.isEmpty, "\(outcome.errors)")
     }
@@ -98,7 +98,7 @@ struct CommandMountTests {
             let unmounted = try BuiltCommand.run(["umount", folder])
             #expect(unmounted.status == 0 && unmounted.errors.isEmpty, "\(unmounted.report)")
             #expect(MountTable.current().entry(at: folder) == nil)
-            #expect(poll(seconds: 5) { !Self.isAlive(server) })
+            #expect(poll(seconds: 30) { !Self.isAlive(server) })
             let twice = try BuiltCommand.run(["umount", folder])
             #expect(twice.status == 1, "\(twice.report)")
         }
@@ -108,12 +108,12 @@ struct CommandMountTests {
         try withFolder { folder in
             #expect(try BuiltCommand.run(["mount", folder]).status == 0)
             let sitter = try ChildProcess(["sh", "-c", "cd $0 && echo in && exec sleep 60", folder])
-            #expect(poll(seconds: 10) { sitter.outputSoFar == "in\n" })
+            #expect(poll(seconds: 60) { sitter.outputSoFar == "in\n" })
             let refused = try BuiltCommand.run(["umount", folder])
             #expect(refused.status == 32, "\(refused.report)")
             #expect(refused.errors.contains("\(sitter.processID) ("), "\(refused.errors)")
             sitter.send(SIGKILL)
-            _ = try sitter.wait(seconds: 5)
+            _ = try sitter.wait(seconds: 60)
             #expect(try BuiltCommand.run(["umount", folder]).status == 0)
         }
     }
@@ -142,7 +142,7 @@ struct CommandMountTests {
     func aReadOnlyMountRefusesChanges(_ transport: TestTransport) throws {
         try transport.require()
         let outcome = try runInMount(
-            transport, "ls; touch file", options: ["--read-only"], seconds: 20)
+            transport, "ls; touch file", options: ["--read-only"], seconds: 60)
         #expect(outcome.status == 1)
         #expect(outcome.errors.contains("Read-only file system"), "\(outcome.errors)")
     }

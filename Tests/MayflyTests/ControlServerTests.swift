@@ -101,7 +101,7 @@ struct ControlServerTests {
         try asUser(65534) {
             let client = try RawClient(path)
             client.send(Array("GET /v1/mount HTTP/1.0\r\n\r\n".utf8))
-            answer.withLock { $0 = client.answer(milliseconds: 5000) }
+            answer.withLock { $0 = client.answer(milliseconds: 60_000) }
         }
         #expect(answer.withLock { $0 } == "")
         #expect((try mount.client.get(MountReport.self, "/v1/mount")).processID == getpid())
@@ -125,7 +125,7 @@ struct ControlServerTests {
         let mount = try ControlledMount()
         let client = try RawClient(mount.server.path)
         client.send(Array(garbage.utf8))
-        let answer = try #require(client.answer(milliseconds: 5000), "it keeps us waiting")
+        let answer = try #require(client.answer(milliseconds: 60_000), "it keeps us waiting")
         #expect(answer.isEmpty || answer.hasPrefix("HTTP/1.1 4"), "\(answer.prefix(100))")
         #expect((try mount.client.get(MountReport.self, "/v1/mount")).bytes.limit == 64 << 20)
     }
@@ -141,10 +141,10 @@ struct ControlServerTests {
         }
         // One too many is turned away at once.
         let late = try RawClient(mount.server.path)
-        #expect(late.answer(milliseconds: 5000) == "")
+        #expect(late.answer(milliseconds: 60_000) == "")
         let crowded = medianNanoseconds(of: mount)
         // Shared machines are noisy; a request that waited for a client would take seconds.
-        #expect(crowded < 10 * calm + 1_000_000, "\(calm) ns, then \(crowded) ns")
+        #expect(crowded < 10 * calm + 100_000_000, "\(calm) ns, then \(crowded) ns")
         withExtendedLifetime(idle) {}
     }
 
@@ -157,7 +157,7 @@ struct ControlServerTests {
         defer { listener.stop() }
         let client = try RawClient(folder.socketPath(1))
         client.send(Array("GET / HT".utf8))
-        #expect(client.answer(milliseconds: 5000) == "")
+        #expect(client.answer(milliseconds: 60_000) == "")
     }
 
     @Test func theNamesGoWithTheServerUnlessTheyAreAnothers() throws {

@@ -24,11 +24,16 @@ struct LimitTests {
         let outcome = try BuiltCommand.script(
             Self.mount("--size 1g") + #"""
                 before=$(resident)
-                dd if=/dev/zero of="$m/big" bs=1M count=512 2> /dev/null
-                [ "$(resident)" -ge $((before + 500)) ]
-                rm "$m/big"
-                sleep 1
-                echo $(($(resident) - before))
+                # A machine that is busy elsewhere may be late, but not each time.
+                for try in 1 2 3 4 5; do
+                    dd if=/dev/zero of="$m/big" bs=1M count=512 2> /dev/null
+                    [ "$(resident)" -ge $((before + 500)) ]
+                    rm "$m/big"
+                    sleep 1
+                    left=$(($(resident) - before))
+                    if [ $left -lt 32 ]; then break; fi
+                done
+                echo $left
                 """#)
         #expect(outcome.status == 0, "\(outcome)")
         let left = Int(outcome.output.split(separator: "\n").last ?? "")
@@ -101,8 +106,8 @@ struct LimitTests {
                 dd if=/dev/zero of="$m/big" bs=1M count=1000 2>&1 | grep -c 'No space left'
                 [ "$(stat -c %s "$m/big")" -gt 100000000 ] && echo much
                 kill -0 $server && rm "$m/big"
-                sleep 1
-                dd if=/dev/zero of="$m/again" bs=1M count=100 2> /dev/null && echo again
+                until_true 'dd if=/dev/zero of="$m/again" bs=1M count=100 2> /dev/null'
+                echo again
                 """#)
         #expect(outcome.status == 0, "\(outcome)")
         let words = outcome.output.split(whereSeparator: \.isWhitespace)

@@ -24,13 +24,13 @@ struct MainJobTests {
             GIT_CONFIG_GLOBAL="$PWD/gitconfig" git clone --quiet "$1" clone
             cd clone
             git fsck --full --strict
-            swift build -c release
+            swift build -c release --product mayfly
             .build/release/mayfly --version
             .build/release/mayfly --help
             git status --porcelain
             """
         let outcome = try runInMount(
-            .best, script, options: ["--size", "6g"], arguments: [repository], seconds: 15 * 60)
+            .best, script, options: ["--size", "6g"], arguments: [repository], seconds: 40 * 60)
         #expect(outcome.status == 0, "\(outcome.report)")
         #expect(outcome.output.contains("Build complete!"))
         #expect(outcome.output.contains("\nmayfly "))

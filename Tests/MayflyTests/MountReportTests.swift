@@ -35,7 +35,7 @@ import Testing
         #expect(
             summary(.ring).memoryLine
                 == "it takes 1.05 GiB of memory at most: 1 GiB size, 32 MiB metadata of 1000 "
-                + "inodes, 16 MiB ring")
+                + "inodes and fragments, 16 MiB ring")
         var unlimited = summary(.device)
         unlimited.sizeBytes = .max
         #expect(unlimited.memoryLine.contains(" 0 B metadata"))

@@ -44,6 +44,12 @@ import Testing
         #expect(try configuration("strictatime").accessTime == .strict)
         #expect(try configuration("check_open").checksOpen)
         #expect(try configuration("sync_dio").directInOrder)
+        #expect(try configuration("writeback").writesBack)
+        #expect(try configuration("faults").faults)
+        #expect(try configuration("durability=fsync").durability == .fsync)
+        #expect(try configuration("parallel_dio").directInParallel)
+        #expect(try configuration("noxattr").withoutXattrs)
+        #expect(try !configuration("noperm").checksPermissions)
     }
 
     @Test func theLaterOfTwoWins() throws {
@@ -73,6 +79,7 @@ import Testing
         ("fstype=tmpfs", "bad option fstype= 'tmpfs'"),
         ("fstype=fuse.", "bad option fstype= 'fuse.'"),
         ("source=", "bad option source="),
+        ("durability=always", "bad option durability= 'always': give none or fsync"),
         ("nr_blocks=9223372036854775807", "bad option nr_blocks="),
     ])
     func theFirstWrongOneIsNamed(_ list: String, _ start: String) {

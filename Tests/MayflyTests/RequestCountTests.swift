@@ -36,19 +36,26 @@ struct RequestCountTests {
                 fd = os.open('first/file', os.O_RDONLY); os.fsync(fd); os.listdir('first')
                 """)
             for isCold in [true, false] {
-                let names = "names = ['%s%d' % ('\(isCold ? "c" : "w")', i) for i in range(10)]\n"
-                try mount.python(names + row.prepare)
-                if isCold { try mount.forgetCaches() } else { try mount.python(Self.look) }
-                let before = mount.fileSystem.requestCounts()
-                try mount.python(names + row.act)
-                let counts = zip(mount.fileSystem.requestCounts(), before).map { $0 - $1 }
                 let allowed = isCold ? row.cold : row.warm
-                // Another kernel may make fewer.
-                for (name, count) in Self.described(counts) {
-                    #expect(
-                        count <= Self.parsed(allowed)[name] ?? 0,
-                        "\(isCold ? "cold" : "warm"): \(Self.described(counts)) and not \(allowed)")
+                // Whoever asks every mount of the machine, as df(1) does, and memory that runs short
+                // cost requests of their own: but not each time.
+                var found: [String: UInt64] = [:]
+                var extra: [String: UInt64] = [:]
+                for attempt in 0..<3 {
+                    let name = "\(isCold ? "c" : "w")\(attempt)-"
+                    let names = "names = ['\(name)%d' % i for i in range(10)]\n"
+                    try mount.python(names + row.prepare)
+                    if isCold { try mount.forgetCaches() } else { try mount.python(Self.look) }
+                    let before = mount.fileSystem.requestCounts()
+                    try mount.python(names + row.act)
+                    let counts = zip(mount.fileSystem.requestCounts(), before).map { $0 - $1 }
+                    found = Self.described(counts)
+                    // Another kernel may make fewer.
+                    extra = found.filter { $0.value > Self.parsed(allowed)[$0.key] ?? 0 }
+                    if extra.isEmpty { break }
                 }
+                #expect(
+                    extra.isEmpty, "\(isCold ? "cold" : "warm"): \(found) and not \(allowed)")
             }
         }
     }

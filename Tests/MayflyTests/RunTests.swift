@@ -76,9 +76,11 @@ struct RunTests {
     @Test func whatIsLeftRunningIsNamedAndEnded() throws {
         let outcome = try BuiltCommand.script(
             """
+            export nap="4321.$$"
             "$mayfly" run --quiet -- sh -c '
-                (setsid sh -c "echo up > mark; exec sleep 4321" &); sleep 0.3; exit 5' || echo $?
-            pgrep -xf 'sleep 4321' || echo none
+                (setsid sleep $nap &); until pgrep -xf "sleep $nap" > mark; do sleep 0.05; done
+                exit 5' || echo $?
+            pgrep -xf "sleep $nap" || echo none
             """)
         #expect(outcome.output == "5\nnone\n", "\(outcome)")
         #expect(outcome.errors.hasPrefix("mayfly: the command has left running, and it is ended"))
@@ -88,14 +90,14 @@ struct RunTests {
     @Test func nothingIsLeftWhenTheServerIsKilled() throws {
         let outcome = try BuiltCommand.script(
             """
+            export nap="4322.$$"
             "$mayfly" run --at "$folder" -- sh -c '
-                yes > big & setsid sleep 4322 & (setsid sleep 4323 &); cat < /dev/zero > /dev/null &
-                sleep 4324' & run=$!
-            until_true 'pgrep -xf "sleep 4323" > /dev/null'
-            sleep 0.3
+                yes > big & setsid sleep $nap & (setsid sleep $nap &); cat < /dev/zero > /dev/null &
+                sleep $nap' & run=$!
+            until_true '[ "$(pgrep -cxf "sleep $nap")" = 3 ]'
             kill -KILL $run
             wait $run || echo $?
-            until_true '! pgrep -xf "sleep 432[234]" > /dev/null'
+            until_true '! pgrep -xf "sleep $nap" > /dev/null'
             until_true '! pgrep -f "mayfly run --at $folder" > /dev/null'
             ls -A "$folder"
             """)

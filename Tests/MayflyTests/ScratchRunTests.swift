@@ -69,12 +69,15 @@ struct ScratchRunTests {
     }
 
     @Test func signalsGoToTheCommandAlone() throws {
-        let script =
-            "trap 'exit 9' TERM; (trap 'exit 8' TERM; sleep 60) & while :; do sleep 0.05; done"
-        let keeper = try keeper(["sh", "-c", script])
+        let place = try TemporaryFolder()
+        let script = """
+            trap 'exit 9' TERM; (trap 'exit 8' TERM; touch $0/a; sleep 60) & touch $0/b
+            while :; do sleep 0.05; done
+            """
+        let keeper = try keeper(["sh", "-c", script, place.path])
         defer { keeper.end() }
         #expect(keeper.begin("sh") == .started)
-        usleep(300_000)
+        #expect(poll(seconds: 30) { HostFile.names(in: place.path).count == 2 })
         keeper.signal(SIGTERM)
         #expect(keeper.status() == .exited(9))
         #expect(!keeper.others().isEmpty)
@@ -86,9 +89,11 @@ struct ScratchRunTests {
         defer { keeper.end() }
         #expect(keeper.begin("sh") == .started)
         #expect(keeper.status() == .exited(4))
-        usleep(200_000)
+        // None of them is still on the way to its program.
+        let three = ["sleep", "sleep", "sleep"]
+        #expect(poll(seconds: 30) { keeper.others().map(\.command) == three })
         let others = keeper.others()
-        #expect(others.map(\.command) == ["sleep", "sleep", "sleep"])
+        #expect(others.map(\.command) == three)
         keeper.clear()
         #expect(keeper.others().isEmpty)
         for other in others { #expect(kill(other.processID, 0) == -1 && errno == ESRCH) }
@@ -99,9 +104,8 @@ struct ScratchRunTests {
     @Test func theEndOfTheKeeperIsTheEndOfAll() throws {
         let keeper = try keeper(["sh", "-c", "setsid sleep 64 & sleep 65"])
         #expect(keeper.begin("sh") == .started)
-        usleep(200_000)
+        #expect(poll(seconds: 30) { keeper.others().count == 3 })
         let others = keeper.others()
-        #expect(others.count == 3)
         keeper.end()
         for other in others { #expect(kill(other.processID, 0) == -1 && errno == ESRCH) }
         // Orders that come too late are no harm.

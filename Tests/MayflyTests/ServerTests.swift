@@ -111,7 +111,7 @@ struct ServerTests {
             #"""
             "$mayfly" mount --quiet "$m"
             (cd "$m" && exec sleep 4325) & holder=$!
-            until_true '[ "$(readlink /proc/$holder/cwd)" = "$m" ]'
+            until_true '[ "$(cat /proc/$holder/comm)" = sleep ]'
             "$mayfly" umount "$m" || echo $?
             echo $holder
             kill $holder

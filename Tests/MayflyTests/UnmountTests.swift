@@ -33,12 +33,12 @@ struct UnmountTests {
 
         /// The load ends by itself, because its calls fail as those of a dead mount do.
         func expectLoadFails() throws {
-            let ended = try load.wait(seconds: 20)
+            let ended = try load.wait(seconds: 60)
             #expect(ended.status == 0 && !ended.timedOut, "\(ended.report)")
         }
 
         func expectServerEnds(_ status: Int32) throws {
-            let ended = try server.wait(seconds: 30)
+            let ended = try server.wait(seconds: 60)
             #expect(ended.status == status && !ended.timedOut, "\(ended.report)")
             #expect(MountTable.current().entry(at: folder) == nil)
         }
@@ -87,7 +87,7 @@ struct UnmountTests {
         try transport.require()
         try withFolder { folder in
             let scene = try Scene(transport, folder)
-            let outcome = try BuiltCommand.run(["umount", folder, "--lazy"], seconds: 20)
+            let outcome = try BuiltCommand.run(["umount", folder, "--lazy"], seconds: 60)
             #expect(outcome.status == 0, "\(outcome.report)")
             #expect(MountTable.current().entry(at: folder) == nil)
             // Those inside go on, and the server with them.
@@ -103,7 +103,7 @@ struct UnmountTests {
         try transport.require()
         try withFolder { folder in
             let scene = try Scene(transport, folder)
-            let outcome = try BuiltCommand.run(["umount", folder, "--force", "--lazy"], seconds: 20)
+            let outcome = try BuiltCommand.run(["umount", folder, "--force", "--lazy"], seconds: 60)
             #expect(outcome.status == 0, "\(outcome.report)")
             try scene.expectLoadFails()
             try scene.expectServerEnds(0)
@@ -116,9 +116,9 @@ struct UnmountTests {
         try withFolder { folder in
             let scene = try Scene(transport, folder)
             scene.server.send(SIGTERM)
-            #expect(poll(seconds: 20) { MountTable.current().entry(at: folder) == nil })
+            #expect(poll(seconds: 60) { MountTable.current().entry(at: folder) == nil })
             #expect(scene.load.isRunning)
-            #expect(poll(seconds: 5) { scene.server.errorsSoFar.contains("is still used by") })
+            #expect(poll(seconds: 30) { scene.server.errorsSoFar.contains("is still used by") })
             _ = try scene.load.wait(seconds: 0)
             try scene.expectServerEnds(0)
         }
@@ -130,9 +130,9 @@ struct UnmountTests {
         try withFolder { folder in
             let scene = try Scene(transport, folder)
             scene.server.send(SIGTERM)
-            #expect(poll(seconds: 20) { MountTable.current().entry(at: folder) == nil })
+            #expect(poll(seconds: 60) { MountTable.current().entry(at: folder) == nil })
             scene.server.send(SIGTERM)
-            let ended = try scene.server.wait(seconds: 30)
+            let ended = try scene.server.wait(seconds: 60)
             #expect(!ended.timedOut && ended.status >= 0, "\(ended.report)")
             try scene.expectLoadFails()
         }
@@ -145,16 +145,16 @@ struct UnmountTests {
             let scene = try Scene(transport, folder)
             scene.server.send(SIGKILL)
             try scene.expectLoadFails()
-            #expect(try scene.server.wait(seconds: 20).status == -SIGKILL)
+            #expect(try scene.server.wait(seconds: 60).status == -SIGKILL)
             // The mount is dead but there, and says so.
             #expect(MountTable.current().entry(at: folder) != nil)
-            let listed = try ChildProcess.run(["ls", folder], seconds: 20)
+            let listed = try ChildProcess.run(["ls", folder], seconds: 60)
             // ENOTCONN, or ECONNABORTED for who asks while the kernel is still ending it.
             let isToldSo =
                 listed.errors.contains("not connected")
                 || listed.errors.contains("connection abort")
             #expect(isToldSo, "\(listed.report)")
-            let unmounted = try BuiltCommand.run(["umount", folder], seconds: 20)
+            let unmounted = try BuiltCommand.run(["umount", folder], seconds: 60)
             #expect(unmounted.status == 0, "\(unmounted.report)")
             #expect(MountTable.current().entry(at: folder) == nil)
         }

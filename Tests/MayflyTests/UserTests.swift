@@ -104,7 +104,7 @@ struct UserTests {
             "$mayfly" mount "$folder/m" --foreground --size 8m > /dev/null & server=$!
             until_true 'grep -q " $folder/m fuse.mayfly " /proc/self/mounts'
             unshare --mount --propagation private sleep 60 & keeper=$!
-            sleep 0.3
+            until_true '[ "$(cat /proc/$keeper/comm)" = sleep ]'
             umount "$folder/m"
             sleep 0.3
             kill -0 $server

@@ -2,6 +2,16 @@
 #ifndef CMEM_FILES_H
 #define CMEM_FILES_H
 
+#include <stdint.h>
+
+// O_DIRECT as open(2) and FUSE_OPEN have it; <fcntl.h> names it to _GNU_SOURCE alone. Source:
+// arch/arm64/include/uapi/asm/fcntl.h, include/uapi/asm-generic/fcntl.h.
+#if defined(__aarch64__)
+static const uint32_t CMEM_O_DIRECT = 0200000;
+#else
+static const uint32_t CMEM_O_DIRECT = 040000;
+#endif
+
 // Opens a file for reading and writing past the page cache: O_DIRECT. Makes it where there is none.
 // Returns the descriptor, or minus the errno: EINVAL where the file system cannot do that.
 // Source: open(2).

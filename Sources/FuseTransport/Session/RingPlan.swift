@@ -23,6 +23,14 @@ package struct RingPlan: Equatable, Sendable {
         self.payloadBytes = payloadBytes
     }
 
+    /// What queues may take unasked on a machine where the server may use so many bytes: 1/64 of
+    /// them, 4 MiB to 1 GiB, and 1/256 of that for the headers, so that a machine with a round
+    /// number of CPUs does not lose half its depth for a page of headers per queue.
+    package static func budgetBytes(usable: UInt64) -> UInt64 {
+        let payloads = min(1 << 30, max(4 << 20, usable / 64))
+        return payloads + payloads / 256
+    }
+
     /// Memory that the queues' buffers take, in bytes: payloads and header areas.
     package var ringMemoryBytes: UInt64 {
         UInt64(queueCount)

@@ -8,16 +8,25 @@ struct ControlFailure: Codable, Sendable, Equatable {
     var error: String
 }
 
+/// The body of a request to unmount, as the options of umount(8).
+struct UnmountRequest: Codable, Sendable {
+    var lazy: Bool?
+    var force: Bool?
+}
+
 enum ControlInterface {
     static func answer(
         _ question: HTTPQuestion, _ fileSystem: MountedFileSystem
     ) -> HTTPAnswer {
         let isReading = question.method == "GET" || question.method == "HEAD"
-        if SnapshotInterface.paths.contains(question.path) {
-            do throws(MountError) {
+        do throws(MountError) {
+            if SnapshotInterface.paths.contains(question.path) {
                 return try SnapshotInterface.answer(question, fileSystem)
-            } catch { return .failure(409, error.message) }
-        }
+            }
+            if FaultInterface.paths.contains(question.path) {
+                return try FaultInterface.answer(question, fileSystem)
+            }
+        } catch { return .failure(409, error.message) }
         switch question.path {
         case "/v1/mount" where isReading: return report(fileSystem)
         case "/v1/hot" where isReading: return .json(fileSystem.hotNodes(limit: 20))
@@ -38,11 +47,30 @@ enum ControlInterface {
             return report(fileSystem)
         case "/v1/check" where question.method == "POST":
             return fileSystem.check().map { .json($0) } ?? gone
-        case "/v1/mount", "/v1/hot", "/metrics", "/v1/limits", "/v1/check":
+        case "/v1/unmount" where question.method == "POST": return unmount(question, fileSystem)
+        case "/v1/mount", "/v1/hot", "/metrics", "/v1/limits", "/v1/check", "/v1/unmount":
             return .failure(405, "\(question.path) does not know \(question.method)")
         default:
             return .failure(404, "there is no \(question.path): Docs/Control.md lists what there is")
         }
+    }
+
+    /// Unmounts, and tells how things were before. The answer is on its way before the server sees
+    /// the end of the mount: both are done by this thread.
+    private static func unmount(
+        _ question: HTTPQuestion, _ fileSystem: MountedFileSystem
+    ) -> HTTPAnswer {
+        let body = question.body.isEmpty ? Array("{}".utf8) : question.body
+        guard let request = ControlJSON.decoded(UnmountRequest.self, body) else {
+            return .failure(400, "the body is not {\"lazy\": BOOLEAN, \"force\": BOOLEAN}")
+        }
+        let last = report(fileSystem)
+        do throws(MountError) {
+            try fileSystem.unmount(lazy: request.lazy ?? false, force: request.force ?? false)
+        } catch {
+            return .failure(409, error.message)
+        }
+        return last
     }
 
     private static func report(_ fileSystem: MountedFileSystem) -> HTTPAnswer {

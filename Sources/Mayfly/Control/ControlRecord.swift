@@ -22,7 +22,9 @@ struct ControlRecord: Codable, Sendable, Equatable {
 
 /// JSON as it is written everywhere here: keys in order, so that outputs can be compared.
 public enum ControlJSON {
-    /// - Parameter isPretty: for people, with a line for each value.
+    /// - Parameters:
+    ///   - value: what is to be written.
+    ///   - isPretty: for people, with a line for each value.
     public static func encoded(_ value: some Encodable, isPretty: Bool = false) -> [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting =

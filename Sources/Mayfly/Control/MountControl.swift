@@ -1,6 +1,7 @@
 // MountControl: what the commands do with one mount.
 
 import Glibc
+public import Images
 
 /// The server of a mount, found by a directory.
 public struct MountControl: Sendable {
@@ -70,12 +71,16 @@ public struct MountControl: Sendable {
             || client.folder.socketInode(client.connection) != nil
     }
 
+    /// What the mount is, holds and has done.
+    ///
+    /// - Throws: `.mount` when the server is dead or does not answer, as all below.
     public func report() throws(MountError) -> MountReport {
         do throws(ControlError) {
             return try client.get(MountReport.self, "/v1/mount")
         } catch { throw described(error) }
     }
 
+    /// The inodes that most of the last requests were about, the hottest first.
     public func hotNodes() throws(MountError) -> [HotNode] {
         do throws(ControlError) {
             return try client.get([HotNode].self, "/v1/hot")
@@ -97,23 +102,38 @@ public struct MountControl: Sendable {
 
     // MARK: snapshots
 
+    /// Keeps what the mount holds now.
+    ///
+    /// - Parameters:
+    ///   - name: nil for the next free number.
+    ///   - replacing: whether one of that name may be given up.
+    /// - Throws: `.usage` with what the server refused, as all below.
     public func snapshot(_ name: String?, replacing: Bool) throws(MountError) -> SnapshotRecord {
         try post(
             SnapshotRecord.self, "/v1/snapshots", SnapshotRequest(name: name, replace: replacing))
     }
 
+    /// What the mount can go back to, the oldest first.
     public func snapshots() throws(MountError) -> SnapshotList {
         do throws(ControlError) {
             return try client.get(SnapshotList.self, "/v1/snapshots")
         } catch { throw described(error) }
     }
 
+    /// Gives a snapshot up, and tells which are left.
     public func removeSnapshot(_ name: String) throws(MountError) -> SnapshotList {
         try post(SnapshotList.self, "/v1/snapshots/remove", SnapshotRequest(name: name))
     }
 
+    /// Makes the mount what it was.
+    ///
+    /// - Parameter name: nil for the newest.
     public func rollback(to name: String?) throws(MountError) -> RollbackSummary {
         try post(RollbackSummary.self, "/v1/rollback", SnapshotRequest(name: name))
+    }
+
+    public func differences(since name: String?) throws(MountError) -> [TreeDifference] {
+        try post([TreeDifference].self, "/v1/diff", SnapshotRequest(name: name))
     }
 
     /// - Parameter path: made absolute here; the server writes it.
@@ -128,6 +148,31 @@ public struct MountControl: Sendable {
     public func fork(to directory: String) throws(MountError) -> MountReport {
         let target = try MountConfiguration.directory(directory)
         return try post(MountReport.self, "/v1/fork", PathRequest(path: target))
+    }
+
+    // MARK: faults
+
+    public func addFault(_ rule: FaultRule) throws(MountError) -> FaultRecord {
+        try post(FaultRecord.self, "/v1/faults", rule)
+    }
+
+    public func faults() throws(MountError) -> [FaultRecord] {
+        do throws(ControlError) {
+            return try client.get([FaultRecord].self, "/v1/faults")
+        } catch { throw described(error) }
+    }
+
+    /// - Parameter numbers: nil for all.
+    /// - Returns: what is left.
+    public func clearFaults(_ numbers: [Int]?) throws(MountError) -> [FaultRecord] {
+        try post([FaultRecord].self, "/v1/faults/clear", FaultClearing(numbers: numbers))
+    }
+
+    /// Loses what was not synced.
+    ///
+    /// - Parameter seed: nil for one by chance.
+    public func crash(seed: UInt64?) throws(MountError) -> CrashSummary {
+        try post(CrashSummary.self, "/v1/crash", CrashRequest(seed: seed))
     }
 
     /// What may take as long as there is content to copy.

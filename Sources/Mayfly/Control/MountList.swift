@@ -8,6 +8,7 @@ internal import Synchronization
 
 /// A mount as a command finds it.
 public struct ListedMount: Codable, Sendable, Equatable {
+    /// How a mount's server is.
     public enum State: String, Codable, Sendable {
         /// Its server answers.
         case serving
@@ -17,8 +18,11 @@ public struct ListedMount: Codable, Sendable, Equatable {
         case dead
     }
 
+    /// Absolute, as the server's namespace has it.
     public var mountpoint: String
+    /// Minor number of the mount's device.
     public var connection: UInt32
+    /// How the server is.
     public var state: State
     /// Whether the mountpoint is one here; otherwise it is detached, or in another mount namespace.
     public var isVisible: Bool
@@ -28,6 +32,7 @@ public struct ListedMount: Codable, Sendable, Equatable {
     public var report: MountReport?
 }
 
+/// Finding the mounts of this machine.
 public enum MountList {
     /// All Mayfly mounts of this user, or for root everyone's, by mountpoint.
     ///

@@ -7,9 +7,11 @@
 public struct MountReport: Codable, Sendable, Equatable {
     /// An amount with its limit.
     public struct Usage: Codable, Sendable, Equatable {
+        /// Now.
         public var used: UInt64
         /// The most that `used` has been.
         public var peak: UInt64
+        /// What it cannot exceed.
         public var limit: UInt64
     }
 
@@ -32,10 +34,15 @@ public struct MountReport: Codable, Sendable, Equatable {
         public var count: UInt64
         /// All times together.
         public var total: UInt64
+        /// The mean of all.
         public var mean: UInt64
+        /// The median.
         public var p50: UInt64
+        /// Nine of ten take no longer.
         public var p90: UInt64
+        /// 99 of 100 take no longer.
         public var p99: UInt64
+        /// 999 of 1,000 take no longer.
         public var p999: UInt64
 
         init(_ histogram: LatencyHistogram) {
@@ -53,10 +60,13 @@ public struct MountReport: Codable, Sendable, Equatable {
     public struct Operation: Codable, Sendable, Equatable {
         /// The opcode's name as Mayfly spells it, "readdirplus" for instance.
         public var name: String
+        /// The kernel's number of it.
         public var opcode: UInt32
+        /// Requests answered.
         public var count: UInt64
         /// Those answered by an errno; a name that is not there is none.
         public var errors: UInt64
+        /// How long they took.
         public var latency: Latency
     }
 
@@ -64,16 +74,22 @@ public struct MountReport: Codable, Sendable, Equatable {
     public struct Queue: Codable, Sendable, Equatable {
         /// "ring-" and the CPU, or "dev-" and the reader of /dev/fuse.
         public var name: String
+        /// Requests that came this way.
         public var requests: UInt64
     }
 
     /// What went wrong on the wire; all 0 in a healthy mount.
     public struct Faults: Codable, Sendable, Equatable {
+        /// Ring entries that were given up after the kernel had refused them.
         public var droppedEntries: Int
+        /// Answers that the kernel did not take.
         public var rejectedReplies: Int
+        /// Completions that belong to no entry.
         public var strayCompletions: Int
+        /// Requests that say something impossible of themselves.
         public var malformedRequests: Int
 
+        /// Nothing went wrong, but for what is named.
         public init(
             droppedEntries: Int = 0, rejectedReplies: Int = 0, strayCompletions: Int = 0,
             malformedRequests: Int = 0
@@ -87,34 +103,48 @@ public struct MountReport: Codable, Sendable, Equatable {
 
     /// Of the server, which is `MayflyVersion.text`.
     public var version: String
+    /// Absolute.
     public var mountpoint: String
     /// Minor number of the mount's device: the FUSE connection's.
     public var connection: UInt32
+    /// Of the server.
     public var processID: Int32
     /// "ring" or "device".
     public var transport: String
+    /// Ring entries per queue.
     public var queueDepth: Int
+    /// Bytes that one request carries at most.
     public var payloadBytes: Int
+    /// Since it was mounted.
     public var uptimeNanoseconds: UInt64
+    /// Content in whole pages, in bytes.
     public var bytes: Usage
+    /// Files, directories and further links.
     public var inodes: Usage
+    /// What the server takes.
     public var memory: Memory
     /// Requests answered since mounting.
     public var requests: UInt64
+    /// Content in answers to READ.
     public var readBytes: UInt64
+    /// Content taken from WRITE.
     public var writtenBytes: UInt64
+    /// Of all opcodes together.
     public var latency: Latency
     /// Bounds of the histogram's buckets in nanoseconds, with how many requests took less than
     /// that and no less than the bound before.
     public var latencyBuckets: [[UInt64]]
     /// Those of which there were any, by opcode.
     public var operations: [Operation]
+    /// The ring's in order of their CPUs, then the readers of /dev/fuse.
     public var queues: [Queue]
+    /// What went wrong on the wire.
     public var faults: Faults
 }
 
 /// An inode that many of the last requests were about.
 public struct HotNode: Codable, Sendable, Equatable {
+    /// The number by which the kernel names it.
     public var nodeID: UInt64
     /// "file", "directory", "link" or "other".
     public var kind: String
@@ -128,11 +158,15 @@ public struct HotNode: Codable, Sendable, Equatable {
 public struct CheckSummary: Codable, Sendable, Equatable {
     /// One line for each thing that is not as it must be, at most a hundred.
     public var problems: [String]
+    /// All that were found.
     public var inodes: UInt64
     /// Inodes without names among them: removed or unnamed files that somebody has open.
     public var orphans: UInt64
+    /// Directories among them.
     public var directories: UInt64
+    /// Names in directories.
     public var entries: UInt64
+    /// Pages of content, in bytes.
     public var contentBytes: UInt64
     /// For so long no request was answered.
     public var nanoseconds: UInt64
@@ -142,8 +176,10 @@ public struct CheckSummary: Codable, Sendable, Equatable {
 public struct LimitChange: Codable, Sendable, Equatable {
     /// Whole pages of 4 KiB.
     public var sizeBytes: UInt64?
+    /// Files, directories and further links.
     public var inodes: UInt64?
 
+    /// Changes what is not nil.
     public init(sizeBytes: UInt64? = nil, inodes: UInt64? = nil) {
         self.sizeBytes = sizeBytes
         self.inodes = inodes

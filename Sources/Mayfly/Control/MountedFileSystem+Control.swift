@@ -18,8 +18,6 @@ extension MountedFileSystem {
             for operation in operations { whole += operation.histogram }
             let transferred = parts.counters.map(\.transferred)
             let faults = parts.session.faults
-            let maximum = InodeStore.maximumBytes(
-                pageLimit: store.pages, inodeLimit: store.inodes)
             return MountReport(
                 version: MayflyVersion.text, mountpoint: summary.mountpoint,
                 connection: parts.session.connection, processID: getpid(),
@@ -35,7 +33,7 @@ extension MountedFileSystem {
                 memory: MountReport.Memory(
                     arenaBytes: parts.store.arena.chunkBytesInUse,
                     ringBytes: summary.ringMemoryBytes, residentBytes: Self.residentBytes,
-                    maximumBytes: maximum + summary.ringMemoryBytes),
+                    maximumBytes: parts.store.maximumBytes + summary.ringMemoryBytes),
                 requests: parts.counters.reduce(0) { $0 + $1.total },
                 readBytes: transferred.reduce(0) { $0 + $1.read },
                 writtenBytes: transferred.reduce(0) { $0 + $1.written },
@@ -107,6 +105,8 @@ extension MountedFileSystem {
                     return Self.error(refusal, unit: nil, option: "--inodes")
                 }
             }
+            // What may be taken follows at once, whether requests come or not.
+            parts.maintenance.allowWhatThereIs()
             return nil
         }
         guard let refusal else { throw MountError(.mount, "the mount is gone") }

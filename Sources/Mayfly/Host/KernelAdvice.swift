@@ -4,10 +4,14 @@ import Glibc
 
 /// A Linux release, "6.18.44-vendor" as 6, 18, 44.
 public struct KernelRelease: Sendable, Equatable, Comparable {
+    /// The 6 of 6.18.44.
     public var major: Int
+    /// The 18 of 6.18.44.
     public var minor: Int
+    /// The 44 of 6.18.44.
     public var patch: Int
 
+    /// A release by its numbers.
     public init(_ major: Int, _ minor: Int, _ patch: Int = 0) {
         (self.major, self.minor, self.patch) = (major, minor, patch)
     }

@@ -1,7 +1,10 @@
 // Who keeps a mount busy, found in /proc the way fuser(1) does it, and who serves it.
 
+internal import Glibc
+
 /// A process with something open in a mount.
 public struct MountHolder: Sendable, Equatable, CustomStringConvertible {
+    /// The process's number.
     public var processID: Int32
     /// The command's name, at most 15 bytes.
     public var command: String
@@ -16,7 +19,7 @@ enum MountHolders {
     /// - Parameter mountpoint: absolute and without links.
     static func of(mountpoint: String, device: String?) -> [MountHolder] {
         let inside = mountpoint.hasSuffix("/") ? mountpoint : mountpoint + "/"
-        return processIDs().compactMap { processID in
+        let holders: [MountHolder] = processIDs().compactMap { processID in
             let folder = "/proc/\(processID)"
             var links = ["\(folder)/cwd", "\(folder)/root", "\(folder)/exe"]
             links += HostFile.names(in: "\(folder)/fd").map { "\(folder)/fd/\($0)" }
@@ -27,6 +30,9 @@ enum MountHolders {
             guard linked || maps(of: folder, name: device) else { return nil }
             return MountHolder(processID: processID, command: command(of: folder))
         }
+        // What this process holds it has from its caller, as a rule, who is named.
+        let others = holders.filter { $0.processID != getpid() }
+        return others.isEmpty ? holders : others
     }
 
     /// One line naming a few of `holders`; nil when there are none.

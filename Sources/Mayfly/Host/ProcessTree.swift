@@ -28,12 +28,31 @@ enum ProcessTree {
     }
 
     /// What lives below the process `root`, without what has ended, in the order of the numbers.
+    ///
+    /// - Complexity: O(threads of `root`) where it has no child, O(processes of the machine) otherwise.
     static func descendants(of root: Int32) -> [MountHolder] {
+        if hasChild(root) == false { return [] }
         let entries = HostFile.names(in: "/proc").compactMap { name -> Entry? in
             guard Int32(name) != nil else { return nil }
             return HostFile.text(at: "/proc/\(name)/stat").flatMap(Entry.init(parsing:))
         }
         return descendants(of: root, among: entries)
+    }
+
+    /// Whether a thread of `process` has a child, one that has ended included; nil where the kernel
+    /// does not tell. Only whether, as a list of them may lack some.
+    ///
+    /// - Source: proc_tid_children(5); fs/proc/array.c, `get_children_pid()`.
+    private static func hasChild(_ process: Int32) -> Bool? {
+        let threads = HostFile.names(in: "/proc/\(process)/task")
+        if threads.isEmpty { return nil }
+        for thread in threads {
+            guard let list = HostFile.text(at: "/proc/\(process)/task/\(thread)/children") else {
+                return nil
+            }
+            if !list.isEmpty { return true }
+        }
+        return false
     }
 
     static func descendants(of root: Int32, among entries: [Entry]) -> [MountHolder] {

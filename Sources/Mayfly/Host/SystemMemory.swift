@@ -10,6 +10,7 @@ public struct SystemMemory: Sendable, Equatable {
     /// The tightest limit of the memory cgroup and those above it; nil when there is none.
     public var limitBytes: UInt64?
 
+    /// Memory of another machine, for what is computed from it.
     public init(physicalBytes: UInt64, limitBytes: UInt64? = nil) {
         self.physicalBytes = physicalBytes
         self.limitBytes = limitBytes

@@ -25,6 +25,28 @@ struct ImageFile: Sendable {
         try self.init(descriptor: descriptor, path: path)
     }
 
+    /// An image as it is, or one that is built of a directory or an archive for the time of its use.
+    init(from path: String) throws(MountError) {
+        var status = stat()
+        let isThere = unsafe stat(path, &status) == 0
+        let isFile = isThere && status.st_mode & S_IFMT == S_IFREG
+        if path == "-" || (isThere && !isFile) || (isFile && !Self.begins(path)) {
+            self = try TreeImage.temporary(of: path)
+        } else {
+            try self.init(path: path)
+        }
+    }
+
+    /// Whether a file begins as an image does, be it whole or not.
+    private static func begins(_ path: String) -> Bool {
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return true }  // which will be said when it is opened
+        defer { close(descriptor) }
+        var word: UInt64 = 0
+        let code = unsafe cmem_read_all(descriptor, &word, 8, 0)
+        return code != 0 || word == Superblock.magicValue
+    }
+
     /// - Parameter descriptor: taken over.
     init(descriptor: Int32, path: String) throws(MountError) {
         do throws(ImageError) {
@@ -96,6 +118,15 @@ enum TreeOrigin: Sendable {
         case .empty: nil
         case .image(let file): file.base
         case .snapshot(let snapshot): snapshot.base
+        }
+    }
+
+    /// What a store of it is before anything is changed; nil where that is nothing.
+    func start(of store: InodeStore) -> StoreSnapshot? {
+        switch self {
+        case .empty: nil
+        case .image(let file): store.start(of: file.base)
+        case .snapshot(let snapshot): snapshot
         }
     }
 }

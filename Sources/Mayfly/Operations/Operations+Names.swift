@@ -90,12 +90,17 @@ extension Operations {
         return Reply(error: 0, bytes: entry.bytes + MemoryLayout<cfk_open_out>.size)
     }
 
-    /// OPEN, where it is not omitted: there is nothing to remember, but chattr(1) may forbid it.
+    /// OPEN, where it is not omitted: there is nothing to remember, but chattr(1) may forbid it, and
+    /// the kernel hears how it may write.
     @_noLocks func open(_ node: NodeID, _ request: FuseRequest) throws(Errno) -> Reply {
         let flags = unsafe request.argument.load(as: cfk_open_in.self).flags
-        try worker.checkOpen(node, flags: flags)
+        if policy.checksOpen { try worker.checkOpen(node, flags: flags) }
         var open = cfk_open_out()
         open.open_flags = UInt32(CFK_FOPEN_KEEP_CACHE)
+        if policy.directInParallel && flags & CMEM_O_DIRECT != 0 {
+            open.open_flags |=
+                UInt32(CFK_FOPEN_DIRECT_IO) | UInt32(CFK_FOPEN_PARALLEL_DIRECT_WRITES)
+        }
         return reply(open, request)
     }
 

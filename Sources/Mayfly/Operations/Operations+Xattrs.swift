@@ -19,6 +19,22 @@ private enum FileIoctl {
 }
 
 extension Operations {
+    /// Any of the four requests about extended attributes.
+    ///
+    /// - Throws: `ENOSYS` for each where the mount has none.
+    @_noLocks
+    func extendedAttribute(_ node: NodeID, _ request: FuseRequest) throws(Errno) -> Reply {
+        if policy.withoutXattrs { throw .noFunction }
+        switch request.operation {
+        case .getxattr: return try getXattr(node, request)
+        case .setxattr: return try setXattr(node, request)
+        case .listxattr: return try listXattrs(node, request)
+        default:
+            try worker.removeXattr(node, name(request))
+            return .none
+        }
+    }
+
     @_noLocks func getXattr(_ node: NodeID, _ request: FuseRequest) throws(Errno) -> Reply {
         let size = unsafe request.argument.load(as: cfk_getxattr_in.self).size
         let value = try unsafe worker.xattr(node, name(request))

@@ -35,18 +35,31 @@ struct OperationPolicy: Sendable {
     /// Whether OPEN is answered. By ENOSYS otherwise, as OPENDIR is, after which the kernel sends
     /// none.
     var checksOpen = false
+    /// Whether OPEN, FLUSH, FSYNC and those of directories are answered, so that the kernel goes on
+    /// asking: for faults and power losses.
+    var answersAll = false
+    /// Whether what is opened with O_DIRECT may be written by several at once. OPEN is answered then.
+    var directInParallel = false
+    /// Whether ENOSYS says that there are no extended attributes, after which nobody asks for any.
+    ///
+    /// - Source: fs/fuse/xattr.c, `fuse_getxattr()`: `no_getxattr`, and EOPNOTSUPP to the caller.
+    var withoutXattrs = false
 
     /// INIT flags (`CFK_INIT_*`) that are taken where the kernel offers them.
     ///
     /// Left out on purpose: POSIX_LOCKS and FLOCK_LOCKS (locks are exact and free when the kernel
     /// keeps them), ATOMIC_O_TRUNC (there is no OPEN to carry it), AUTO_INVAL_DATA (nobody else
-    /// writes here), WRITEBACK_CACHE (Docs/Architecture.md, Decisions).
+    /// writes here), WRITEBACK_CACHE (an option: `MountConfiguration.writesBack`).
     static let initFlags: UInt64 =
         CFK_INIT_ASYNC_READ | CFK_INIT_EXPORT_SUPPORT | CFK_INIT_DONT_MASK
         | CFK_INIT_HAS_IOCTL_DIR | CFK_INIT_DO_READDIRPLUS | CFK_INIT_ASYNC_DIO
         | CFK_INIT_NO_OPEN_SUPPORT | CFK_INIT_PARALLEL_DIROPS | CFK_INIT_POSIX_ACL
         | CFK_INIT_CACHE_SYMLINKS | CFK_INIT_NO_OPENDIR_SUPPORT
         | CFK_INIT_HANDLE_KILLPRIV_V2 | CFK_INIT_ALLOW_IDMAP
+
+    /// More for a mount that is asked everything: files whose reads come through are to be mapped
+    /// all the same.
+    static let faultInitFlags: UInt64 = CFK_INIT_DIRECT_IO_ALLOW_MMAP
 }
 
 /// The operations of one worker. A trivial value.
@@ -72,7 +85,8 @@ struct Operations: Sendable {
         case .getattr: return attributeReply(try worker.attributes(node), request)
         case .read: return try read(node, request)
         case .write: return try write(node, request)
-        case .getxattr: return try getXattr(node, request)
+        case .getxattr, .setxattr, .listxattr, .removexattr:
+            return try extendedAttribute(node, request)
         case .setattr: return try setAttributes(node, request)
         case .mknod: return try makeNode(node, request)
         case .mkdir: return try makeDirectory(node, request)
@@ -96,11 +110,6 @@ struct Operations: Sendable {
         case .fallocate: return try allocate(node, request)
         case .copyFileRange: return try copyRange(node, request, isWide: false)
         case .copyFileRange64: return try copyRange(node, request, isWide: true)
-        case .setxattr: return try setXattr(node, request)
-        case .listxattr: return try listXattrs(node, request)
-        case .removexattr:
-            try worker.removeXattr(node, name(request))
-            return .none
         case .ioctl: return try control(node, request)
         case .forget:
             let forget = unsafe request.argument.load(as: cfk_forget_in.self)
@@ -108,13 +117,18 @@ struct Operations: Sendable {
             return .none
         case .batchForget: return forgetBatch(request)
         case .open:
-            if !policy.checksOpen { throw Errno.noFunction }
+            if !policy.checksOpen && !policy.directInParallel && !policy.answersAll {
+                throw Errno.noFunction
+            }
             return try open(node, request)
         case .release, .releasedir, .syncfs, .destroy: return .none
         // Nothing to do for them, and ENOSYS says so once and for all: CREATE becomes MKNOD, and
         // the others are not sent again.
-        case .create, .opendir, .flush, .fsync, .fsyncdir, .access, .bmap, .poll:
-            throw Errno.noFunction
+        case .opendir where policy.answersAll: return reply(cfk_open_out(), request)
+        case .flush, .fsync, .fsyncdir:
+            if !policy.answersAll { throw Errno.noFunction }
+            return .none
+        case .create, .opendir, .access, .bmap, .poll: throw Errno.noFunction
         default: throw Errno.noFunction
         }
     }

@@ -6,6 +6,7 @@ import Glibc
 import Synchronization
 import SystemPackage
 
+/// Serving a mount in a process of its own.
 public enum BackgroundServer {
     /// The descriptor on which the server says that it is ready.
     public static let readyDescriptor: Int32 = 3

@@ -6,6 +6,7 @@ import Glibc
 import Logging
 import Synchronization
 
+/// Serving a mount in this process, until it is unmounted or a signal ends it.
 public enum ForegroundServer {
     /// Mounts, says what was mounted, and returns once the mount is gone.
     ///

@@ -13,6 +13,7 @@ import CMemory
 import Glibc
 import SystemPackage
 
+/// A mount for the time of one command.
 public enum ScratchRun {
     /// What can be asked beside the mount itself.
     public struct Options: Sendable {
@@ -26,6 +27,7 @@ public enum ScratchRun {
         /// Absolute paths that the mount must not hide when its place is not named.
         public var visiblePaths: [String] = []
 
+        /// Nothing beside the mount.
         public init() {}
     }
 

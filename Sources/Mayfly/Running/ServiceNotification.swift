@@ -4,6 +4,7 @@
 
 import Glibc
 
+/// What systemd is told of a service (sd_notify(3)).
 public enum ServiceNotification {
     /// The mount answers.
     public static func ready(_ status: String) { send(["READY=1", "STATUS=\(status)"]) }

@@ -4,6 +4,7 @@ import CMemory
 import Glibc
 import SystemPackage
 
+/// Taking mounts out of the tree.
 public enum Unmounting {
     /// Ends the Mayfly mount at `path` and waits until its server has let go of it.
     ///

@@ -103,11 +103,13 @@ final class Maintenance: Sendable {
         if wasOpen, !gate.isOpen { sight.makeOrdinary() }
     }
 
-    /// Lets the store take what memory there is now, and no more until the next round.
+    /// Lets the store take what memory there is now and its limits allow, and no more until the next
+    /// round.
     ///
+    /// - Concurrency: any thread.
     /// - Returns: whether that is little, compared with what may come in between.
     @discardableResult
-    private func allowWhatThereIs() -> Bool {
+    func allowWhatThereIs() -> Bool {
         let bytes = headroom.bytes()
         store.allow(bytes: bytes)
         return bytes.map { $0 < Self.plentyBytes } ?? false

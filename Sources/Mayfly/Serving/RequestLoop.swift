@@ -11,6 +11,9 @@ struct RequestLoop: Sendable {
     let operations: Operations
     let session: FuseSession
     let gate: YieldGate
+    let hooks: RequestHooks
+    /// The hooks' own, here so that a look at it needs no reference.
+    let isHooked: HookSwitch
 
     /// The loop of a ring queue, on the queue's own thread.
     func serve(_ queue: consuming RingQueue) {
@@ -55,14 +58,7 @@ struct RequestLoop: Sendable {
     private func answer(_ request: FuseRequest, _ retry: Retry) -> Reply {
         let isSample = operations.counters.isSampleNext()
         let start = isSample ? cmem_monotonic_nanoseconds() : 0
-        var reply = operations.answer(request)
-        if Self.mayBeStale(reply, request) {
-            switch retry {
-            case .never: break
-            case .ring: reply = retryOnRing(request)
-            case .device: reply = retryOnDevice(request)
-            }
-        }
+        let reply = isHooked.isOn ? answerHooked(request, retry) : answerOnce(request, retry)
         tell(reply, request)
         if reply.error != 0 { operations.counters.countError(request.opcode) }
         if isSample {
@@ -70,6 +66,56 @@ struct RequestLoop: Sendable {
                 request, nanoseconds: cmem_monotonic_nanoseconds() &- start)
         }
         return reply
+    }
+
+    /// Answers a request, once more where the first answer may be too early.
+    @inline(__always)
+    private func answerOnce(_ request: FuseRequest, _ retry: Retry) -> Reply {
+        let reply = operations.answer(request)
+        guard Self.mayBeStale(reply, request) else { return reply }
+        switch retry {
+        case .never: return reply
+        case .ring: return retryOnRing(request)
+        case .device: return retryOnDevice(request)
+        }
+    }
+
+    /// Answers a request that somebody looks at: may lock, allocate and wait.
+    @inline(never)
+    private func answerHooked(_ request: FuseRequest, _ retry: Retry) -> Reply {
+        guard isHooked.hasFaults else { return answerLogged(request, retry) }
+        let faulted = hooks.faults.before(request)
+        delay(faulted.effect.delayNanoseconds)
+        var error = faulted.effect.errno
+        if error == 0 { error = faulted.effect.applied(to: request) }
+        if error != 0 {
+            operations.counters.count(request.opcode)
+            return Reply(error: error, bytes: 0)
+        }
+        let reply = answerLogged(request, retry)
+        hooks.faults.after(faulted, request, reply)
+        return reply
+    }
+
+    /// Answers a request under the eyes of the log of what was synced, if there is one.
+    private func answerLogged(_ request: FuseRequest, _ retry: Retry) -> Reply {
+        guard let log = hooks.durability else { return answerOnce(request, retry) }
+        return log.around(request, operations.worker) { answerOnce(request, retry) }
+    }
+
+    /// Waits outside of the epoch, in which others may free what they removed; not longer than there
+    /// are rules. Requests of the same queue wait as well.
+    private func delay(_ nanoseconds: UInt64) {
+        if nanoseconds == 0 { return }
+        operations.worker.leave()
+        let end = cmem_monotonic_nanoseconds() + nanoseconds
+        while isHooked.hasFaults {
+            let now = cmem_monotonic_nanoseconds()
+            if now >= end { break }
+            // Rounded up: a delay is never shorter than it was asked for.
+            cmem_nap(UInt32(min(10_000, (end - now + 999) / 1000)))
+        }
+        operations.worker.enter()
     }
 
     /// What a removed file held is free only when its FORGET has been taken, and that may still

@@ -10,6 +10,7 @@ internal import SystemPackage
 
 /// What a rollback has done.
 public struct RollbackSummary: Codable, Sendable, Equatable {
+    /// The snapshot that it went back to.
     public var name: String
     /// Private pages of 4 KiB that were dropped.
     public var pages: UInt64
@@ -71,8 +72,9 @@ extension MountedFileSystem {
             let begin = cmem_monotonic_nanoseconds()
             writeBack(parts)
             let frozen = cmem_monotonic_nanoseconds()
-            let effect = parts.store.rollBack(to: item.snapshot)
+            let effect = resetDurability(parts) { parts.store.rollBack(to: item.snapshot) }
             let thawed = cmem_monotonic_nanoseconds()
+            relearnNames(parts)
             parts.session.forget(effect.changedNodes)
             return RollbackSummary(
                 name: item.record.name, pages: effect.pagesDropped,
@@ -110,6 +112,15 @@ extension MountedFileSystem {
                 snapshot: snapshot, pageLimit: 1, inodeLimit: 1, workerCount: 1)
             defer { store.unmap() }
             try store.writeImage(to: descriptor)
+        }
+    }
+
+    /// A snapshot that there is, and one of this moment.
+    func snapshotPair(
+        _ name: String?
+    ) throws(MountError) -> (then: StoreSnapshot, now: StoreSnapshot) {
+        try onShelf { shelf, parts throws(MountError) in
+            (try shelf.item(name).snapshot, try take(&shelf, parts))
         }
     }
 

@@ -15,6 +15,7 @@ struct PathRequest: Codable, Sendable {
 
 /// What a save has written.
 public struct SaveSummary: Codable, Sendable, Equatable {
+    /// The file, absolute.
     public var path: String
     /// Bytes of the file; what was never used of it is holes.
     public var bytes: UInt64
@@ -24,6 +25,7 @@ enum SnapshotInterface {
     /// Paths that are answered here.
     static let paths: Set<String> = [
         "/v1/snapshots", "/v1/snapshots/remove", "/v1/rollback", "/v1/save", "/v1/fork",
+        "/v1/diff",
     ]
 
     static func answer(
@@ -32,18 +34,22 @@ enum SnapshotInterface {
         switch (question.method, question.path) {
         case ("GET", "/v1/snapshots"): return .json(try fileSystem.snapshots())
         case ("POST", "/v1/snapshots"):
-            let request = try decoded(SnapshotRequest.self, question)
+            let request = try question.body(as: SnapshotRequest.self)
             return .json(
                 try fileSystem.snapshot(request.name, replacing: request.replace ?? false))
         case ("POST", "/v1/snapshots/remove"):
-            guard let name = try decoded(SnapshotRequest.self, question).name else {
+            guard let name = try question.body(as: SnapshotRequest.self).name else {
                 throw MountError(.usage, "the body names no snapshot: give {\"name\": NAME}")
             }
             try fileSystem.removeSnapshot(name)
             return .json(try fileSystem.snapshots())
         case ("POST", "/v1/rollback"):
             return .json(
-                try fileSystem.rollback(to: try decoded(SnapshotRequest.self, question).name))
+                try fileSystem.rollback(to: try question.body(as: SnapshotRequest.self).name))
+        case ("POST", "/v1/diff"):
+            return .json(
+                try fileSystem.differences(
+                    since: try question.body(as: SnapshotRequest.self).name))
         case ("POST", "/v1/save"):
             let path = try absolute(question)
             return .json(SaveSummary(path: path, bytes: try fileSystem.save(to: path)))
@@ -57,18 +63,8 @@ enum SnapshotInterface {
         }
     }
 
-    private static func decoded<Value: Decodable>(
-        _ type: Value.Type, _ question: HTTPQuestion
-    ) throws(MountError) -> Value {
-        let body = question.body.isEmpty ? Array("{}".utf8) : question.body
-        guard let value = ControlJSON.decoded(type, body) else {
-            throw MountError(.usage, "the body is not what \(question.path) takes")
-        }
-        return value
-    }
-
     private static func absolute(_ question: HTTPQuestion) throws(MountError) -> String {
-        let path = try decoded(PathRequest.self, question).path
+        let path = try question.body(as: PathRequest.self).path
         // The server's working directory is nobody's business.
         guard path.hasPrefix("/") else {
             throw MountError(.usage, "'\(path)' is no absolute path: begin it with a slash")

@@ -5,11 +5,13 @@ internal import InodeStore
 
 /// A moment of a mount, as it is listed.
 public struct SnapshotRecord: Codable, Sendable, Equatable {
+    /// What it is called; numbers where no name was given.
     public var name: String
     /// When it was taken, in nanoseconds since 1970.
     public var timeNanoseconds: UInt64
     /// Content and inodes at that moment.
     public var bytes: UInt64
+    /// Files, directories and further links at that moment.
     public var inodes: UInt64
     /// Memory of its own: copies of pages that differed from the base.
     public var privateBytes: UInt64
@@ -32,7 +34,7 @@ struct SnapshotShelf: Sendable {
         let snapshot: StoreSnapshot
     }
 
-    /// The name of what a mount that was started from an image was at first.
+    /// The name of what a mount that was started from an image, or as a fork, was at first.
     static let start = "start"
 
     var base: SnapshotBase?

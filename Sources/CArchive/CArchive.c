@@ -1,0 +1,483 @@
+#include "carc.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fts.h>
+#include <grp.h>
+#include <locale.h>
+#include <pwd.h>
+#include <search.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+enum { BLOCK = 1 << 20 };
+
+// A file of several names that was read already.
+struct link {
+    uint64_t device, inode;
+    char path[];
+};
+
+struct carc_reader {
+    struct archive *archive;
+    struct archive_entry *entry;
+    // Of a directory.
+    FTS *walk;
+    size_t root_length;
+    int one_device;
+    dev_t device;
+    int file;
+    uint64_t at, end;
+    char *buffer;
+    void *links;  // of tsearch(3)
+    uint64_t bytes;
+    int unknown;  // whether an access list names somebody whom this machine does not know
+    char *path;
+    char error[512];
+};
+
+// Names are converted by the locale's character set, which is to lose none.
+static void use_utf8(void) {
+    static locale_t utf8;
+    if (!utf8) utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+    if (utf8) uselocale(utf8);
+}
+
+static void fail(struct carc_reader *reader, const char *what, const char *why) {
+    snprintf(reader->error, sizeof reader->error, "%s: %s", what, why ? why : "unknown error");
+    for (char *c = reader->error; *c; c++)
+        if (*c == '\n') *c = ' ';
+}
+
+static int by_name(const FTSENT **a, const FTSENT **b) {
+    return strcmp((*a)->fts_name, (*b)->fts_name);
+}
+
+struct carc_reader *carc_read_directory(const char *path, int one_device) {
+    struct carc_reader *reader = calloc(1, sizeof *reader);
+    if (!reader) return NULL;
+    reader->file = -1;
+    reader->one_device = one_device;
+    struct stat status;
+    if (stat(path, &status) != 0) goto failed;
+    reader->device = status.st_dev;
+    // A trailing slash follows a link to a directory, and nothing else is followed.
+    size_t length = strlen(path);
+    reader->path = malloc(length + 2);
+    if (!reader->path) goto failed;
+    memcpy(reader->path, path, length);
+    while (length > 1 && reader->path[length - 1] == '/') length--;
+    if (reader->path[length - 1] != '/') reader->path[length++] = '/';
+    reader->path[length] = 0;
+    reader->root_length = length;
+    char *roots[] = {reader->path, NULL};
+    reader->walk = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, by_name);
+    reader->archive = archive_read_disk_new();
+    reader->entry = archive_entry_new();
+    reader->buffer = malloc(BLOCK);
+    if (!reader->walk || !reader->archive || !reader->entry || !reader->buffer) goto failed;
+    archive_read_disk_set_symlink_physical(reader->archive);
+    return reader;
+failed:;
+    int error = errno ? errno : ENOMEM;
+    carc_close(reader);
+    errno = error;
+    return NULL;
+}
+
+struct carc_reader *carc_read_archive(const char *path, int descriptor) {
+    struct carc_reader *reader = calloc(1, sizeof *reader);
+    if (!reader) return NULL;
+    use_utf8();
+    reader->file = -1;
+    reader->archive = archive_read_new();
+    if (!reader->archive) {
+        free(reader);
+        errno = ENOMEM;
+        return NULL;
+    }
+    archive_read_support_filter_all(reader->archive);
+    // Not mtree and raw, which take any text for an archive.
+    archive_read_support_format_tar(reader->archive);
+    archive_read_support_format_gnutar(reader->archive);
+    archive_read_support_format_zip(reader->archive);
+    archive_read_support_format_cpio(reader->archive);
+    archive_read_support_format_7zip(reader->archive);
+    archive_read_support_format_iso9660(reader->archive);
+    archive_read_support_format_xar(reader->archive);
+    int code = path ? archive_read_open_filename(reader->archive, path, BLOCK)
+                    : archive_read_open_fd(reader->archive, descriptor, BLOCK);
+    // What is no archive is told at the first entry, by then with its reason.
+    if (code < ARCHIVE_WARN) fail(reader, "it is no archive, or cannot be read", archive_error_string(reader->archive));
+    return reader;
+}
+
+void carc_close(struct carc_reader *reader) {
+    if (reader->walk) fts_close(reader->walk);
+    if (reader->file >= 0) close(reader->file);
+    // Of an archive the entry is the archive's own.
+    if (reader->root_length && reader->entry) archive_entry_free(reader->entry);
+    if (reader->archive) archive_read_free(reader->archive);
+    tdestroy(reader->links, free);
+    free(reader->buffer);
+    free(reader->path);
+    free(reader);
+}
+
+const char *carc_error(struct carc_reader *reader) { return reader->error; }
+
+uint64_t carc_bytes_read(struct carc_reader *reader) {
+    return reader->root_length ? reader->bytes
+                               : (uint64_t)archive_filter_bytes(reader->archive, -1);
+}
+
+static void describe(struct carc_reader *reader, struct carc_entry *entry) {
+    struct archive_entry *e = reader->entry;
+    unsigned long set = 0, clear = 0;
+    archive_entry_fflags(e, &set, &clear);
+    entry->hardlink = archive_entry_hardlink(e);
+    entry->symlink = archive_entry_symlink(e);
+    entry->mode = archive_entry_mode(e);
+    entry->uid = (uint32_t)archive_entry_uid(e);
+    entry->gid = (uint32_t)archive_entry_gid(e);
+    entry->flags = (uint32_t)set;
+    entry->major = (uint32_t)archive_entry_rdevmajor(e);
+    entry->minor = (uint32_t)archive_entry_rdevminor(e);
+    entry->size = archive_entry_size_is_set(e) ? (uint64_t)archive_entry_size(e) : 0;
+    entry->seconds = archive_entry_mtime(e);
+    entry->nanoseconds = (uint32_t)archive_entry_mtime_nsec(e);
+    archive_entry_xattr_reset(e);
+}
+
+static int by_inode(const void *a, const void *b) {
+    const struct link *x = a, *y = b;
+    if (x->inode != y->inode) return x->inode < y->inode ? -1 : 1;
+    return x->device < y->device ? -1 : x->device > y->device;
+}
+
+// The earlier name of a file, which is remembered as its first when there is none. NULL also where
+// there is no memory, and the file is two then.
+static const char *earlier(struct carc_reader *reader, const struct stat *status, const char *path) {
+    struct link *link = malloc(sizeof *link + strlen(path) + 1);
+    if (!link) return NULL;
+    link->device = status->st_dev;
+    link->inode = status->st_ino;
+    strcpy(link->path, path);
+    struct link **found = tsearch(link, &reader->links, by_inode);
+    if (found && *found == link) return NULL;
+    free(link);
+    return found ? (*found)->path : NULL;
+}
+
+static int next_of_directory(struct carc_reader *reader, struct carc_entry *entry) {
+    if (reader->file >= 0) close(reader->file);
+    reader->file = -1;
+    FTSENT *found;
+    while ((found = fts_read(reader->walk))) {
+        const char *path = found->fts_path;
+        path += strlen(path) < reader->root_length ? strlen(path) : reader->root_length;
+        while (*path == '/') path++;
+        switch (found->fts_info) {
+        case FTS_DP: continue;
+        case FTS_DNR:
+        case FTS_ERR:
+        case FTS_NS: fail(reader, found->fts_path, strerror(found->fts_errno)); return -1;
+        default: break;
+        }
+        const struct stat *status = found->fts_statp;
+        if (reader->one_device && status->st_dev != reader->device) {
+            fts_set(reader->walk, found, FTS_SKIP);
+            continue;
+        }
+        archive_entry_clear(reader->entry);
+        archive_entry_copy_pathname(reader->entry, found->fts_path);
+        archive_entry_copy_sourcepath(reader->entry, found->fts_path);
+        archive_entry_copy_stat(reader->entry, status);
+        int isFile = S_ISREG(status->st_mode);
+        if (isFile) {
+            reader->file = open(found->fts_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOATIME);
+            if (reader->file < 0 && errno == EPERM)
+                reader->file = open(found->fts_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+            if (reader->file < 0) {
+                fail(reader, found->fts_path, strerror(errno));
+                return -1;
+            }
+        }
+        if (archive_read_disk_entry_from_file(reader->archive, reader->entry, reader->file,
+                                              status) < ARCHIVE_WARN) {
+            fail(reader, found->fts_path, archive_error_string(reader->archive));
+            return -1;
+        }
+        describe(reader, entry);
+        entry->path = path;
+        entry->hardlink = status->st_nlink > 1 && !S_ISDIR(status->st_mode)
+                              ? earlier(reader, status, path)
+                              : NULL;
+        reader->at = 0;
+        reader->end = isFile ? (uint64_t)status->st_size : 0;
+        entry->size = reader->end;
+        return 1;
+    }
+    if (errno != 0) {
+        fail(reader, "the directory cannot be read", strerror(errno));
+        return -1;
+    }
+    return 0;
+}
+
+int carc_next(struct carc_reader *reader, struct carc_entry *entry) {
+    if (reader->error[0]) return -1;
+    memset(entry, 0, sizeof *entry);
+    errno = 0;
+    if (reader->root_length) return next_of_directory(reader, entry);
+    int code = archive_read_next_header(reader->archive, &reader->entry);
+    if (code == ARCHIVE_EOF) return 0;
+    // A warning is of something that the entry has and that is not understood.
+    if (code < ARCHIVE_WARN) {
+        fail(reader, "it is no archive, or a damaged one", archive_error_string(reader->archive));
+        return -1;
+    }
+    describe(reader, entry);
+    entry->path = archive_entry_pathname(reader->entry);
+    if (!entry->path) entry->path = archive_entry_pathname_utf8(reader->entry);
+    if (!entry->path) {
+        fail(reader, "it is damaged", "an entry has no name");
+        return -1;
+    }
+    return 1;
+}
+
+static int data_of_file(struct carc_reader *reader, const void **bytes, size_t *count,
+                        uint64_t *offset) {
+    while (reader->at < reader->end) {
+        off_t data = lseek(reader->file, (off_t)reader->at, SEEK_DATA);
+        if (data < 0 && errno == ENXIO) return 0;
+        if (data >= 0) reader->at = (uint64_t)data;
+        if (reader->at >= reader->end) return 0;
+        off_t hole = lseek(reader->file, (off_t)reader->at, SEEK_HOLE);
+        uint64_t end = hole > (off_t)reader->at ? (uint64_t)hole : reader->end;
+        if (end > reader->end) end = reader->end;
+        uint64_t wanted = end - reader->at < BLOCK ? end - reader->at : BLOCK;
+        ssize_t done = pread(reader->file, reader->buffer, wanted, (off_t)reader->at);
+        if (done < 0 && errno == EINTR) continue;
+        if (done < 0) {
+            fail(reader, archive_entry_pathname(reader->entry), strerror(errno));
+            return -1;
+        }
+        // It has become shorter meanwhile.
+        if (done == 0) return 0;
+        *bytes = reader->buffer;
+        *count = (size_t)done;
+        *offset = reader->at;
+        reader->at += (uint64_t)done;
+        reader->bytes += (uint64_t)done;
+        return 1;
+    }
+    return 0;
+}
+
+int carc_data(struct carc_reader *reader, const void **bytes, size_t *count, uint64_t *offset) {
+    if (reader->root_length) return data_of_file(reader, bytes, count, offset);
+    la_int64_t at;
+    int code = archive_read_data_block(reader->archive, bytes, count, &at);
+    if (code == ARCHIVE_EOF) return 0;
+    if (code < ARCHIVE_WARN || at < 0) {
+        fail(reader, archive_entry_pathname(reader->entry), archive_error_string(reader->archive));
+        return -1;
+    }
+    *offset = (uint64_t)at;
+    return 1;
+}
+
+int carc_xattr(struct carc_reader *reader, const char **name, const void **value, size_t *count) {
+    return archive_entry_xattr_next(reader->entry, name, value, count) == ARCHIVE_OK;
+}
+
+struct acl_item {
+    uint16_t tag, permissions;
+    uint32_t id;
+};
+
+static int by_tag(const void *a, const void *b) {
+    const struct acl_item *x = a, *y = b;
+    if (x->tag != y->tag) return x->tag < y->tag ? -1 : 1;
+    return x->id < y->id ? -1 : x->id > y->id;
+}
+
+// GNU tar names users and groups where it knows names.
+static uint32_t id_of(int id, const char *name, int is_group) {
+    if (id >= 0 || !name) return (uint32_t)id;
+    if (is_group) {
+        const struct group *group = getgrnam(name);
+        return group ? group->gr_gid : UINT32_MAX;
+    }
+    const struct passwd *user = getpwnam(name);
+    return user ? user->pw_uid : UINT32_MAX;
+}
+
+size_t carc_acl(struct carc_reader *reader, int is_default, uint8_t *bytes, size_t capacity) {
+    int type = is_default ? ARCHIVE_ENTRY_ACL_TYPE_DEFAULT : ARCHIVE_ENTRY_ACL_TYPE_ACCESS;
+    int count = archive_entry_acl_reset(reader->entry, type);
+    // Up to three entries are the mode's.
+    if (count <= 0 || (!is_default && count <= 3)) return 0;
+    struct acl_item items[512];
+    size_t used = 0;
+    int entry_type, permissions, tag, id;
+    const char *name;
+    while (used < 512 && archive_entry_acl_next(reader->entry, type, &entry_type, &permissions, &tag,
+                                                &id, &name) == ARCHIVE_OK) {
+        struct acl_item item = {0, (uint16_t)(permissions & 7), UINT32_MAX};
+        switch (tag) {
+        case ARCHIVE_ENTRY_ACL_USER_OBJ: item.tag = 0x01; break;
+        case ARCHIVE_ENTRY_ACL_USER: item.tag = 0x02; item.id = id_of(id, name, 0); break;
+        case ARCHIVE_ENTRY_ACL_GROUP_OBJ: item.tag = 0x04; break;
+        case ARCHIVE_ENTRY_ACL_GROUP: item.tag = 0x08; item.id = id_of(id, name, 1); break;
+        case ARCHIVE_ENTRY_ACL_MASK: item.tag = 0x10; break;
+        case ARCHIVE_ENTRY_ACL_OTHER: item.tag = 0x20; break;
+        default: continue;
+        }
+        if ((item.tag == 0x02 || item.tag == 0x08) && item.id == UINT32_MAX) {
+            reader->unknown = 1;
+            continue;
+        }
+        items[used++] = item;
+    }
+    qsort(items, used, sizeof items[0], by_tag);
+    if (4 + used * 8 > capacity) return 0;
+    const uint32_t version = 2;
+    memcpy(bytes, &version, 4);
+    for (size_t i = 0; i < used; i++) {
+        memcpy(bytes + 4 + i * 8, &items[i].tag, 2);
+        memcpy(bytes + 6 + i * 8, &items[i].permissions, 2);
+        memcpy(bytes + 8 + i * 8, &items[i].id, 4);
+    }
+    return 4 + used * 8;
+}
+
+int carc_take_unknown(struct carc_reader *reader) {
+    int unknown = reader->unknown;
+    reader->unknown = 0;
+    return unknown;
+}
+
+// MARK: writing
+
+struct carc_writer {
+    struct archive *archive;
+    struct archive_entry *entry;
+    // Memory that is never touched, for holes.
+    void *nothing;
+};
+
+enum { NOTHING = 1 << 30 };
+
+struct carc_writer *carc_write_tar(int descriptor) {
+    struct carc_writer *writer = calloc(1, sizeof *writer);
+    if (!writer) return NULL;
+    use_utf8();
+    writer->archive = archive_write_new();
+    writer->entry = archive_entry_new();
+    writer->nothing = mmap(NULL, NOTHING, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                           -1, 0);
+    if (writer->nothing == MAP_FAILED) writer->nothing = NULL;
+    if (writer->archive && writer->entry && writer->nothing) {
+        archive_write_set_format_pax(writer->archive);
+        // The form that GNU tar and others read as well.
+        if (archive_write_set_options(writer->archive, "xattrheader=SCHILY") >= ARCHIVE_WARN &&
+            archive_write_open_fd(writer->archive, descriptor) == ARCHIVE_OK)
+            return writer;
+    }
+    carc_finish(writer);
+    errno = EIO;
+    return NULL;
+}
+
+static int fine(int code) { return code < ARCHIVE_WARN ? -1 : 0; }
+
+int carc_entry_set(struct carc_writer *writer, const struct carc_entry *entry) {
+    struct archive_entry *e = writer->entry;
+    archive_entry_clear(e);
+    archive_entry_copy_pathname(e, entry->path);
+    archive_entry_set_mode(e, entry->mode);
+    if (entry->hardlink) archive_entry_copy_hardlink(e, entry->hardlink);
+    if (entry->symlink) archive_entry_copy_symlink(e, entry->symlink);
+    archive_entry_set_uid(e, entry->uid);
+    archive_entry_set_gid(e, entry->gid);
+    archive_entry_set_size(e, entry->hardlink ? 0 : (la_int64_t)entry->size);
+    archive_entry_set_rdevmajor(e, entry->major);
+    archive_entry_set_rdevminor(e, entry->minor);
+    archive_entry_set_mtime(e, entry->seconds, entry->nanoseconds);
+    if (entry->flags) archive_entry_set_fflags(e, entry->flags, 0);
+    return 0;
+}
+
+int carc_entry_xattr(struct carc_writer *writer, const char *name, const void *value,
+                     size_t count) {
+    archive_entry_xattr_add_entry(writer->entry, name, value, count);
+    return 0;
+}
+
+int carc_entry_acl(struct carc_writer *writer, int is_default, const uint8_t *bytes,
+                   size_t count) {
+    int type = is_default ? ARCHIVE_ENTRY_ACL_TYPE_DEFAULT : ARCHIVE_ENTRY_ACL_TYPE_ACCESS;
+    for (size_t at = 4; at + 8 <= count; at += 8) {
+        struct acl_item item;
+        memcpy(&item.tag, bytes + at, 2);
+        memcpy(&item.permissions, bytes + at + 2, 2);
+        memcpy(&item.id, bytes + at + 4, 4);
+        int tag = item.tag == 0x01   ? ARCHIVE_ENTRY_ACL_USER_OBJ
+                  : item.tag == 0x02 ? ARCHIVE_ENTRY_ACL_USER
+                  : item.tag == 0x04 ? ARCHIVE_ENTRY_ACL_GROUP_OBJ
+                  : item.tag == 0x08 ? ARCHIVE_ENTRY_ACL_GROUP
+                  : item.tag == 0x10 ? ARCHIVE_ENTRY_ACL_MASK
+                                     : ARCHIVE_ENTRY_ACL_OTHER;
+        int isNamed = item.tag == 0x02 || item.tag == 0x08;
+        archive_entry_acl_add_entry(writer->entry, type, item.permissions & 7, tag,
+                                    isNamed ? (int)item.id : -1, NULL);
+    }
+    return 0;
+}
+
+int carc_entry_extent(struct carc_writer *writer, uint64_t offset, uint64_t count) {
+    archive_entry_sparse_add_entry(writer->entry, (la_int64_t)offset, (la_int64_t)count);
+    return 0;
+}
+
+int carc_entry_begun(struct carc_writer *writer) {
+    return fine(archive_write_header(writer->archive, writer->entry));
+}
+
+int carc_write(struct carc_writer *writer, const void *bytes, uint64_t count) {
+    while (count > 0) {
+        size_t piece = bytes || count < NOTHING ? (size_t)count : NOTHING;
+        la_ssize_t done =
+            archive_write_data(writer->archive, bytes ? bytes : writer->nothing, piece);
+        if (done <= 0) return -1;
+        if (bytes) bytes = (const char *)bytes + done;
+        count -= (uint64_t)done;
+    }
+    return 0;
+}
+
+int carc_finish(struct carc_writer *writer) {
+    int code = ARCHIVE_OK;
+    if (writer->archive) {
+        code = archive_write_close(writer->archive);
+        archive_write_free(writer->archive);
+    }
+    if (writer->entry) archive_entry_free(writer->entry);
+    if (writer->nothing) munmap(writer->nothing, NOTHING);
+    free(writer);
+    return fine(code);
+}
+
+const char *carc_writer_error(struct carc_writer *writer) {
+    const char *text = archive_error_string(writer->archive);
+    return text ? text : "unknown error";
+}

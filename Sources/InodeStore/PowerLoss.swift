@@ -1,0 +1,223 @@
+// PowerLoss: what a log of unsynced changes looks at, keeps alive and puts back.
+//
+// Names and content are put back while the store is frozen, so that neither locks nor rules of
+// permission count: the log knows what was there. Whatever a restored name leads to is alive because
+// the log holds a reference to it, as the kernel does with LOOKUP.
+
+internal import Arena
+internal import CMemory
+package import SystemPackage
+
+/// What of an inode a log can put back.
+package struct DurableState: Sendable, Equatable {
+    package var mode: UInt32
+    package var userID: UInt32
+    package var groupID: UInt32
+    /// Bytes.
+    package var size: UInt64
+    package var links: UInt32
+
+    package var isRegular: Bool { mode & FileMode.typeMask == FileMode.regular }
+    package var isDirectory: Bool { mode & FileMode.typeMask == FileMode.directory }
+}
+
+extension StoreWorker {
+    // MARK: looking; entered
+
+    /// What a name leads to, without a reference for it; nil when there is none.
+    package func target(_ parent: NodeID, _ name: [UInt8]) -> NodeID? {
+        guard let directory = try? directory(parent) else { return nil }
+        return unsafe name.withUnsafeBytes { bytes in
+            let name = unsafe Name(bytes)
+            let dentry = findDentry(directory, name, hash: name.hash())
+            if dentry == 0 { return nil }
+            return NodeID(rawValue: nodeID(region.loadAcquire(dentry + Dentry.inode)))
+        }
+    }
+
+    /// The directory that ".." of a directory names.
+    package func parent(of node: NodeID) -> NodeID? {
+        guard let directory = try? directory(node) else { return nil }
+        return NodeID(rawValue: nodeID(liveParent(directory)))
+    }
+
+    package func durableState(_ node: NodeID) -> DurableState? {
+        guard let inode = try? inode(node) else { return nil }
+        return DurableState(
+            mode: region.load32(inode + Inode.mode), userID: region.load32(inode + Inode.userID),
+            groupID: region.load32(inode + Inode.groupID), size: region.load(inode + Inode.size),
+            links: region.load32(inode + Inode.links))
+    }
+
+    /// A page of a file, zeros behind its end; empty for a hole and for what lies behind the end.
+    package func page(_ node: NodeID, _ index: UInt64) -> [UInt8] {
+        guard let inode = try? regular(node) else { return [] }
+        let size = region.load(inode + Inode.size)
+        let start = index << 12
+        guard start < size else { return [] }
+        let map = region.loadAcquire(inode + Inode.content)
+        let end = min(start + 4096, size)
+        if extent(map, at: start, atMost: end - start) == (0, end - start) { return [] }
+        var bytes = [UInt8](repeating: 0, count: 4096)
+        unsafe bytes.withUnsafeMutableBytes { target in
+            guard let base = target.baseAddress else { return }
+            var position = start
+            while position < end {
+                let extent = extent(map, at: position, atMost: end - position)
+                if extent.memory != 0 {
+                    unsafe cmem_copy(
+                        base + Int(position - start), region.pointer(extent.memory),
+                        Int(extent.bytes))
+                }
+                position += extent.bytes
+            }
+        }
+        return bytes
+    }
+
+    /// The first page from `index` on that is no hole; nil when there is none.
+    package func nextPage(_ node: NodeID, from index: UInt64) -> UInt64? {
+        guard let inode = try? regular(node) else { return nil }
+        let map = region.loadAcquire(inode + Inode.content)
+        if MapWord.form(map) <= MapWord.blobForm { return map != 0 && index == 0 ? 0 : nil }
+        return mapNext(map, from: index)?.index
+    }
+
+    /// Keeps an inode alive whatever becomes of its names, until `forget` gives the reference back.
+    package func pin(_ node: NodeID) {
+        guard node.rawValue != 1, let inode = try? inode(node) else { return }
+        _ = retain(inode)
+    }
+
+    /// Whether the kernel, or a log, holds a reference.
+    package func isReferred(_ node: NodeID) -> Bool {
+        guard let inode = try? inode(node) else { return false }
+        return inode == store.root || sideTable.load(side(inode) + Side.lookups) & ~Side.dead > 0
+    }
+
+    // MARK: putting back; frozen
+
+    /// Takes a name away. What it leads to must be held, if it is to live on.
+    package func dropNameFrozen(_ parent: NodeID, _ name: [UInt8]) {
+        guard let directory = try? directory(parent) else { return }
+        unsafe name.withUnsafeBytes { bytes in
+            let name = unsafe Name(bytes)
+            let dentry = findDentry(directory, name, hash: name.hash())
+            if dentry == 0 { return }
+            let victim = region.load(dentry + Dentry.inode)
+            removeDentry(directory, dentry)
+            if type(victim) == FileMode.directory { addLinksFrozen(directory, -1) }
+            let now = cmem_now()
+            touchDirectory(directory, now)
+            dropLink(victim, now)
+        }
+    }
+
+    /// Gives an inode that is held a name that is not there.
+    ///
+    /// - Throws: `ENOSPC`, `ESTALE`.
+    package func restoreNameFrozen(
+        _ parent: NodeID, _ name: [UInt8], to node: NodeID
+    ) throws(Errno) {
+        let directory = try directory(parent)
+        let inode = try inode(node)
+        let isDirectory = type(inode) == FileMode.directory
+        let links = region.load32(inode + Inode.links)
+        let space = links == 0 || isDirectory ? 0 : InodeStore.inodeSpaceUnit
+        guard store.arena.inodeSpace.reserve(space, shard: shard) else { throw .noSpace }
+        let result: Result<Void, Errno> = unsafe name.withUnsafeBytes { bytes in
+            let name = unsafe Name(bytes)
+            do throws(Errno) {
+                try insertDentry(directory, name, hash: name.hash(), inode: inode)
+                return .success(())
+            } catch { return .failure(error) }
+        }
+        if case .failure(let error) = result {
+            store.arena.inodeSpace.release(space, shard: shard)
+            throw error
+        }
+        if isDirectory {
+            region.storeRelease(inode + Inode.parent, directory)
+            region.store32(inode + Inode.links, 2 + subdirectories(inode))
+            addLinksFrozen(directory, 1)
+        } else {
+            region.store32(inode + Inode.links, links + 1)
+        }
+        touchDirectory(directory, cmem_now())
+    }
+
+    /// Removes what lies in a directory that has no name any more.
+    package func emptyFrozen(_ node: NodeID) {
+        var waiting = [node]
+        while let next = waiting.popLast() {
+            guard let inode = try? directory(next) else { continue }
+            let handle = DirectoryHandle(inode: inode, nodeID: next.rawValue, parentNodeID: 1)
+            while let entry = nextEntry(handle, from: 0) {
+                let name = unsafe Array(
+                    UnsafeRawBufferPointer(start: entry.name, count: Int(entry.nameCount)))
+                let child = NodeID(rawValue: entry.nodeID)
+                // Held, so that what lies in it can be removed after it.
+                let isDirectory = entry.mode & FileMode.typeMask == FileMode.directory
+                if isDirectory { pin(child) }
+                dropNameFrozen(next, name)
+                if isDirectory { waiting.append(child) }
+            }
+            if next != node { forget(next, count: 1) }
+        }
+    }
+
+    /// Sets size and pages of a file.
+    ///
+    /// - Parameter pages: of 4,096 bytes each; what lies behind the size is left out.
+    /// - Throws: `ENOSPC`.
+    package func restoreContentFrozen(
+        _ node: NodeID, size: UInt64, pages: [(index: UInt64, bytes: [UInt8])]
+    ) throws(Errno) {
+        let inode = try regular(node)
+        resizeLocked(inode, to: size)
+        for page in pages where page.index << 12 < size {
+            let start = page.index << 12
+            let count = min(4096, size - start)
+            // A hole that stays one costs nothing.
+            if page.bytes.allSatisfy({ $0 == 0 }) {
+                zeroLocked(inode, from: start, to: start + count)
+                continue
+            }
+            let result: Result<UInt64, Errno> = unsafe page.bytes.withUnsafeBytes { bytes in
+                guard let base = bytes.baseAddress else { return .success(count) }
+                do throws(Errno) {
+                    return .success(
+                        try unsafe writeLocked(inode, offset: start, from: base, count: count))
+                } catch { return .failure(error) }
+            }
+            guard try result.get() == count else { throw .noSpace }
+        }
+    }
+
+    /// Sets permissions and owner.
+    package func restoreOwnerFrozen(_ node: NodeID, _ state: DurableState) {
+        guard let inode = try? inode(node) else { return }
+        region.store32(inode + Inode.mode, type(inode) | state.mode & FileMode.permissions)
+        region.store32(inode + Inode.userID, state.userID)
+        region.store32(inode + Inode.groupID, state.groupID)
+    }
+
+    /// A directory without links is counted anew when it gets its name back.
+    private func addLinksFrozen(_ directory: UInt64, _ count: Int32) {
+        let links = region.load32(directory + Inode.links)
+        if links == 0 { return }
+        region.store32(
+            directory + Inode.links, UInt32(bitPattern: Int32(bitPattern: links) + count))
+    }
+
+    private func subdirectories(_ directory: UInt64) -> UInt32 {
+        let handle = DirectoryHandle(inode: directory, nodeID: 0, parentNodeID: 0)
+        var count: UInt32 = 0
+        var cookie: UInt64 = 0
+        while let entry = nextEntry(handle, from: cookie) {
+            cookie = entry.nextCookie
+            if entry.mode & FileMode.typeMask == FileMode.directory { count += 1 }
+        }
+        return count
+    }
+}

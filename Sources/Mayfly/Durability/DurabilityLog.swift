@@ -1,0 +1,279 @@
+// DurabilityLog: what has changed since it was synced, in the form of what was there before.
+//
+// All requests that change something take its lock, one after another. Lock order: the log's lock,
+// then the worker; so a thread leaves its worker before it asks for the lock, and whoever has the lock
+// may freeze the store.
+
+internal import CFuseKernel
+internal import FuseTransport
+internal import InodeStore
+internal import Synchronization
+internal import SystemPackage
+
+/// A file or directory that has changed since its last fsync(2).
+struct FileChange: Sendable {
+    let synced: DurableState
+    /// Old content of pages that have changed, by index; empty is zeros.
+    var pages: [UInt64: [UInt8]] = [:]
+    let sequence: UInt64
+}
+
+/// The log of one mount.
+final class DurabilityLog: Sendable {
+    struct State: Sendable {
+        var names = NameLog()
+        var files: [UInt64: FileChange] = [:]
+        /// Changes so far.
+        var sequence: UInt64 = 0
+    }
+
+    private let state = Mutex(State())
+    /// While a power loss has not reached the kernel's pages: what it writes back then is lost.
+    private let isLosing = Atomic<Bool>(false)
+
+    private static let changing: Set<Opcode> = [
+        .write, .setattr, .fallocate, .copyFileRange, .copyFileRange64, .mknod, .mkdir, .symlink,
+        .link, .create, .unlink, .rmdir, .rename, .rename2, .fsync, .fsyncdir, .release,
+    ]
+
+    /// Answers a request, and takes note of what it does.
+    ///
+    /// - Precondition: the worker is entered.
+    /// - Parameter answer: answers it.
+    func around(
+        _ request: FuseRequest, _ worker: StoreWorker, answer: () -> Reply
+    ) -> Reply {
+        guard let operation = request.operation, Self.changing.contains(operation) else {
+            return answer()
+        }
+        worker.leave()
+        return state.withLock { state in
+            worker.enter()
+            if operation == .write, isLosing.load(ordering: .relaxed),
+                let lost = Self.lostWrite(request)
+            {
+                return lost
+            }
+            state.prepare(operation, request, worker)
+            let places = FaultEngine.places(operation, request)
+            let before = places.map { state.held($0, worker) }
+            let isSynced = Self.isWrittenThrough(operation, request)
+            let reply = answer()
+            if reply.error == 0 {
+                state.settle(operation, places, before, worker)
+                state.sync(operation, request.nodeID, worker)
+                if isSynced { state.syncFile(request.nodeID, worker) }
+            }
+            for node in before { state.unpin(node, worker) }
+            return reply
+        }
+    }
+
+    /// The answer to a page that the kernel writes back and that is lost; nil for other writes.
+    private static func lostWrite(_ request: FuseRequest) -> Reply? {
+        let write = unsafe request.argument.load(as: cfk_write_in.self)
+        guard write.write_flags & UInt32(CFK_WRITE_CACHE) != 0 else { return nil }
+        unsafe request.reply.storeBytes(
+            of: cfk_write_out(size: write.size, padding: 0), as: cfk_write_out.self)
+        return Reply(error: 0, bytes: MemoryLayout<cfk_write_out>.size)
+    }
+
+    /// Whether a WRITE comes through O_SYNC or O_DSYNC: with O_DIRECT no FSYNC follows it.
+    private static func isWrittenThrough(_ operation: Opcode, _ request: FuseRequest) -> Bool {
+        guard operation == .write else { return false }
+        let synchronous: UInt32 = 0o10000  // O_DSYNC, which O_SYNC has too
+        return unsafe request.argument.load(as: cfk_write_in.self).flags & synchronous != 0
+    }
+
+    /// Calls `body` while nobody changes anything, and with the log as it is.
+    ///
+    /// - Precondition: the caller has not entered a worker.
+    func whileHeld<Result: Sendable>(_ body: (inout State) -> Result) -> Result {
+        state.withLock { body(&$0) }
+    }
+
+    /// Has pages that the kernel writes back be lost until `body` returns.
+    ///
+    /// - Parameter body: changes the tree, then has the kernel forget.
+    func whileLosing<Result>(_ body: () -> Result) -> Result {
+        isLosing.store(true, ordering: .relaxed)
+        defer { isLosing.store(false, ordering: .relaxed) }
+        return body()
+    }
+}
+
+// MARK: what requests change
+
+extension DurabilityLog.State {
+    /// Copies aside what a request is about to change of an inode.
+    mutating func prepare(_ operation: Opcode, _ request: FuseRequest, _ worker: StoreWorker) {
+        let node = request.nodeID
+        switch operation {
+        case .write:
+            let write = unsafe request.argument.load(as: cfk_write_in.self)
+            save(node, write.offset, UInt64(write.size), worker)
+        case .fallocate:
+            let allocate = unsafe request.argument.load(as: cfk_fallocate_in.self)
+            save(node, allocate.offset, allocate.length, worker, isBounded: true)
+        case .copyFileRange, .copyFileRange64:
+            let copy = unsafe request.argument.load(as: cfk_copy_file_range_in.self)
+            save(copy.nodeid_out, copy.off_out, min(copy.len, 16 << 20), worker)
+        case .setattr:
+            let set = unsafe request.argument.load(as: cfk_setattr_in.self)
+            let kept = AttributeChange.mode | AttributeChange.userID | AttributeChange.groupID
+                | AttributeChange.size
+            if set.valid & kept == 0 { return }
+            if set.valid & AttributeChange.size != 0 {
+                save(node, set.size, .max - set.size, worker, isBounded: true)
+            } else {
+                note(node, worker)
+            }
+        default: break
+        }
+    }
+
+    /// Takes note of a file's state, if it was synced until now.
+    private mutating func note(_ node: UInt64, _ worker: StoreWorker) {
+        let id = NodeID(rawValue: node)
+        guard files[node] == nil, let state = worker.durableState(id) else { return }
+        sequence += 1
+        files[node] = FileChange(synced: state, sequence: sequence)
+        worker.pin(id)
+    }
+
+    /// Copies pages aside that have not changed before.
+    ///
+    /// - Parameter isBounded: nothing behind the end of the file changes.
+    private mutating func save(
+        _ node: UInt64, _ offset: UInt64, _ count: UInt64, _ worker: StoreWorker,
+        isBounded: Bool = false
+    ) {
+        let id = NodeID(rawValue: node)
+        guard let now = worker.durableState(id), now.isRegular else { return }
+        note(node, worker)
+        var (end, isOver) = offset.addingReportingOverflow(count)
+        if isOver { end = .max }
+        if isBounded { end = min(end, now.size) }
+        guard offset < end else { return }
+        let last = (end - 1) >> 12
+        var index = offset >> 12
+        while index <= last {
+            // What is cut may be a hole of any size, and stays one.
+            if isBounded {
+                guard let next = worker.nextPage(id, from: index), next <= last else { return }
+                index = next
+            }
+            if files[node]?.pages[index] == nil {
+                files[node]?.pages[index] = worker.page(id, index)
+            }
+            index += 1
+        }
+    }
+
+    /// What a name leads to, held so that it outlives the request; 0 is nothing.
+    func held(_ place: NamePlace, _ worker: StoreWorker) -> UInt64 {
+        let target = worker.target(NodeID(rawValue: place.parent), place.name)
+        if let target { worker.pin(target) }
+        return target?.rawValue ?? 0
+    }
+
+    func unpin(_ node: UInt64, _ worker: StoreWorker) {
+        if node != 0 { worker.forget(NodeID(rawValue: node), count: 1) }
+    }
+
+    /// Takes note of what a request has made of names.
+    mutating func settle(
+        _ operation: Opcode, _ places: [NamePlace], _ before: [UInt64], _ worker: StoreWorker
+    ) {
+        if operation == .rmdir, let victim = before.first {
+            joinRemoved(victim, places[0], worker)
+        }
+        for (place, old) in zip(places, before) {
+            let new = worker.target(NodeID(rawValue: place.parent), place.name)?.rawValue ?? 0
+            if new != old { note(place, old, new, worker) }
+        }
+        if operation == .rmdir, let victim = before.first {
+            for place in names.names(in: victim) { names.join(places[0], place) }
+        }
+        if places.count == 2 {
+            names.join(places[0], places[1])
+            for place in places { joinAncestors(place, worker) }
+        }
+        for place in places where names.isIdle(place) { drop(place, worker) }
+        for node in before where node != 0 { dropIfGone(node, worker) }
+    }
+
+    private mutating func joinRemoved(_ node: UInt64, _ place: NamePlace, _ worker: StoreWorker) {
+        for inner in names.names(in: node) where names.isIdle(inner) { drop(inner, worker) }
+    }
+
+    private mutating func note(
+        _ place: NamePlace, _ old: UInt64, _ new: UInt64, _ worker: StoreWorker
+    ) {
+        func isDirectory(_ node: UInt64) -> Bool {
+            node != 0 && worker.durableState(NodeID(rawValue: node))?.isDirectory == true
+        }
+        sequence += 1
+        let former = names.changes[place]
+        names.note(
+            place, old: old, new: new, sequence: sequence, isOldDirectory: isDirectory(old),
+            isNewDirectory: isDirectory(new))
+        if new != 0 { worker.pin(NodeID(rawValue: new)) }
+        if let former {
+            unpin(former.current, worker)
+        } else if old != 0 {
+            worker.pin(NodeID(rawValue: old))
+        }
+    }
+
+    /// What is moved into a directory is lost with it: so the two belong together.
+    private mutating func joinAncestors(_ place: NamePlace, _ worker: StoreWorker) {
+        var at = place.parent
+        while at != NameMap.root {
+            if let above = names.placeOfDirectory(at) { names.join(place, above) }
+            guard let up = worker.parent(of: NodeID(rawValue: at))?.rawValue, up != at else { return }
+            at = up
+        }
+    }
+
+    // MARK: syncing
+
+    mutating func sync(_ operation: Opcode, _ node: UInt64, _ worker: StoreWorker) {
+        switch operation {
+        case .fsync: syncFile(node, worker)
+        case .fsyncdir:
+            syncFile(node, worker)
+            for place in names.group(ofDirectory: node) { drop(place, worker) }
+        case .release: dropIfGone(node, worker)
+        default: return
+        }
+        // Chances go by how many changes came before since all was synced.
+        if files.isEmpty && names.changes.isEmpty { sequence = 0 }
+    }
+
+    mutating func syncFile(_ node: UInt64, _ worker: StoreWorker) {
+        if files.removeValue(forKey: node) != nil { unpin(node, worker) }
+    }
+
+    /// A name's change is no longer to be undone.
+    private mutating func drop(_ place: NamePlace, _ worker: StoreWorker) {
+        guard let change = names.remove(place) else { return }
+        for node in [change.synced, change.current] where node != 0 {
+            dropIfGone(node, worker)
+            unpin(node, worker)
+        }
+    }
+
+    /// Nobody can meet again what has no name and had none.
+    private mutating func dropIfGone(_ node: UInt64, _ worker: StoreWorker) {
+        guard files[node] != nil, !names.hadName(node) else { return }
+        if worker.durableState(NodeID(rawValue: node))?.links == 0 { syncFile(node, worker) }
+    }
+
+    /// Everything is synced.
+    mutating func reset(_ worker: StoreWorker) {
+        for place in Array(names.changes.keys) { drop(place, worker) }
+        for node in Array(files.keys) { syncFile(node, worker) }
+        sequence = 0
+    }
+}

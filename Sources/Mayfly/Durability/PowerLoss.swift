@@ -1,0 +1,146 @@
+// PowerLoss: which of the unsynced changes a power loss leaves, by a seed, and undoing the others.
+//
+// For each change the seed decides by itself: so later ones may be there and earlier ones not, as a
+// disk reorders them. A page that was not synced is new, old, or torn: each of its eight sectors of
+// 512 bytes is one or the other.
+
+internal import InodeStore
+internal import SystemPackage
+
+/// What a power loss has done.
+public struct CrashSummary: Codable, Sendable, Equatable {
+    /// Gives the same losses for the same changes.
+    public var seed: UInt64
+    /// Changed names (of a rename both) that stayed.
+    public var namesKept: Int = 0
+    /// Those that were undone.
+    public var namesLost: Int = 0
+    /// Files and directories that had changed since they were synced.
+    public var files: Int = 0
+    /// Changed pages of 4 KiB that are new.
+    public var pagesKept: Int = 0
+    /// Those that are old.
+    public var pagesLost: Int = 0
+    /// Those that are partly each.
+    public var pagesTorn: Int = 0
+    /// What there was no room for any more: give the mount a larger size where this is not 0.
+    public var notRestored: Int = 0
+    /// From the call to the last of the kernel's caches.
+    public var nanoseconds: UInt64 = 0
+}
+
+/// One power loss under way; the store is frozen.
+struct PowerLoss {
+    private(set) var summary: CrashSummary
+    /// Nodeids that are not what the kernel may have cached.
+    private(set) var changedNodes: Set<UInt64> = []
+
+    private let worker: StoreWorker
+    private let choice: SeededChoice
+    /// How much of everything stays: nothing for every fourth seed, up to three quarters.
+    private let kept: Double
+    private static let sectorBytes = 512
+
+    init(seed: UInt64, worker: StoreWorker) {
+        summary = CrashSummary(seed: seed)
+        self.worker = worker
+        choice = SeededChoice(seed: seed)
+        kept = Double(seed % 4) / 4
+    }
+
+    mutating func undo(_ log: DurabilityLog.State) {
+        undoNames(log.names)
+        for (node, change) in log.files.sorted(by: { $0.value.sequence < $1.value.sequence }) {
+            undoFile(NodeID(rawValue: node), change)
+        }
+    }
+
+    // MARK: names
+
+    private mutating func undoNames(_ names: NameLog) {
+        var undone: [(place: NamePlace, change: NameChange)] = []
+        for group in names.groupsInOrder {
+            let changes = group.places.compactMap { place in names.changes[place].map { (place, $0) } }
+                .filter { $0.1.isChange }
+            if choice.fraction(group.sequence << 24 | 1) < kept {
+                summary.namesKept += changes.count
+            } else {
+                summary.namesLost += changes.count
+                undone += changes
+            }
+        }
+        for (place, change) in undone where change.current != 0 {
+            worker.dropNameFrozen(NodeID(rawValue: place.parent), place.name)
+        }
+        for (place, change) in undone where change.synced != 0 {
+            do throws(Errno) {
+                try worker.restoreNameFrozen(
+                    NodeID(rawValue: place.parent), place.name,
+                    to: NodeID(rawValue: change.synced))
+            } catch { summary.notRestored += 1 }
+        }
+        for (place, change) in undone {
+            changedNodes.formUnion([place.parent, change.synced, change.current])
+            let node = NodeID(rawValue: change.current)
+            guard change.current != 0, let state = worker.durableState(node) else { continue }
+            if state.isDirectory && state.links == 0 { worker.emptyFrozen(node) }
+        }
+        changedNodes.remove(0)
+    }
+
+    // MARK: content
+
+    private mutating func undoFile(_ node: NodeID, _ change: FileChange) {
+        guard let now = worker.durableState(node) else { return }
+        summary.files += 1
+        changedNodes.insert(node.rawValue)
+        let base = change.sequence << 24
+        if choice.fraction(base | 2) >= kept { worker.restoreOwnerFrozen(node, change.synced) }
+        guard now.isRegular else { return }
+        let size = choice.fraction(base | 3) < kept ? now.size : change.synced.size
+        var pages: [(index: UInt64, bytes: [UInt8])] = []
+        for (index, old) in change.pages.sorted(by: { $0.key < $1.key }) where index << 12 < size {
+            let new = worker.page(node, index)
+            // What was cut off and is back can only be what it was.
+            let start = index << 12
+            let left = size <= now.size ? 4096 : start < now.size ? min(4096, now.size - start) : 0
+            let position = base | (index &* 16) & 0xFF_FFFF
+            if let bytes = mixed(old, new, position, newBytes: Int(left)) {
+                pages.append((index, bytes))
+            }
+        }
+        do throws(Errno) {
+            try worker.restoreContentFrozen(node, size: size, pages: pages)
+        } catch { summary.notRestored += 1 }
+    }
+
+    /// A page after the loss; nil where it stays as it is.
+    ///
+    /// - Parameters:
+    ///   - position: what chances go by.
+    ///   - newBytes: how much of the new page there is; what is behind it is old in any case.
+    private mutating func mixed(
+        _ old: [UInt8], _ new: [UInt8], _ position: UInt64, newBytes: Int
+    ) -> [UInt8]? {
+        let zeros = [UInt8](repeating: 0, count: 4096)
+        let old = old.isEmpty ? zeros : old
+        let fraction = newBytes == 0 ? 1 : choice.fraction(position | 4)
+        if fraction >= kept {
+            summary.pagesLost += 1
+            return old
+        }
+        var bytes = Array((new.isEmpty ? zeros : new).prefix(newBytes)) + old.dropFirst(newBytes)
+        // A fifth of what is not lost altogether is torn.
+        if fraction < kept * 0.8 {
+            summary.pagesKept += 1
+            return newBytes < 4096 ? bytes : nil
+        }
+        summary.pagesTorn += 1
+        let sectors = choice.word(position | 5)
+        for sector in 0..<4096 / Self.sectorBytes where sectors >> UInt64(sector) & 1 == 0 {
+            let range = sector * Self.sectorBytes..<(sector + 1) * Self.sectorBytes
+            bytes.replaceSubrange(range, with: old[range])
+        }
+        return bytes
+    }
+}

@@ -1,0 +1,21 @@
+// DurationText: a time as text: a number with its unit.
+
+/// Times as text.
+public enum DurationText {
+    /// The nanoseconds that a text names: a number with ns, us, ms or s.
+    ///
+    /// - Throws: `.usage`.
+    public static func nanoseconds(
+        _ text: String, option: String = "--delay"
+    ) throws(MountError) -> UInt64 {
+        let units: [(String, Double)] = [("ns", 1), ("us", 1e3), ("ms", 1e6), ("s", 1e9)]
+        for (unit, factor) in units where text.hasSuffix(unit) {
+            guard let number = Double(text.dropLast(unit.utf8.count)), number >= 0,
+                number * factor < 1e15
+            else { break }
+            return UInt64(number * factor)
+        }
+        throw MountError(
+            .usage, "bad \(option) '\(text)': give a number with ns, us, ms or s, such as 20ms")
+    }
+}

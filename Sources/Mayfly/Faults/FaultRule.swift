@@ -1,0 +1,73 @@
+// FaultRule: what is to go wrong, where and how often, as a tester writes it (Docs/Fixtures.md).
+
+/// A fault that a mount answers requests with. What is nil is not asked for.
+///
+/// At least one effect is needed, and at most one of `nth`, `every` and `probability`, which choose
+/// among the requests that match; without one every request that matches is chosen.
+public struct FaultRule: Codable, Sendable, Equatable {
+    /// An operation of the protocol in lower case (`write`, `fsync`, `rename2`, ...), or a group:
+    /// `read`, `write`, `create`, `rename`, `unlink`, `open`, `sync`, `stat`, `list`, `xattr`, `any`.
+    public var operation: String
+    /// A pattern for paths in the mount, without a slash at its beginning: `*` and `?` within one
+    /// component, `**` across them; nil for every inode, also those without a name.
+    public var path: String?
+
+    /// Effect: the request fails with this, by name ("EIO") or number, and nothing is done.
+    public var errno: String?
+    /// Effect: the request is answered so much later.
+    public var delayNanoseconds: UInt64?
+    /// Effect: READ and WRITE carry half of the bytes, at least one.
+    public var short: Bool?
+    /// Effect: a file has no room from this byte on: what would be written there is ENOSPC.
+    public var fullAtBytes: UInt64?
+
+    /// Chooses the n-th request that matches, counted from 1.
+    public var nth: UInt64?
+    /// Chooses the n-th, the 2n-th and so on.
+    public var every: UInt64?
+    /// Chooses each with this probability, 0 to 1: the same requests for the same seed.
+    public var probability: Double?
+    /// Of the probability; nil is 0.
+    public var seed: UInt64?
+
+    /// A rule without an effect yet.
+    public init(operation: String = "any", path: String? = nil) {
+        self.operation = operation
+        self.path = path
+    }
+}
+
+/// A rule that is in force.
+public struct FaultRecord: Codable, Sendable, Equatable {
+    /// What it is cleared by.
+    public var number: Int
+    /// As it was added.
+    public var rule: FaultRule
+    /// Requests so far whose operation and path the rule names.
+    public var matched: UInt64
+    /// Of those, the ones that it was carried out on.
+    public var fired: UInt64
+}
+
+/// Pseudo-random numbers by position, so that the n-th is the same whoever asked before.
+///
+/// - Source: G. Steele, D. Lea, C. Flood, "Fast splittable pseudorandom number generators", 2014.
+struct SeededChoice: Sendable {
+    let seed: UInt64
+
+    func word(_ index: UInt64) -> UInt64 {
+        var z = Self.mixed(seed &+ 0x6A09_E667_F3BC_C909) &+ (index &+ 1) &* 0x9E37_79B9_7F4A_7C15
+        z = Self.mixed(z)
+        return z
+    }
+
+    /// 0 up to, not including, 1.
+    func fraction(_ index: UInt64) -> Double { Double(word(index) >> 11) / Double(1 << 53) }
+
+    private static func mixed(_ value: UInt64) -> UInt64 {
+        var z = value
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+}

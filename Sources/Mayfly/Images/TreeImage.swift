@@ -1,0 +1,327 @@
+// TreeImage: images as files: building, looking into, checking, comparing and exporting them.
+
+internal import Arena
+internal import CMemory
+internal import Glibc
+public import Images
+internal import InodeStore
+internal import SystemPackage
+
+/// What an image is and holds, as its first page says.
+public struct ImageInformation: Codable, Sendable, Equatable {
+    /// As it was opened.
+    public var path: String
+    /// Docs/ImageFormat.md has them.
+    public var formatVersion: UInt64
+    /// Bytes of the file, holes among them.
+    public var fileBytes: UInt64
+    /// What the file takes on disk.
+    public var diskBytes: UInt64
+    /// Content as a mount counts it: whole pages.
+    public var contentBytes: UInt64
+    /// Files, directories and further links, as a mount counts them.
+    public var inodes: UInt64
+    /// Threads of a mount that it has shards for.
+    public var shards: Int
+}
+
+/// One name in an image.
+public struct ImageEntry: Codable, Sendable, Equatable {
+    /// From the root, without a slash in front; "." is the root.
+    public var path: String
+    /// st_mode.
+    public var mode: UInt32
+    /// Its owner.
+    public var userID: UInt32
+    /// Its group.
+    public var groupID: UInt32
+    /// Names that it has.
+    public var links: UInt32
+    /// Bytes; of a directory as stat(2) tells.
+    public var size: UInt64
+    /// Seconds since 1970, and nanoseconds.
+    public var modified: [Int64]
+    /// Of a symbolic link.
+    public var target: String?
+}
+
+/// How far a build is.
+public struct BuildProgress: Sendable, Equatable {
+    /// Entries of the source that are in the image.
+    public var entries: UInt64
+    /// Bytes of files that are in it.
+    public var contentBytes: UInt64
+    /// Bytes of the source that were read.
+    public var readBytes: UInt64
+    /// Bytes that the source has, where that is known.
+    public var sourceBytes: UInt64?
+}
+
+/// What a build has made.
+public struct BuildSummary: Codable, Sendable, Equatable {
+    /// The image.
+    public var path: String
+    /// Entries that were put in.
+    public var entries: UInt64
+    /// Bytes of files.
+    public var contentBytes: UInt64
+    /// Bytes of the image, holes among them.
+    public var fileBytes: UInt64
+    /// What of the source is not in the image.
+    public var warnings: [String]
+}
+
+/// An image in a file.
+public struct TreeImage: Sendable {
+    private let file: ImageFile
+
+    /// Opens an image and judges its first page.
+    ///
+    /// - Throws: `.usage` with what is wrong with it.
+    /// - Complexity: O(1).
+    public init(_ path: String) throws(MountError) { file = try ImageFile(path: path) }
+
+    /// What its first page says.
+    public var information: ImageInformation {
+        var status = stat()
+        unsafe _ = fstat(file.base.descriptor, &status)
+        return ImageInformation(
+            path: file.path, formatVersion: file.header.version,
+            fileBytes: file.header.imageBytes, diskBytes: UInt64(status.st_blocks) * 512,
+            contentBytes: file.header.pagesInUse * SizeText.pageBytes,
+            inodes: file.header.inodeSpaceInUse / InodeStore.inodeSpaceUnit,
+            shards: file.header.shardCount)
+    }
+
+    // MARK: building
+
+    /// Builds an image of a directory or an archive.
+    ///
+    /// The same input gives the same bytes: names come sorted from a directory and as they stand from
+    /// an archive, and no time of the build is kept.
+    ///
+    /// - Parameters:
+    ///   - source: a directory; an archive in a form that libarchive knows; "-" for an archive on the
+    ///     standard input.
+    ///   - path: replaced when the image is whole.
+    ///   - oneFileSystem: leaves out what is mounted in the directory.
+    ///   - progress: called for each entry.
+    /// - Throws: what cannot be read or written, with its path; nothing is left at `path` then.
+    public static func build(
+        from source: String, to path: String, oneFileSystem: Bool = false,
+        progress: (BuildProgress) -> Void = { _ in }
+    ) throws(MountError) -> BuildSummary {
+        let tree = try Self.source(source, oneFileSystem: oneFileSystem)
+        var built: BuiltImage?
+        var failure: MountError?
+        let bytes: UInt64
+        do throws(MountError) {
+            bytes = try ReplacedFile.write(path) { descriptor throws(Errno) in
+                do throws(MountError) {
+                    built = try Self.build(tree, to: descriptor, progress)
+                } catch {
+                    failure = error
+                    throw Errno.canceled
+                }
+            }
+        } catch { throw failure ?? error }
+        return BuildSummary(
+            path: path, entries: built?.entries ?? 0, contentBytes: built?.contentBytes ?? 0,
+            fileBytes: bytes, warnings: built?.warnings ?? [])
+    }
+
+    /// Builds an image that lives as long as it is used.
+    static func temporary(of source: String) throws(MountError) -> ImageFile {
+        let tree = try Self.source(source, oneFileSystem: false)
+        let descriptor = unsafe cmem_memory_file("mayfly-image")
+        guard descriptor >= 0 else {
+            throw MountError(.system, "no memory file can be made: raise `ulimit -n`")
+        }
+        do throws(MountError) {
+            _ = try build(tree, to: descriptor) { _ in }
+        } catch {
+            close(descriptor)
+            throw error
+        }
+        return try ImageFile(descriptor: descriptor, path: source)
+    }
+
+    private static func build(
+        _ source: TreeSource, to descriptor: Int32, _ progress: (BuildProgress) -> Void
+    ) throws(MountError) -> BuiltImage {
+        var total: UInt64?
+        if case .archive(let path) = source {
+            var status = stat()
+            if unsafe stat(path, &status) == 0 { total = UInt64(status.st_size) }
+        }
+        do throws(TreeError) {
+            return try ImageBuilder.build(source, to: descriptor) {
+                progress(
+                    BuildProgress(
+                        entries: $0, contentBytes: $1, readBytes: $2, sourceBytes: total))
+            }
+        } catch {
+            throw MountError(.usage, error.description)
+        }
+    }
+
+    private static func source(
+        _ text: String, oneFileSystem: Bool
+    ) throws(MountError) -> TreeSource {
+        if text == "-" { return .stream(STDIN_FILENO) }
+        var status = stat()
+        guard unsafe stat(text, &status) == 0 else {
+            throw MountError(
+                .usage, "\(text) cannot be read (\(Errno(rawValue: errno))): name a directory or archive")
+        }
+        return status.st_mode & S_IFMT == S_IFDIR
+            ? .directory(text, oneFileSystem: oneFileSystem) : .archive(text)
+    }
+
+    // MARK: looking into it
+
+    /// Calls `body` with a store over the image, once the image is proved to be sound.
+    private func withStore<Result>(
+        _ body: (InodeStore) throws(MountError) -> Result
+    ) throws(MountError) -> Result {
+        let store = try open()
+        defer { store.unmap() }
+        let problems = problems(store, store.worker(0).check())
+        guard problems.isEmpty else {
+            throw MountError(
+                .usage,
+                "\(file.path) is damaged (\(problems[0])): `mayfly image check` tells all of it")
+        }
+        return try body(store)
+    }
+
+    private func open() throws(MountError) -> InodeStore {
+        do throws(ImageError) {
+            return try InodeStore(
+                image: file.base.descriptor, pageLimit: 1, inodeLimit: 1, workerCount: 1)
+        } catch { throw MountError(.usage, error.described(file.path)) }
+    }
+
+    private func problems(_ store: InodeStore, _ report: CheckReport) -> [String] {
+        if !report.problems.isEmpty { return report.problems }
+        if report.orphans > 0 { return ["\(report.orphans) inodes without a name"] }
+        // Only what is sound can be walked for its checksum.
+        if store.arena.bodyChecksum() != file.header.bodyChecksum {
+            return ["content is not what was written: its checksum differs"]
+        }
+        return []
+    }
+
+    /// Proves that everything in the image is as it must be and as it was written.
+    ///
+    /// - Throws: `.usage` when it cannot even be opened.
+    /// - Complexity: O(everything), in time and memory.
+    public func check() throws(MountError) -> CheckSummary {
+        let store = try open()
+        defer { store.unmap() }
+        let start = cmem_monotonic_nanoseconds()
+        let report = store.worker(0).check()
+        return CheckSummary(
+            problems: problems(store, report), inodes: report.inodes, orphans: report.orphans,
+            directories: report.directories, entries: report.dentries,
+            contentBytes: report.pages * SizeText.pageBytes,
+            nanoseconds: cmem_monotonic_nanoseconds() - start)
+    }
+
+    /// Calls `body` with everything at and below a path.
+    ///
+    /// - Parameters:
+    ///   - path: from the root; nil for all.
+    ///   - body: gets one name after the other.
+    /// - Throws: `.usage` for a damaged image, or when there is nothing at the path.
+    public func list(
+        below path: String? = nil, _ body: (ImageEntry) -> Void
+    ) throws(MountError) {
+        let wanted = (path ?? "").split(separator: "/").filter { $0 != "." }.joined(separator: "/")
+        let count = try withStore { store throws(MountError) in
+            var count = 0
+            let worker = store.worker(0)
+            worker.walk { (entry: TreeEntry) in
+                let text = entry.text
+                guard wanted.isEmpty || text == wanted || text.hasPrefix("\(wanted)/") else {
+                    return
+                }
+                count += 1
+                body(ImageEntry(entry, worker))
+            }
+            return count
+        }
+        if count == 0 { throw MountError(.usage, "there is no \(path ?? "") in \(file.path)") }
+    }
+
+    /// Writes the tree as a tar archive.
+    ///
+    /// - Parameters:
+    ///   - descriptor: need not be seekable.
+    ///   - progress: gets the bytes that are written so far.
+    /// - Returns: what is not in the archive: a line for each socket.
+    /// - Throws: `.usage` for a damaged image; `.system` for what cannot be written.
+    @discardableResult
+    public func exportTar(
+        to descriptor: Int32, progress: (UInt64) -> Void = { _ in }
+    ) throws(MountError) -> [String] {
+        try withStore { store throws(MountError) in
+            do throws(TreeError) {
+                return try TreeExporter.writeTar(store, to: descriptor, progress: progress)
+            } catch { throw MountError(.system, error.description) }
+        }
+    }
+
+    /// What is different in another image.
+    ///
+    /// - Parameters:
+    ///   - other: the newer one.
+    ///   - report: called for each path that was added, removed or changed.
+    /// - Throws: `.usage` when one of them is damaged.
+    public func compare(
+        with other: TreeImage, report: (TreeDifference) -> Void
+    ) throws(MountError) {
+        try withStore { old throws(MountError) in
+            try other.withStore { new throws(MountError) in
+                TreeDiff.compare(old, new, report: report)
+            }
+        }
+    }
+}
+
+extension ImageEntry {
+    /// - Precondition: the worker is entered.
+    init(_ entry: TreeEntry, _ worker: StoreWorker) {
+        let a = entry.attributes
+        let isLink = entry.type == FileMode.symlink
+        let target = isLink ? unsafe (try? worker.readLink(entry.node)) : nil
+        self.init(
+            path: entry.path.isEmpty ? "." : entry.text, mode: a.mode, userID: a.userID,
+            groupID: a.groupID, links: a.links, size: a.size,
+            modified: [a.modificationTime.seconds, Int64(a.modificationTime.nanoseconds)],
+            target: unsafe target.map { unsafe String(decoding: $0, as: UTF8.self) })
+    }
+}
+
+extension MountedFileSystem {
+    /// What is different now from what a snapshot was of.
+    ///
+    /// - Parameter name: nil for the newest.
+    /// - Complexity: O(entries). Requests wait as for a snapshot, not for the comparison.
+    public func differences(since name: String? = nil) throws(MountError) -> [TreeDifference] {
+        let (then, now) = try snapshotPair(name)
+        func store(_ snapshot: StoreSnapshot) throws(MountError) -> InodeStore {
+            do throws(Errno) {
+                return try InodeStore(
+                    snapshot: snapshot, pageLimit: 1, inodeLimit: 1, workerCount: 1)
+            } catch { throw MountError(.system, "no memory to compare in (\(error))") }
+        }
+        let old = try store(then)
+        defer { old.unmap() }
+        let new = try store(now)
+        defer { new.unmap() }
+        var found: [TreeDifference] = []
+        TreeDiff.compare(old, new, isSameTree: true) { found.append($0) }
+        return found
+    }
+}

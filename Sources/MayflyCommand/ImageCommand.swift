@@ -1,0 +1,364 @@
+import ArgumentParser
+import Glibc
+import Images
+import Mayfly
+
+/// `mayfly image`
+struct ImageCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "image",
+        abstract: "Build images, look into them, check, compare and export them.",
+        discussion: """
+            An image is a file that mounts start from at once, sharing its memory: `mayfly mount DIR \
+            --from IMAGE`. `mayfly save` makes one of a mount.
+
+            EXAMPLE:
+              mayfly image build base.mayfly --from base.tar.zst
+              mayfly mount /mnt/test --from base.mayfly
+            """,
+        subcommands: [
+            ImageBuildCommand.self, ImageInfoCommand.self, ImageListCommand.self,
+            ImageCheckCommand.self, ImageExportCommand.self, ImageDiffCommand.self,
+        ])
+}
+
+struct ImageBuildCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "build",
+        abstract: "Build an image of a directory or an archive.",
+        discussion: """
+            Owners, modes, times, extended attributes, access lists, hard links, holes and devices \
+            are kept. The same input gives the same bytes. OUT is replaced when the image is whole.
+
+            EXAMPLE:
+              mayfly image build base.mayfly --from ./tree
+              mayfly image build base.mayfly --from base.tar.gz
+              git archive HEAD | mayfly image build head.mayfly --from -
+
+            EXIT STATUS:
+              0    built
+              1    the source cannot be read, or wrong arguments
+              2    there is no room
+            """)
+
+    @Argument(help: "The image to write.", completion: .file())
+    var out: String
+
+    @Option(
+        help: """
+            A directory; an archive (tar, cpio, zip and others, also compressed by gzip, xz, zstd \
+            and others); - for an archive on the standard input.
+            """)
+    var from: String
+
+    @Flag(help: "Leave out what other file systems are mounted with in the directory.")
+    var oneFileSystem = false
+
+    @Flag(help: "Print nothing but errors.")
+    var quiet = false
+
+    @Flag(help: "Print the result as JSON.")
+    var json = false
+
+    func run() throws {
+        var bar = BuildLine(isShown: !quiet)
+        let summary = try TreeImage.build(from: from, to: out, oneFileSystem: oneFileSystem) {
+            bar.show($0)
+        }
+        bar.clear()
+        for warning in summary.warnings { Console.complain(Console.printable(warning)) }
+        if json { return Console.write(ControlJSON.encoded(summary, isPretty: true)) }
+        if quiet { return }
+        Console.say(
+            "\(Console.printable(out)): \(summary.entries) entries, "
+                + "\(Numbers.bytes(summary.contentBytes)) of content, "
+                + "\(Numbers.bytes(summary.fileBytes)) with its holes")
+    }
+}
+
+/// Says on a terminal how far a build is, ten times a second.
+private struct BuildLine {
+    private let line: ProgressLine?
+    private var next = ContinuousClock.now
+
+    init(isShown: Bool) { line = isShown ? ProgressLine() : nil }
+
+    mutating func show(_ progress: BuildProgress) {
+        guard let line, ContinuousClock.now >= next else { return }
+        next = .now + .milliseconds(100)
+        var bar = ""
+        if let all = progress.sourceBytes, all > 0 {
+            let share = min(1, Double(progress.readBytes) / Double(all))
+            let full = String(repeating: "#", count: Int(share * 30))
+            let rest = String(repeating: " ", count: 30 - full.count)
+            bar = "[\(full)\(rest)] \(Numbers.percent(share))  "
+        }
+        line.show("\(bar)\(progress.entries) entries, \(Numbers.bytes(progress.contentBytes))")
+    }
+
+    func clear() { line?.clear() }
+}
+
+struct ImageInfoCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "info",
+        abstract: "Tell what an image is and holds.",
+        discussion: """
+            EXAMPLE:
+              mayfly image info base.mayfly
+
+            EXIT STATUS:
+              0    it is an image
+              1    it is none, or a damaged one, or wrong arguments
+            """)
+
+    @Argument(help: "The image.", completion: .file())
+    var image: String
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    func run() throws {
+        let info = try TreeImage(image).information
+        if json { return Console.write(ControlJSON.encoded(info, isPretty: true)) }
+        Console.show("image    \(Console.printable(info.path)), format \(info.formatVersion)")
+        Console.show(
+            "file     \(Numbers.bytes(info.fileBytes)), of them \(Numbers.bytes(info.diskBytes)) "
+                + "on disk")
+        Console.show("holds    \(Numbers.bytes(info.contentBytes)), \(info.inodes) inodes")
+        Console.show("shards   \(info.shards), so for mounts of up to as many threads")
+    }
+}
+
+struct ImageListCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "list",
+        abstract: "List what is in an image.",
+        discussion: """
+            Mode, owner and group, bytes, time in UTC, and path, as tar does. The image is checked \
+            first.
+
+            EXAMPLE:
+              mayfly image list base.mayfly usr/lib
+
+            EXIT STATUS:
+              0    listed
+              1    the image is damaged, there is no such path, or wrong arguments
+            """)
+
+    @Argument(help: "The image.", completion: .file())
+    var image: String
+
+    @Argument(help: "List only what is at and below this path.")
+    var path: String?
+
+    @Flag(help: "Print JSON: an object in each line.")
+    var json = false
+
+    func run() throws {
+        try TreeImage(image).list(below: path) { entry in
+            if json { return Console.write(ControlJSON.encoded(entry)) }
+            let arrow = entry.target.map { " -> \(Console.printable($0))" } ?? ""
+            Console.show(
+                "\(Self.mode(entry.mode)) \(entry.userID)/\(entry.groupID) \(entry.size) "
+                    + "\(Self.time(entry.modified[0])) \(Console.printable(entry.path))\(arrow)")
+        }
+    }
+
+    /// "-rwxr-x---" with the letters of ls(1).
+    static func mode(_ mode: UInt32) -> String {
+        let types: [UInt32: Character] = [
+            0o010000: "p", 0o020000: "c", 0o040000: "d", 0o060000: "b", 0o120000: "l", 0o140000: "s",
+        ]
+        var letters = Array("rwxrwxrwx")
+        for bit in 0..<9 where mode & (1 << UInt32(8 - bit)) == 0 { letters[bit] = "-" }
+        for (bit, place, letter) in [(0o4000, 2, "s"), (0o2000, 5, "s"), (0o1000, 8, "t")]
+        where mode & UInt32(bit) != 0 {
+            letters[place] = Character(letters[place] == "x" ? letter : letter.uppercased())
+        }
+        return String(types[mode & 0o170000] ?? "-") + String(letters)
+    }
+
+    /// Days and minutes of the Gregorian calendar.
+    ///
+    /// - Source: H. Hinnant, "chrono-compatible low-level date algorithms", civil_from_days.
+    static func time(_ seconds: Int64) -> String {
+        let days = (seconds >= 0 ? seconds : seconds - 86_399) / 86_400
+        let minutes = (seconds - days * 86_400) / 60
+        let shifted = days + 719_468
+        let era = (shifted >= 0 ? shifted : shifted - 146_096) / 146_097
+        let day = shifted - era * 146_097
+        let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365
+        let ofYear = day - (365 * year + year / 4 - year / 100)
+        let month = (5 * ofYear + 2) / 153
+        let ofMonth = ofYear - (153 * month + 2) / 5 + 1
+        func two(_ value: Int64) -> String { value < 10 ? "0\(value)" : "\(value)" }
+        return "\(year + era * 400 + (month < 10 ? 0 : 1))-\(two(month < 10 ? month + 3 : month - 9))"
+            + "-\(two(ofMonth)) \(two(minutes / 60)):\(two(minutes % 60))"
+    }
+}
+
+struct ImageCheckCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "check",
+        abstract: "Prove that an image is whole and sound.",
+        discussion: """
+            Looks at every file, directory and piece of memory in it, and compares all of it with the \
+            checksum that was written. A mount from an image looks at its first page only.
+
+            EXAMPLE:
+              mayfly image check base.mayfly
+
+            EXIT STATUS:
+              0    everything is as it must be
+              1    something is not, and is named; or wrong arguments
+            """)
+
+    @Argument(help: "The image.", completion: .file())
+    var image: String
+
+    @Flag(help: "Print the result as JSON.")
+    var json = false
+
+    func run() throws {
+        let summary = try TreeImage(image).check()
+        try CheckCommand.tell(summary, of: image, json: json)
+    }
+}
+
+struct ImageExportCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "export",
+        abstract: "Write what is in an image as a tar archive.",
+        discussion: """
+            In the form of pax(1), with extended attributes, access lists and holes. Sockets, which \
+            tar has no form for, are left out and named. The image is checked first.
+
+            EXAMPLE:
+              mayfly image export base.mayfly --tar base.tar
+              mayfly image export base.mayfly --tar - | zstd > base.tar.zst
+
+            EXIT STATUS:
+              0    written
+              1    the image is damaged, or wrong arguments
+              2    the archive cannot be written
+            """)
+
+    @Argument(help: "The image.", completion: .file())
+    var image: String
+
+    @Option(help: "The archive to write; - for the standard output.", completion: .file())
+    var tar: String
+
+    func run() throws {
+        let image = try TreeImage(image)
+        guard tar != "-" else { return warn(try image.exportTar(to: STDOUT_FILENO)) }
+        let descriptor = unsafe open(tar, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+        guard descriptor >= 0 else {
+            throw MountError(.usage, "\(tar) cannot be written: \(unsafe String(cString: strerror(errno)))")
+        }
+        defer { close(descriptor) }
+        warn(try image.exportTar(to: descriptor))
+    }
+
+    private func warn(_ lines: [String]) {
+        for line in lines { Console.complain(Console.printable(line)) }
+    }
+}
+
+struct ImageDiffCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "diff",
+        abstract: "Tell what differs between two images.",
+        discussion: """
+            A line for each path: + added in B, - removed, ~ changed, and what of it changed. Both \
+            images are checked first.
+
+            EXAMPLE:
+              mayfly image diff before.mayfly after.mayfly
+
+            EXIT STATUS:
+              0    nothing differs
+              1    something does
+              2    an image is damaged, or wrong arguments
+            """)
+
+    @Argument(help: "The older image.", completion: .file())
+    var a: String
+
+    @Argument(help: "The newer image.", completion: .file())
+    var b: String
+
+    @Flag(help: "Print JSON: an object in each line.")
+    var json = false
+
+    func run() throws {
+        var count = 0
+        do throws(MountError) {
+            let (old, new) = (try TreeImage(a), try TreeImage(b))
+            try old.compare(with: new) { difference in
+                count += 1
+                DiffCommand.tell(difference, json: json)
+            }
+        } catch {
+            Console.complain(error.message)
+            throw ExitCode(2)
+        }
+        if count > 0 { throw ExitCode(1) }
+    }
+}
+
+/// `mayfly diff DIR [NAME]`
+struct DiffCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "diff",
+        abstract: "Tell what has changed in a mount since a snapshot.",
+        discussion: """
+            A line for each path: + added, - removed, ~ changed, and what of it changed.
+
+            EXAMPLE:
+              mayfly diff /mnt/fast              # since the newest, or the image it began with
+              mayfly diff /mnt/fast clean --json
+
+            EXIT STATUS:
+              0    nothing has changed
+              1    something has
+              2    there is no such snapshot, or wrong arguments
+              32   the server is dead or does not answer
+            """)
+
+    @Argument(help: "A directory in the mount.", completion: .directory)
+    var directory: String
+
+    @Argument(help: "The snapshot. Default: the newest.")
+    var name: String?
+
+    @Flag(help: "Print JSON: an object in each line.")
+    var json = false
+
+    func run() throws {
+        let found: [TreeDifference]
+        do throws(MountError) {
+            found = try MountControl(directory).differences(since: name)
+        } catch {
+            guard error.kind == .usage else { throw error }
+            Console.complain(error.message)
+            throw ExitCode(2)
+        }
+        for difference in found { Self.tell(difference, json: json) }
+        if !found.isEmpty { throw ExitCode(1) }
+    }
+
+    static func tell(_ difference: TreeDifference, json: Bool) {
+        if json { return Console.write(ControlJSON.encoded(difference)) }
+        let sign =
+            switch difference.kind {
+            case .added: "+"
+            case .removed: "-"
+            case .changed: "~"
+            }
+        let aspects = difference.aspects.map(\.rawValue).joined(separator: ", ")
+        Console.show(
+            "\(sign) \(Console.printable(difference.path))" + (aspects.isEmpty ? "" : "  (\(aspects))"))
+    }
+}

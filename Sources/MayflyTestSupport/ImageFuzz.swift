@@ -1,0 +1,138 @@
+// ImageFuzz: images that were changed, opened and looked into. Whatever is in them, they are refused
+// or read, and nothing crashes or hangs.
+
+internal import Arena
+internal import CMemory
+internal import Glibc
+internal import Images
+internal import InodeStore
+internal import SystemPackage
+
+/// Mutations of one image, by seed.
+package final class ImageFuzz {
+    private let descriptor: Int32
+    private let bytes: UInt64
+    /// Pages that hold anything: where a change is felt.
+    private let pages: [UInt64]
+    private var random: SeededGenerator
+
+    /// How many mutations came how far.
+    package private(set) var refused = 0
+    package private(set) var unsound = 0
+    package private(set) var sound = 0
+
+    /// Makes an image of a tree with some of everything.
+    package init(seed: UInt64) throws {
+        random = SeededGenerator(seed: seed)
+        let history = try StoreHistory(seed: seed, pageLimit: 4096, inodeLimit: 500)
+        try history.fill(operations: 600)
+        let file = unsafe cmem_memory_file("fuzzed-image")
+        guard file >= 0 else { throw Errno(rawValue: errno) }
+        descriptor = file
+        try history.store.writeImage(to: file)
+        bytes = history.store.arena.usedEnd
+        history.store.unmap()
+        pages = Self.usedPages(file, bytes)
+    }
+
+    deinit { close(descriptor) }
+
+    private static func usedPages(_ file: Int32, _ bytes: UInt64) -> [UInt64] {
+        var page = [UInt8](repeating: 0, count: 4096)
+        return stride(from: 0, to: bytes, by: 4096).filter { offset in
+            unsafe cmem_read_all(file, &page, 4096, offset) == 0 && page.contains { $0 != 0 }
+        }
+    }
+
+    /// Changes the image, looks into it, and puts it back.
+    package func step() throws {
+        let isShort = random.oneIn(40)
+        if isShort {
+            ftruncate(descriptor, off_t(random.below(Int(bytes))))
+            look()
+            ftruncate(descriptor, off_t(bytes))
+            // What was cut off was zeros only from here on: begin anew.
+            throw Restart()
+        }
+        var old: [(offset: UInt64, value: [UInt8])] = []
+        for _ in 0..<(1 + random.below(4)) { mutate(&old) }
+        if !random.oneIn(10) { sealHeader(&old) }
+        look()
+        for change in old.reversed() {
+            unsafe _ = cmem_write_all(descriptor, change.value, change.value.count, change.offset)
+        }
+    }
+
+    /// The image has to be made anew.
+    package struct Restart: Error {}
+
+    private func read(_ offset: UInt64, _ count: Int) -> [UInt8] {
+        var value = [UInt8](repeating: 0, count: count)
+        unsafe _ = cmem_read_all(descriptor, &value, count, offset)
+        return value
+    }
+
+    private func put(
+        _ offset: UInt64, _ value: [UInt8], _ old: inout [(offset: UInt64, value: [UInt8])]
+    ) {
+        old.append((offset, read(offset, value.count)))
+        unsafe _ = cmem_write_all(descriptor, value, value.count, offset)
+    }
+
+    private func mutate(_ old: inout [(offset: UInt64, value: [UInt8])]) {
+        // The first page now and then: mostly it is refused at once.
+        let page = random.oneIn(6) ? pages[0] : random.pick(pages)
+        let word = page + UInt64(random.below(512)) * 8
+        let now = read(word, 8).enumerated().reduce(UInt64(0)) { $0 | UInt64($1.1) << ($1.0 * 8) }
+        let value: UInt64
+        switch random.below(8) {
+        case 0: value = now ^ 1 << UInt64(random.below(64))
+        case 1: value = now &+ UInt64(random.below(17)) &- 8
+        case 2: value = random.next()
+        case 3: value = random.pick([0, 1, .max, 1 << 63, 1 << 47, 1 << 40, 0xFFFF_FFFF])
+        case 4: value = random.pick(pages) + UInt64(random.below(64)) * 64
+        case 5: value = now << 8 | now >> 56
+        case 6:
+            // A whole page of another place.
+            return put(page, read(random.pick(pages), 4096), &old)
+        default: value = bytes &- UInt64(random.below(5)) * 8
+        }
+        put(word, (0..<8).map { UInt8(truncatingIfNeeded: value >> ($0 * 8)) }, &old)
+    }
+
+    /// Lets the header's checksum be right, so that what is behind it is looked at.
+    private func sealHeader(_ old: inout [(offset: UInt64, value: [UInt8])]) {
+        var page = read(0, 4096)
+        let place = Int(Superblock.headerChecksum)
+        for byte in 0..<8 { page[place + byte] = 0 }
+        var words = [UInt64](repeating: 0, count: 512)
+        for index in 0..<512 {
+            words[index] = (0..<8).reduce(0) { $0 | UInt64(page[index * 8 + $1]) << ($1 * 8) }
+        }
+        let sum = unsafe cmem_page_checksum(words, 1)
+        put(
+            Superblock.headerChecksum,
+            (0..<8).map { UInt8(truncatingIfNeeded: sum >> ($0 * 8)) }, &old)
+    }
+
+    private func look() {
+        let store: InodeStore
+        do throws(ImageError) {
+            store = try InodeStore(image: descriptor, pageLimit: 1, inodeLimit: 1, workerCount: 1)
+        } catch {
+            refused += 1
+            return
+        }
+        defer { store.unmap() }
+        guard store.worker(0).check().isSound else {
+            unsound += 1
+            return
+        }
+        // What is called sound must stand being used.
+        sound += 1
+        _ = store.arena.bodyChecksum()
+        let null = unsafe open("/dev/null", O_WRONLY | O_CLOEXEC)
+        defer { close(null) }
+        _ = try? TreeExporter.writeTar(store, to: null)
+    }
+}
