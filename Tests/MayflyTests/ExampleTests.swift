@@ -32,8 +32,10 @@ struct ExampleTests {
 
     @Test(.enabled(if: has("python3", "-c", "import pytest"), "python3 has no pytest here"))
     func pytest() throws {
+        let tests = "\(Self.folder)/pytest"
+        // Without a root of its own pytest looks into whatever lies beside the tests' ancestors.
         try run(
-            "python3 -m pytest -q -p no:cacheprovider --basetemp=$folder/pytest \(Self.folder)/pytest",
+            "python3 -m pytest -q -p no:cacheprovider --rootdir=\(tests) --basetemp=$folder/p \(tests)",
             says: "9 passed")
     }
 
