@@ -32,7 +32,7 @@ struct MainJobTests {
         let outcome = try runInMount(
             .best, script, options: ["--size", "6g"], arguments: [repository], seconds: 40 * 60)
         #expect(outcome.status == 0, "\(outcome.report)")
-        #expect(outcome.output.contains("Build complete!"))
+        #expect(outcome.output.contains("Build of product 'mayfly' complete!"))
         #expect(outcome.output.contains("\nmayfly "))
         #expect(outcome.output.contains("SUBCOMMANDS:"))
     }
