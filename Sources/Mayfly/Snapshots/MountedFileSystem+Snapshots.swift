@@ -131,15 +131,9 @@ extension MountedFileSystem {
     private func onShelf<Result: Sendable>(
         _ body: (inout SnapshotShelf, Parts) throws(MountError) -> Result
     ) throws(MountError) -> Result {
-        let result: Swift.Result<Result, MountError>? = whileMounted { parts in
-            shelf.withLock { shelf in
-                do throws(MountError) { return .success(try body(&shelf, parts)) } catch {
-                    return .failure(error)
-                }
-            }
+        try whileHooked { parts throws(MountError) in
+            try shelf.withLock { shelf throws(MountError) in try body(&shelf, parts) }
         }
-        guard let result else { throw MountError(.mount, "the mount is gone") }
-        return try result.get()
     }
 
     private func take(
