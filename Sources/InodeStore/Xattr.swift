@@ -317,7 +317,7 @@ extension Name {
         guard count >= UInt64(text.utf8CodeUnitCount) else { return false }
         return unsafe cmem_compare(bytes, text.utf8Start, text.utf8CodeUnitCount) == 0
     }
-    @_noLocks func equals(_ text: StaticString) -> Bool {
+    @_noLocks package func equals(_ text: StaticString) -> Bool {
         count == UInt64(text.utf8CodeUnitCount) && hasPrefix(text)
     }
 }

@@ -5,16 +5,18 @@ extension MountConfiguration {
     /// Finds what would keep the mount from being made, before anything has been made.
     ///
     /// Replaces the mountpoint by its absolute path without links, which the working directory may
-    /// change after. Asks nothing of the mount that may already lie there.
+    /// change after, and `.automatic` permission checks by what they come to, which forks are to have
+    /// when the server's privileges are gone. Asks nothing of the mount that may already lie there.
     ///
     /// - Throws: two options exclude each other; the mountpoint is missing, is no directory, cannot be
     ///   reached or is a Mayfly mount already; the caller may not mount; there is no /dev/fuse; the ring
     ///   is demanded but switched off.
     public mutating func check() throws(MountError) {
-        guard checksPermissions || !allowOther else {
+        guard permissionChecks != .never || !allowOther else {
             throw MountError(
                 .usage, "noperm and allow_other: with both, anybody might do everything")
         }
+        permissionChecks = checksPermissions ? .always : .never
         let path = try Self.directory(mountpoint)
         mountpoint = path
         if MountTable.current().entry(at: path)?.isOwn == true {
@@ -55,14 +57,33 @@ extension MountConfiguration {
 
     /// Whether `/proc/self/status` grants CAP_SYS_ADMIN, which mount(2) asks for.
     static func mayMount(status: String?) -> Bool {
-        guard let status else { return geteuid() == 0 }
-        let prefix = "CapEff:"
-        guard let line = status.split(separator: "\n").first(where: { $0.hasPrefix(prefix) }),
-            let digits = line.split(whereSeparator: \.isWhitespace).last,
-            let capabilities = UInt64(digits, radix: 16)
-        else { return geteuid() == 0 }
-        let administrate: UInt64 = 1 << 21  // CAP_SYS_ADMIN
-        return capabilities & administrate != 0
+        effectiveCapabilities(status: status).map { $0 & 1 << 21 != 0 } ?? (geteuid() == 0)
+    }
+
+    /// Whether modes and owners refuse the caller nothing, nor others who are of its user and have
+    /// given up no capability: CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER and
+    /// CAP_FSETID of a superuser.
+    ///
+    /// A user of another number has these in a namespace of his own until he starts a program.
+    static func isSuperuser(_ userID: UInt32, status: String?) -> Bool {
+        guard userID == 0, let held = effectiveCapabilities(status: status) else { return false }
+        return held & 0b11111 == 0b11111
+    }
+
+    private static func effectiveCapabilities(status: String?) -> UInt64? {
+        let line = status?.split(separator: "\n").first { $0.hasPrefix("CapEff:") }
+        return line?.split(whereSeparator: \.isWhitespace).last.flatMap { UInt64($0, radix: 16) }
+    }
+
+    /// Whether the kernel is to check modes and owners.
+    var checksPermissions: Bool {
+        switch permissionChecks {
+        case .always: true
+        case .never: false
+        case .automatic:
+            allowOther
+                || !Self.isSuperuser(geteuid(), status: HostFile.text(at: "/proc/self/status"))
+        }
     }
 }
 

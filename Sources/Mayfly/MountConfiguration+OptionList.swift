@@ -53,6 +53,7 @@ extension MountConfiguration {
                 throw MountError(.usage, "bad \(option) '\(value)': give fuse or fuse.NAME")
             }
             fsType = type
+        case "without": without = try Shortcut.parsed(value)
         case "comment": break
         default:
             if name.hasPrefix("x-") || name.hasPrefix("X-") { return }
@@ -87,7 +88,8 @@ extension MountConfiguration {
         case "writeback": writesBack = true
         case "parallel_dio": directInParallel = true
         case "noxattr": withoutXattrs = true
-        case "noperm": checksPermissions = false
+        case "noperm": permissionChecks = .never
+        case "default_permissions": permissionChecks = .always
         case "user", "users", "owner", "group":
             // Source: mount(8), "FILESYSTEM-INDEPENDENT MOUNT OPTIONS".
             allowSetuid = false
@@ -106,22 +108,21 @@ extension MountConfiguration {
     private static let flags: Set<String> = [
         "ro", "rw", "suid", "nosuid", "dev", "nodev", "exec", "noexec", "symfollow", "nosymfollow",
         "noatime", "atime", "relatime", "strictatime", "nodiratime", "diratime", "allow_other",
-        "check_open", "sync_dio", "parallel_dio", "faults", "writeback", "noxattr", "noperm", "user",
-        "users", "owner", "group",
+        "check_open", "sync_dio", "parallel_dio", "faults", "writeback", "noxattr", "noperm",
+        "default_permissions", "user", "users", "owner", "group",
     ]
 
     private static let valued: Set<String> = [
         "size", "nr_blocks", "nr_inodes", "mode", "uid", "gid", "queue_depth", "max_payload",
-        "transport", "durability", "source", "fsname", "fstype", "subtype",
+        "transport", "durability", "source", "fsname", "fstype", "subtype", "without",
     ]
 
-    /// What mount(8), systemd and other FUSE servers know and what is so here in any case: the kernel
-    /// checks permissions (but for `noperm`), inode numbers have 64 bits, and a file system in memory
-    /// has nothing to write back.
+    /// What mount(8), systemd and other FUSE servers know and what is so here in any case: inode numbers
+    /// have 64 bits, and a file system in memory has nothing to write back.
     private static let ignoredFlags: Set<String> = [
         "defaults", "auto", "noauto", "nouser", "noowner", "nogroup", "_netdev", "nofail", "async",
         "sync", "dirsync", "silent", "loud", "norelatime", "nostrictatime", "lazytime",
-        "nolazytime", "iversion", "noiversion", "mand", "nomand", "default_permissions", "inode64",
+        "nolazytime", "iversion", "noiversion", "mand", "nomand", "inode64",
     ]
 
     private static func unknown(_ name: String) -> MountError {

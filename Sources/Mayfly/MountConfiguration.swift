@@ -33,6 +33,17 @@ public struct MountConfiguration: Sendable, Equatable {
         case strict
     }
 
+    /// Who looks at modes, owners and ACLs.
+    public enum PermissionChecks: Sendable {
+        /// The kernel, unless everybody whom the mount lets in is a superuser, whom they refuse
+        /// nothing: it was made by one and without `allowOther`.
+        case automatic
+        /// The kernel, in any case: a superuser may have given up CAP_DAC_OVERRIDE.
+        case always
+        /// Nobody: who is let in may do everything. `allowOther` is refused.
+        case never
+    }
+
     /// The entries a queue may have.
     public static let queueDepthRange = 1...1024
     /// The bytes one ring entry may carry; always whole pages.
@@ -110,14 +121,13 @@ public struct MountConfiguration: Sendable, Equatable {
     /// Off: the kernel asks for `security.capability` before the first write to a file, and ls(1) and
     /// cp(1) ask each file for its ACL. On: it asks once and is told that there are none, EOPNOTSUPP.
     public var withoutXattrs = false
-    /// Lets whoever is let in do everything, whatever modes and owners say ("noperm").
+    /// Whether the kernel checks modes, owners and ACLs ("default_permissions", "noperm").
     ///
-    /// On: the kernel checks modes itself, and so asks for a directory's attributes after every
-    /// change in it. Off: it checks only what any program needs, that a file is executable, and
-    /// honours no ACL. Nobody but the mounting user is let in then: `allowOther` is refused.
+    /// Who checks asks for a directory's attributes after every change in it. Without checks the kernel
+    /// looks only at whether a file may be executed, and asks for each access(2) and chdir(2).
     ///
     /// - Source: fs/fuse/dir.c, `fuse_permission()`, `fuse_dir_changed()`.
-    public var checksPermissions = true
+    public var permissionChecks: PermissionChecks = .automatic
     /// Lets O_DIRECT writes to one file go side by side ("parallel_dio").
     ///
     /// Off: the kernel sends one at a time, as each holds the inode's lock. On: each open(2) costs a
@@ -125,6 +135,8 @@ public struct MountConfiguration: Sendable, Equatable {
     ///
     /// - Source: fs/fuse/file.c, `fuse_dio_wr_exclusive_lock()`.
     public var directInParallel = false
+    /// What requests are not saved by, to measure it.
+    package var without: Set<Shortcut> = []
     /// What the mount table names as the source.
     public var source = "mayfly"
     /// What the mount table names as the type: "fuse", or "fuse." and a subtype.

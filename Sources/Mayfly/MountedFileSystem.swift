@@ -136,7 +136,7 @@ public final class MountedFileSystem: Sendable {
             throw error
         }
         // Not before: what is allowed depends on what the process has given up.
-        gate.openWhereAllowed()
+        if !configuration.without.contains(.yielding) { gate.openWhereAllowed() }
         do throws(Errno) {
             try start(session, deviceReaders: deviceReaders)
         } catch {
@@ -175,7 +175,9 @@ public final class MountedFileSystem: Sendable {
                         growth: growth, mode: configuration.mode,
                         owner: Caller(
                             userID: configuration.userID, groupID: configuration.groupID),
-                        options: options)
+                        options: options,
+                        backing: configuration.without.contains(.hugepages)
+                            ? .scattered : .anonymous)
                 }
             }
         } catch {
@@ -217,10 +219,7 @@ public final class MountedFileSystem: Sendable {
         RequestLoop(
             operations: Operations(
                 worker: store.worker(worker),
-                policy: OperationPolicy(
-                    checksOpen: store.options.checksOpen, answersAll: configuration.answersAll,
-                    directInParallel: configuration.directInParallel,
-                    withoutXattrs: configuration.withoutXattrs),
+                policy: OperationPolicy(configuration),
                 counters: counters[worker]),
             session: session, gate: gate, hooks: hooks, isHooked: hooks.isOn)
     }
@@ -421,10 +420,13 @@ extension MountConfiguration {
         if directInParallel { session.wantedInitFlags |= CFK_INIT_DIRECT_IO_ALLOW_MMAP }
         session.defaultPermissions = checksPermissions
         if withoutXattrs { session.wantedInitFlags &= ~CFK_INIT_POSIX_ACL }
-        if !checksPermissions {
+        if !session.defaultPermissions {
             // With ACLs the kernel checks permissions in any case, and it refuses idmapped mounts
             // where it does not: fs/fuse/inode.c, `process_init_reply()`.
             session.wantedInitFlags &= ~(CFK_INIT_POSIX_ACL | CFK_INIT_ALLOW_IDMAP)
+        }
+        for (shortcut, flag) in OperationPolicy.shortcutFlags where without.contains(shortcut) {
+            session.wantedInitFlags &= ~flag
         }
         return session
     }

@@ -58,6 +58,14 @@ import Testing
         #expect(MountConfiguration.mayMount(status: status) == may)
     }
 
+    @Test(arguments: [
+        (0, "CapEff:\t000001ffffffffff\n", true), (0, "CapEff:\t000000000000001f\n", true),
+        (1000, "CapEff:\t000001ffffffffff\n", false), (0, "CapEff:\t000000000000001d\n", false),
+    ])
+    func whomModesRefuseNothing(_ user: UInt32, _ status: String, _ isSuperuser: Bool) {
+        #expect(MountConfiguration.isSuperuser(user, status: status) == isSuperuser)
+    }
+
     @Test(
         arguments: [
             ("Y\n", .on), ("N\n", .off), ("1", .on), ("", .absent), (nil, .absent),

@@ -39,6 +39,8 @@ import Testing
         let made = try configuration(
             "suid,dev,noexec,nosymfollow,noatime,nodiratime,allow_other,default_permissions")
         #expect(made.allowSetuid && made.allowDevices && made.allowOther)
+        #expect(made.permissionChecks == .always)
+        #expect(try configuration("rw").permissionChecks == .automatic)
         #expect(!made.allowExecution && !made.followSymlinks)
         #expect(made.accessTime == .never && made.noDirectoryAccessTime)
         #expect(try configuration("strictatime").accessTime == .strict)
@@ -49,7 +51,7 @@ import Testing
         #expect(try configuration("durability=fsync").durability == .fsync)
         #expect(try configuration("parallel_dio").directInParallel)
         #expect(try configuration("noxattr").withoutXattrs)
-        #expect(try !configuration("noperm").checksPermissions)
+        #expect(try configuration("noperm").permissionChecks == .never)
     }
 
     @Test func theLaterOfTwoWins() throws {

@@ -27,6 +27,44 @@ struct UserTests {
             """)
     }
 
+    /// Root alone is let in, and modes refuse it nothing but to execute what nobody may: nobody checks
+    /// them then, which only who has given up a capability can tell.
+    @Test func permissionsAreCheckedWhereTheyCouldRefuseSomebody() throws {
+        let outcome = try script(
+            #"""
+            weak() { setpriv --bounding-set=-dac_override,-dac_read_search "$@"; }
+            for options in rw default_permissions; do
+                mkdir "$folder/$options"
+                "$mayfly" mount --quiet -o "$options" "$folder/$options"
+                cd "$folder/$options"
+                echo 'echo run' > script
+                mkdir -m 0 closed
+                chmod 0 script
+                echo "$options:"
+                test -x script || echo "no x"
+                test -r script && test -w script && echo "rw"
+                ./script 2> /dev/null || echo "cannot run"
+                chmod 0100 script
+                test -x script && ./script
+                (cd closed && echo inside)
+                other ls . 2> /dev/null || echo "not for others"
+                weak ls closed 2> /dev/null && echo "weak is let in"
+                mkdir "$folder/fork"
+                "$mayfly" fork . "$folder/fork" > /dev/null
+                weak ls "$folder/fork/closed" 2> /dev/null && echo "in the fork as well"
+                cd /
+                "$mayfly" umount "$folder/fork"
+                "$mayfly" umount "$folder/$options"
+                rmdir "$folder/fork"
+            done
+            """#)
+        let both = "no x\nrw\ncannot run\nrun\ninside\nnot for others\n"
+        #expect(
+            outcome.output
+                == "rw:\n\(both)weak is let in\nin the fork as well\ndefault_permissions:\n\(both)",
+            "\(outcome.report)")
+    }
+
     @Test func theMountOfARunAnswersItsOwnerAndRootAlone() throws {
         let outcome = try script(
             #"""

@@ -5,7 +5,8 @@ import Testing
 /// The POSIX suite on each file system, one after another.
 ///
 /// Environment: `MAYFLY` names the binary, `MAYFLY_POSIX_ONLY` a part of the names of the cases to
-/// run, and `MAYFLY_POSIX_LONG` asks for long runs.
+/// run, `MAYFLY_POSIX_LONG` asks for long runs, and `MAYFLY_POSIX_ALONE` mounts for root alone, where the
+/// cases that act as another user fail.
 @Suite(.serialized)
 struct PosixTests {
     static let isRoot = geteuid() == 0

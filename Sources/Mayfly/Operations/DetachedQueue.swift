@@ -26,6 +26,7 @@ internal import SystemPackage
     package init(_ worker: StoreWorker) {
         var policy = OperationPolicy()
         policy.checksOpen = worker.store.options.checksOpen
+        policy.answersOpen = policy.checksOpen
         operations = Operations(
             worker: worker, policy: policy, counters: RequestCounters.make())
         // Whoever reads past the buffer's end is to meet nothing that is mapped.

@@ -12,7 +12,7 @@ extension Operations {
         if let found = try lookupOrHandle(node, name) { return entryReply(found, request) }
         // A nodeid of 0 with a time-out is a negative entry that the kernel may keep.
         var negative = cfk_entry_out()
-        negative.entry_valid = policy.cacheSeconds
+        negative.entry_valid = policy.negativeSeconds
         return reply(negative, request)
     }
 
@@ -82,12 +82,32 @@ extension Operations {
         let made = try worker.makeTemporary(
             node, mode: arguments.mode, isLinkable: arguments.flags & exclusive == 0,
             caller: caller(request, umask: arguments.umask))
+        return openEntryReply(made, request)
+    }
+
+    /// CREATE, where it is not to become MKNOD.
+    @_noLocks func create(_ node: NodeID, _ request: FuseRequest) throws(Errno) -> Reply {
+        let arguments = unsafe request.argument.load(as: cfk_create_in.self)
+        guard FileMode.isOfNode(arguments.mode) else { throw .invalidArgument }
+        let made = try worker.make(
+            node, name(request), mode: arguments.mode, device: 0,
+            caller: caller(request, umask: arguments.umask))
+        return openEntryReply(made, request)
+    }
+
+    @_noLocks private func openEntryReply(_ made: Attributes, _ request: FuseRequest) -> Reply {
         let entry = entryReply(made, request)
         var open = cfk_open_out()
         open.open_flags = UInt32(CFK_FOPEN_KEEP_CACHE)
         unsafe request.reply.storeBytes(
             of: open, toByteOffset: entry.bytes, as: cfk_open_out.self)
         return Reply(error: 0, bytes: entry.bytes + MemoryLayout<cfk_open_out>.size)
+    }
+
+    @_noLocks func openDirectory(_ request: FuseRequest) -> Reply {
+        var open = cfk_open_out()
+        open.open_flags = policy.directoryFlags
+        return reply(open, request)
     }
 
     /// OPEN, where it is not omitted: there is nothing to remember, but chattr(1) may forbid it, and

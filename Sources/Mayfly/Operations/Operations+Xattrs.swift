@@ -37,7 +37,15 @@ extension Operations {
 
     @_noLocks func getXattr(_ node: NodeID, _ request: FuseRequest) throws(Errno) -> Reply {
         let size = unsafe request.argument.load(as: cfk_getxattr_in.self).size
-        let value = try unsafe worker.xattr(node, name(request))
+        let name = try name(request)
+        let value: UnsafeRawBufferPointer
+        do throws(Errno) {
+            unsafe value = try unsafe worker.xattr(node, name)
+        } catch {
+            // No LSM answers for labels, or it would have done so. ls(1) takes that as an answer for the
+            // whole mount, and "this one has none" for one file.
+            throw error == .noData && name.equals("security.selinux") ? .notSupported : error
+        }
         if size == 0 {
             return reply(
                 cfk_getxattr_out(size: UInt32(truncatingIfNeeded: value.count), padding: 0),

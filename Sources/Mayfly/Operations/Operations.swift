@@ -30,20 +30,52 @@ struct Reply {
 
 /// How the kernel may cache, and what it was promised at INIT.
 struct OperationPolicy: Sendable {
-    /// Seconds for which names and attributes stay valid: without end, as nobody else writes here.
-    var cacheSeconds: UInt64 = 100 * 365 * 24 * 3600
-    /// Whether OPEN is answered. By ENOSYS otherwise, as OPENDIR is, after which the kernel sends
-    /// none.
+    /// As good as without end, as nobody else writes here.
+    private static let always: UInt64 = 100 * 365 * 24 * 3600
+    /// Seconds for which names and attributes stay valid.
+    var cacheSeconds = Self.always
+    /// Seconds for which a name that is not there stays so.
+    var negativeSeconds = Self.always
+    /// Whether OPEN looks at what chattr(1) forbids.
     var checksOpen = false
-    /// Whether OPEN, FLUSH, FSYNC and those of directories are answered, so that the kernel goes on
-    /// asking: for faults and power losses.
-    var answersAll = false
-    /// Whether what is opened with O_DIRECT may be written by several at once. OPEN is answered then.
+    /// Whether what is opened with O_DIRECT may be written by several at once.
     var directInParallel = false
+    /// Whether OPEN is answered. By ENOSYS otherwise, after which the kernel sends none, as of all
+    /// that follow.
+    var answersOpen = false
+    var answersOpendir = false
+    /// What the kernel does with a directory whose OPENDIR is answered: `CFK_FOPEN_*`.
+    var directoryFlags: UInt32 = 0
+    var answersFlush = false
+    /// FSYNC, and that of directories.
+    var answersFsync = false
+    /// Whether ACCESS is answered: where the kernel checks no permissions itself.
+    var answersAccess = false
+    var answersCreate = false
     /// Whether ENOSYS says that there are no extended attributes, after which nobody asks for any.
     ///
     /// - Source: fs/fuse/xattr.c, `fuse_getxattr()`: `no_getxattr`, and EOPNOTSUPP to the caller.
     var withoutXattrs = false
+
+    init() {}
+
+    init(_ configuration: MountConfiguration) {
+        let without = configuration.without
+        // For faults and power losses the kernel is to go on asking.
+        let all = configuration.answersAll
+        checksOpen = configuration.checksOpen
+        directInParallel = configuration.directInParallel
+        answersOpen = checksOpen || directInParallel || all || without.contains(.open)
+        answersOpendir = all || without.contains(.opendir)
+        if !all { directoryFlags = UInt32(CFK_FOPEN_KEEP_CACHE) | UInt32(CFK_FOPEN_CACHE_DIR) }
+        answersFlush = all || without.contains(.flush)
+        answersFsync = all
+        answersCreate = without.contains(.mknod)
+        answersAccess = !configuration.checksPermissions
+        withoutXattrs = configuration.withoutXattrs
+        if without.contains(.timeouts) { cacheSeconds = 0 }
+        if without.contains(.timeouts) || without.contains(.negative) { negativeSeconds = 0 }
+    }
 
     /// INIT flags (`CFK_INIT_*`) that are taken where the kernel offers them.
     ///
@@ -56,6 +88,13 @@ struct OperationPolicy: Sendable {
         | CFK_INIT_NO_OPEN_SUPPORT | CFK_INIT_PARALLEL_DIROPS | CFK_INIT_POSIX_ACL
         | CFK_INIT_CACHE_SYMLINKS | CFK_INIT_NO_OPENDIR_SUPPORT
         | CFK_INIT_HANDLE_KILLPRIV_V2 | CFK_INIT_ALLOW_IDMAP
+
+    /// The flags of what a mount may be made without.
+    static let shortcutFlags: [(Shortcut, UInt64)] = [
+        (.open, CFK_INIT_NO_OPEN_SUPPORT), (.opendir, CFK_INIT_NO_OPENDIR_SUPPORT),
+        (.readdirplus, CFK_INIT_DO_READDIRPLUS), (.symlinks, CFK_INIT_CACHE_SYMLINKS),
+        (.dirops, CFK_INIT_PARALLEL_DIROPS), (.killpriv, CFK_INIT_HANDLE_KILLPRIV_V2),
+    ]
 
     /// More for a mount that is asked everything: files whose reads come through are to be mapped
     /// all the same.
@@ -116,19 +155,16 @@ struct Operations: Sendable {
             worker.forget(node, count: forget.nlookup)
             return .none
         case .batchForget: return forgetBatch(request)
-        case .open:
-            if !policy.checksOpen && !policy.directInParallel && !policy.answersAll {
-                throw Errno.noFunction
-            }
-            return try open(node, request)
         case .release, .releasedir, .syncfs, .destroy: return .none
-        // Nothing to do for them, and ENOSYS says so once and for all: CREATE becomes MKNOD, and
-        // the others are not sent again.
-        case .opendir where policy.answersAll: return reply(cfk_open_out(), request)
-        case .flush, .fsync, .fsyncdir:
-            if !policy.answersAll { throw Errno.noFunction }
-            return .none
-        case .create, .opendir, .access, .bmap, .poll: throw Errno.noFunction
+        case .open where policy.answersOpen: return try open(node, request)
+        case .opendir where policy.answersOpendir: return openDirectory(request)
+        case .access where policy.answersAccess: return try access(node, request)
+        case .create where policy.answersCreate: return try create(node, request)
+        case .flush where policy.answersFlush: return .none
+        case .fsync where policy.answersFsync: return .none
+        case .fsyncdir where policy.answersFsync: return .none
+        // There is nothing to do for them, nor for what nobody knows, and ENOSYS says so once and for
+        // all: CREATE becomes MKNOD, and the others are not sent again.
         default: throw Errno.noFunction
         }
     }

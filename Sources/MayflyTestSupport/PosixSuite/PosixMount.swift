@@ -39,8 +39,8 @@ package final class PosixMount: Sendable {
         let root = try temporaryDirectory()
         var arguments = [binary, "mount", "--foreground"]
         arguments += ["--transport", kind == .ring ? "ring" : "dev", "--mode", "0755"]
-        // Cases act as other users.
-        arguments += ["--allow-other"]
+        // Cases act as other users. Those that do not pass where root is alone, too.
+        if unsafe getenv("MAYFLY_POSIX_ALONE") == nil { arguments += ["--allow-other"] }
         if bytes > 0 { arguments += ["--size", "\(bytes)"] }
         if inodes > 0 { arguments += ["--inodes", "\(inodes)"] }
         if let options { arguments += ["-o", options] }

@@ -12,6 +12,7 @@ struct InProcessMount {
     /// Mounts, calls `body`, unmounts.
     static func with<Result>(
         _ transport: TestTransport, sizeBytes: UInt64 = 512 << 20,
+        configure: (inout MountConfiguration) -> Void = { _ in },
         _ body: (InProcessMount) throws -> Result
     ) throws -> Result {
         try transport.require()
@@ -19,6 +20,7 @@ struct InProcessMount {
             var configuration = MountConfiguration(mountpoint: folder)
             configuration.sizeBytes = sizeBytes
             configuration.transport = transport == .ring ? .ring : .device
+            configure(&configuration)
             let mount = InProcessMount(
                 fileSystem: try MountedFileSystem(configuration), folder: folder)
             defer {
