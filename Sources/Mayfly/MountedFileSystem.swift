@@ -194,12 +194,14 @@ public final class MountedFileSystem: Sendable {
     private func start(_ session: FuseSession, deviceReaders: Int) throws(Errno) {
         var started = Threads()
         defer { threads.withLock { $0 = started } }
+        let nap = configuration.without.contains(.naps) ? 0 : DeviceQueue.usualNapMilliseconds
         for reader in 0..<deviceReaders {
             let loop = loop(session, worker: session.queueCount + reader)
             let isOnly = deviceReaders == 1
             started.serving.append(
                 try QueueThread.start(
-                    cpu: nil, name: "mayfly-dev-\(reader)", with: session.deviceQueue()
+                    cpu: nil, name: "mayfly-dev-\(reader)",
+                    with: session.deviceQueue(napMilliseconds: nap)
                 ) { loop.serve($0, isOnlyReader: isOnly) })
         }
         for index in 0..<session.queueCount {

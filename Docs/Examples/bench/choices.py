@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 
 SHORTCUTS = ("timeouts negative open opendir flush mknod readdirplus symlinks dirops killpriv hugepages "
-             "yielding").split()
+             "naps yielding").split()
 OPTIONS = {"noxattr": "noxattr", "permissions": "default_permissions", "writeback": "writeback"}
 
 arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -23,7 +23,7 @@ internal import SystemPackage
 package struct DeviceQueue: ~Copyable {
     /// Length of the nap while forgets arrive. What they free is late by as much; 2 ms make at most
     /// 500 wake-ups a second, each worth several microseconds.
-    static var napMilliseconds: Int32 { @_noLocks get { 2 } }
+    package static let usualNapMilliseconds: Int32 = 2
 
     /// Where a request is read to, so placed that the data of a WRITE begin on a page.
     private let input: UnsafeMutableRawPointer
@@ -38,6 +38,7 @@ package struct DeviceQueue: ~Copyable {
     /// Holds what `control` points to; never touched on the request path.
     private let core: SessionCore
     private let trace: Bool
+    private let napMilliseconds: Int32
     private var sizes = RequestSizes()
     private var unique: UInt64 = 0
     private var hasRequest = false
@@ -46,7 +47,7 @@ package struct DeviceQueue: ~Copyable {
     private var naps = false
 
     /// - Throws: `ENOMEM`.
-    init(core: SessionCore, payloadBytes: Int) throws(Errno) {
+    init(core: SessionCore, payloadBytes: Int, napMilliseconds: Int32) throws(Errno) {
         let page = 4096
         let headers = MemoryLayout<cfk_in_header>.size + MemoryLayout<cfk_write_in>.size
         // The kernel wants room for the headers of a WRITE and its data (`fuse_dev_do_read()`).
@@ -65,6 +66,7 @@ package struct DeviceQueue: ~Copyable {
         unsafe control = core.control
         self.core = core
         trace = unsafe core.control.pointee.trace
+        self.napMilliseconds = napMilliseconds
     }
 
     deinit {
@@ -122,7 +124,7 @@ package struct DeviceQueue: ~Copyable {
         let device = unsafe control.pointee.device
         let wake = unsafe control.pointee.wake
         if naps, state == SessionState.running.word {
-            let woken = cfk_device_poll(-1, wake, Self.napMilliseconds)
+            let woken = cfk_device_poll(-1, wake, napMilliseconds)
             if woken > 0 { unsafe control.pointee.drainWake() }
             let found = cfk_device_poll(device, wake, 0)
             if found & 1 != 0 { return true }

@@ -111,8 +111,11 @@ package final class FuseSession: Sendable {
     /// A reader of /dev/fuse. At least one must be served for as long as the mount is.
     ///
     /// - Throws: `ENOMEM`.
-    package func deviceQueue() throws(Errno) -> DeviceQueue {
-        try DeviceQueue(core: core, payloadBytes: plan.payloadBytes)
+    package func deviceQueue(
+        napMilliseconds: Int32 = DeviceQueue.usualNapMilliseconds
+    ) throws(Errno) -> DeviceQueue {
+        try DeviceQueue(
+            core: core, payloadBytes: plan.payloadBytes, napMilliseconds: napMilliseconds)
     }
 
     /// Ends the nap of a device reader, so that forgets are taken at once.

@@ -23,6 +23,8 @@ package enum Shortcut: String, Sendable, CaseIterable {
     case killpriv
     /// The region is advised huge pages.
     case hugepages
+    /// The reader of /dev/fuse naps while forgets come, and takes what has gathered.
+    case naps
     /// The queues' threads are SCHED_IDLE.
     case yielding
 
