@@ -125,11 +125,12 @@ extension StoreWorker {
 
     /// Copies content to an array as far as there is any.
     ///
+    /// - Parameter most: bytes that are wanted, where the array has room for more.
     /// - Returns: the number of bytes.
     package func read(
-        _ node: NodeID, offset: UInt64, into buffer: inout [UInt8]
+        _ node: NodeID, offset: UInt64, into buffer: inout [UInt8], atMost most: UInt64 = .max
     ) throws(Errno) -> Int {
-        let count = UInt64(buffer.count)
+        let count = min(UInt64(buffer.count), most)
         return Int(
             try unsafe buffer.withUnsafeMutableBufferPointer { buffer throws(Errno) in
                 try unsafe read(

@@ -196,10 +196,10 @@ package struct TreeDiff {
     ) -> Bool {
         var at = start
         while at < end {
-            guard let x = try? old.read(a.node, offset: at, into: &bufferOld),
-                let y = try? new.read(b.node, offset: at, into: &bufferNew)
+            guard let x = try? old.read(a.node, offset: at, into: &bufferOld, atMost: end - at),
+                let y = try? new.read(b.node, offset: at, into: &bufferNew, atMost: end - at)
             else { return false }
-            let count = min(x, y, Int(clamping: end - at))
+            let count = min(x, y)
             guard count > 0 else { return x == y }
             let isSame = unsafe bufferOld.withUnsafeBytes { x in
                 unsafe bufferNew.withUnsafeBytes { y in

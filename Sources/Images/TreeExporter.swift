@@ -114,10 +114,13 @@ package enum TreeExporter {
             let extents = try worker.dataExtents(entry.node, size: a.size)
             // A file without holes is written as it always was.
             if extents.count == 1 && extents[0] == (0, a.size) || a.size == 0 { return }
-            for extent in extents {
-                unsafe _ = carc_entry_extent(writer, extent.offset, extent.bytes)
-            }
-            if extents.isEmpty { unsafe _ = carc_entry_extent(writer, a.size, 0) }
+            for extent in extents { try stretch(extent.offset, extent.bytes) }
+            // Where the file ends, so that a hole at its end is one.
+            if extents.last.map({ $0.offset + $0.bytes }) != a.size { try stretch(a.size, 0) }
+        }
+
+        private func stretch(_ offset: UInt64, _ count: UInt64) throws(Errno) {
+            guard unsafe carc_entry_extent(writer, offset, count) == 0 else { throw .noMemory }
         }
 
         private static func text(
@@ -144,15 +147,13 @@ package enum TreeExporter {
 
         private mutating func content(_ entry: TreeEntry) throws(Errno) {
             let size = entry.attributes.size
-            var at: UInt64 = 0
             for extent in try worker.dataExtents(entry.node, size: size) {
-                if extent.offset > at { try hole(extent.offset - at) }
-                at = extent.offset
+                var at = extent.offset
                 while at < extent.offset + extent.bytes {
-                    let wanted = min(
-                        TreeExporter.blockBytes, extent.offset + extent.bytes - at)
-                    let done = try worker.read(entry.node, offset: at, into: &buffer)
-                    let count = min(UInt64(done), wanted)
+                    let count = UInt64(
+                        try worker.read(
+                            entry.node, offset: at, into: &buffer,
+                            atMost: extent.offset + extent.bytes - at))
                     guard count > 0, unsafe carc_write(writer, buffer, count) == 0 else {
                         throw .ioError
                     }
@@ -160,11 +161,6 @@ package enum TreeExporter {
                     bytes += count
                 }
             }
-            if size > at { try hole(size - at) }
-        }
-
-        private func hole(_ count: UInt64) throws(Errno) {
-            guard unsafe carc_write(writer, nil, count) == 0 else { throw .ioError }
         }
     }
 }

@@ -252,17 +252,8 @@ struct ImageExportCommand: ParsableCommand {
 
     func run() throws {
         let image = try TreeImage(image)
-        guard tar != "-" else { return warn(try image.exportTar(to: STDOUT_FILENO)) }
-        let descriptor = unsafe open(tar, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
-        guard descriptor >= 0 else {
-            throw MountError(.usage, "\(tar) cannot be written: \(unsafe String(cString: strerror(errno)))")
-        }
-        defer { close(descriptor) }
-        warn(try image.exportTar(to: descriptor))
-    }
-
-    private func warn(_ lines: [String]) {
-        for line in lines { Console.complain(Console.printable(line)) }
+        let left = try tar == "-" ? image.exportTar(to: STDOUT_FILENO) : image.exportTar(toFile: tar)
+        for line in left { Console.complain(Console.printable(line)) }
     }
 }
 

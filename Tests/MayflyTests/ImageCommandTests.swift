@@ -89,6 +89,27 @@ struct ImageCommandTests {
                 """#)
     }
 
+    /// Neither its size nor how many stretches it has makes a file with holes slow.
+    @Test func holesTakeNoTime() throws {
+        try script(
+            #"""
+            mkdir m; "$mayfly" mount --quiet m --size 64m
+            python3 -ISc '
+            import os
+            with open("m/wide", "wb") as file:
+                file.seek(1 << 62); file.write(b"in the middle"); file.truncate((1 << 63) - 1)
+            with open("m/many", "wb") as file:
+                for n in range(5000): file.seek(n << 30); file.write(b"%d" % n)
+            with open("m/empty", "wb") as file: file.truncate((1 << 63) - 1)
+            os.truncate("m/empty", 1 << 62)
+            '
+            "$mayfly" save m one > /dev/null; "$mayfly" umount m
+            timeout 20 "$mayfly" image export one --tar one.tar; [ "$(stat -c %s one.tar)" -lt 30000000 ]
+            build two --from one.tar; timeout 20 "$mayfly" image diff one two
+            timeout 20 "$mayfly" image export two --tar - | cmp - one.tar
+            """#)
+    }
+
     @Test func everyFormOfArchive() throws {
         try script(
             #"""
@@ -203,6 +224,9 @@ struct ImageCommandTests {
             if image check bad > out; then exit 1; fi; grep -q 'checksum differs' out
             refused 'is damaged' image list bad; refused 'is damaged' image export bad --tar x
             if image diff good bad 2> error; then exit 1; else [ $? = 2 ]; fi
+            # What is there is not lost for an archive that cannot be written.
+            echo kept > x.tar; refused 'is damaged' image export bad --tar x.tar; [ "$(cat x.tar)" = kept ]
+            refused 'the image itself' image export good --tar good; image check good > /dev/null
             refused 'truncated' image check <(head -c 100000 good) || true
             head -c 4194304 good > short; refused 'truncated' image check short
             refused 'not a mayfly image' image info tree/1

@@ -70,7 +70,7 @@ int carc_entry_acl(struct carc_writer *writer, int is_default, const uint8_t *by
 int carc_entry_extent(struct carc_writer *writer, uint64_t offset, uint64_t count);
 int carc_entry_begun(struct carc_writer *writer);
 
-// Writes content in its order; NULL for a hole, which must be one by carc_entry_extent.
+// Writes content in its order, without the holes that the stretches leave.
 int carc_write(struct carc_writer *writer, const void *bytes, uint64_t count);
 
 // Ends the archive and frees the writer. Returns 0, or -1 when not all could be written.

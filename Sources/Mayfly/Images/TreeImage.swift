@@ -272,6 +272,36 @@ public struct TreeImage: Sendable {
         }
     }
 
+    /// Writes the tree as a tar archive to a file, which is touched once the image is proved sound.
+    ///
+    /// - Parameter path: a file to make or to overwrite, or a device or fifo.
+    /// - Returns: as `exportTar(to:progress:)`.
+    /// - Throws: as that; `.usage` when the file cannot be opened. Part of a file is not left.
+    @discardableResult
+    public func exportTar(toFile path: String) throws(MountError) -> [String] {
+        try withStore { store throws(MountError) in
+            let descriptor = unsafe Glibc.open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o666)
+            guard descriptor >= 0 else {
+                throw MountError(.usage, "\(path) cannot be written (\(Errno(rawValue: errno)))")
+            }
+            defer { close(descriptor) }
+            var (target, image) = (stat(), stat())
+            unsafe _ = fstat(descriptor, &target)
+            unsafe _ = fstat(file.base.descriptor, &image)
+            guard (target.st_dev, target.st_ino) != (image.st_dev, image.st_ino) else {
+                throw MountError(.usage, "\(path) is the image itself: name another file")
+            }
+            let isFile = target.st_mode & S_IFMT == S_IFREG
+            if isFile { ftruncate(descriptor, 0) }
+            do throws(TreeError) {
+                return try TreeExporter.writeTar(store, to: descriptor)
+            } catch {
+                if isFile { unsafe _ = unlink(path) }
+                throw MountError(.system, error.description)
+            }
+        }
+    }
+
     /// What is different in another image.
     ///
     /// - Parameters:
