@@ -14,24 +14,20 @@ extension Arena {
             var at = run.lowerBound
             while at < run.upperBound {
                 // What is zero stays a hole.
-                if isZero(at) {
+                if region.isZero(at, Geometry.pageBytes) {
                     at += Geometry.pageBytes
                     continue
                 }
                 var end = at + Geometry.pageBytes
-                while end < run.upperBound, !isZero(end) { end += Geometry.pageBytes }
+                while end < run.upperBound, !region.isZero(end, Geometry.pageBytes) {
+                    end += Geometry.pageBytes
+                }
                 let code = unsafe cmem_write_all(
                     descriptor, region.pointer(at), Int(end - at), at)
                 if code != 0 { throw Errno(rawValue: code) }
                 at = end
             }
         }
-    }
-
-    private func isZero(_ page: UInt64) -> Bool {
-        let start = unsafe region.pointer(page)
-        return unsafe start.load(as: UInt64.self) == 0
-            && cmem_compare(start, start + 8, Int(Geometry.pageBytes) - 8) == 0
     }
 
     /// Writes the arena to an empty file and makes it an image.

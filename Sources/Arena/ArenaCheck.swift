@@ -11,7 +11,7 @@ package struct ArenaCheck {
     package let arena: Arena
     package private(set) var problems: [String] = []
     /// Claimed units by chunk, in the form of its bitmap.
-    private var claimed: [UInt64: [UInt64]] = [:]
+    private var claimed: [UInt64: Claims] = [:]
     /// Chunks that were ever handed out.
     let used: UInt64
     /// The list that each chunk was found on.
@@ -76,16 +76,28 @@ package struct ArenaCheck {
             note("\(owner()): \(offset) is in a chunk of another kind")
             return false
         }
-        var words = claimed[chunk] ?? [UInt64](repeating: 0, count: Int(kind.unitCount / 64))
-        let bit: UInt64 = 1 << (unit & 63)
-        guard words[Int(unit >> 6)] & bit == 0 else {
+        if !claimed[chunk, default: Claims(kind)].take(unit) {
             note("\(owner()): \(offset) is reached twice")
             return false
         }
-        words[Int(unit >> 6)] |= bit
-        claimed[chunk] = nil
-        claimed[chunk] = words
         return true
+    }
+
+    /// A bit for each unit of a chunk.
+    private struct Claims {
+        var words: [UInt64]
+
+        init(_ kind: ChunkKind) {
+            words = [UInt64](repeating: 0, count: Int(kind.unitCount / 64))
+        }
+
+        /// False where the unit was taken before.
+        mutating func take(_ unit: UInt64) -> Bool {
+            let bit: UInt64 = 1 << (unit & 63)
+            if words[Int(unit >> 6)] & bit != 0 { return false }
+            words[Int(unit >> 6)] |= bit
+            return true
+        }
     }
 
     /// Offsets of all units of a kind that the bitmaps call used.
@@ -140,7 +152,7 @@ package struct ArenaCheck {
     private mutating func checkChunk(_ chunk: UInt64) {
         let descriptor = geometry.descriptor(chunk)
         if geometry.holdsDescriptors(chunk) {
-            if !isZero(descriptor, Geometry.descriptorBytes) || places[chunk] != nil {
+            if !region.isZero(descriptor, Geometry.descriptorBytes) || places[chunk] != nil {
                 note("chunk \(chunk): a chunk of descriptors in use")
             }
             return
@@ -152,7 +164,7 @@ package struct ArenaCheck {
             if count != 0 || claimed[chunk] != nil { note("chunk \(chunk): pooled but in use") }
             if place != "pool" { note("chunk \(chunk): pooled but on \(place)") }
             if region.load(descriptor + Descriptor.clean) != Descriptor.notZero,
-                !isZero(geometry.chunkStart(chunk), Geometry.chunkBytes)
+                !region.isZero(geometry.chunkStart(chunk), Geometry.chunkBytes)
             {
                 note("chunk \(chunk): pooled but not zero")
             }
@@ -176,7 +188,7 @@ package struct ArenaCheck {
         if bitmap.population() != count {
             note("chunk \(chunk): \(bitmap.population()) bits set, \(count) counted")
         }
-        let words = claimed[chunk]
+        let words = claimed[chunk]?.words
         for index in 0..<kind.unitCount / 64 {
             let set = region.load(bitmap.words + index * 8)
             let reached = words?[Int(index)] ?? 0
@@ -192,21 +204,9 @@ package struct ArenaCheck {
         else { return note("chunk \(chunk): hint \(hint), clean \(clean)") }
         // A unit that is called clean is handed out without being zeroed.
         let start = geometry.chunkStart(chunk) + clean << kind.unitShift
-        if !isZero(start, geometry.chunkStart(chunk) + Geometry.chunkBytes - start) {
+        if !region.isZero(start, geometry.chunkStart(chunk) + Geometry.chunkBytes - start) {
             note("chunk \(chunk): units from \(clean) on are called clean but are not zero")
         }
-    }
-
-    /// Whether a range holds zeros only: its first word does, and each byte is like the one 8 on.
-    package func isZero(_ offset: UInt64, _ count: UInt64) -> Bool {
-        guard count >= 8 else {
-            return (0..<count).allSatisfy {
-                unsafe region.pointer(offset + $0).load(as: UInt8.self) == 0
-            }
-        }
-        let start = unsafe region.pointer(offset)
-        guard unsafe start.loadUnaligned(as: UInt64.self) == 0 else { return false }
-        return unsafe cmem_compare(start, start + 8, Int(count) - 8) == 0
     }
 
     // MARK: lists

@@ -143,6 +143,18 @@ package enum Backing: Sendable {
             .assumingMemoryBound(to: Atomic<UInt32>.self)
     }
 
+    /// Whether a range holds zeros only: its first word does, and each byte is like the one 8 on.
+    package func isZero(_ offset: UInt64, _ count: UInt64) -> Bool {
+        guard count >= 8 else {
+            return (0..<count).allSatisfy {
+                unsafe pointer(offset + $0).load(as: UInt8.self) == 0
+            }
+        }
+        let start = unsafe pointer(offset)
+        guard unsafe start.loadUnaligned(as: UInt64.self) == 0 else { return false }
+        return unsafe cmem_compare(start, start + 8, Int(count) - 8) == 0
+    }
+
     // MARK: 64-bit words
 
     @inlinable @_noLocks package func load(_ offset: UInt64) -> UInt64 {

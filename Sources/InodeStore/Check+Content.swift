@@ -18,7 +18,7 @@ extension StoreCheck {
             }
             if arena.claim(.small, MapWord.offset(map), units, "content of inode \(inode)"),
                 size < units * 64,
-                !arena.isZero(MapWord.offset(map) + size, units * 64 - size)
+                !region.isZero(MapWord.offset(map) + size, units * 64 - size)
             {
                 arena.note("inode \(inode): bytes beyond the end of its blob")
             }
@@ -35,6 +35,10 @@ extension StoreCheck {
     }
 
     private mutating func checkPage(_ inode: UInt64, index: UInt64, value: UInt64, size: UInt64) {
+        // Behind that the position in bytes would overflow.
+        if index > UInt64(Int64.max) >> 12 {
+            return arena.note("inode \(inode): page \(index) is beyond any file's end")
+        }
         let page = value & ~Content.unwritten
         guard arena.claim(.pages, page, 1, "page \(index) of inode \(inode)"),
             value & Content.unwritten == 0
@@ -42,11 +46,11 @@ extension StoreCheck {
         let start = index << 12
         if start >= size {
             // fallocate(2) wrote it, being asked twice.
-            if !arena.isZero(page, 4096) {
+            if !region.isZero(page, 4096) {
                 arena.note("inode \(inode): bytes in page \(index), beyond its end")
             }
         } else if size - start < 4096,
-            !arena.isZero(page + (size - start), 4096 - (size - start))
+            !region.isZero(page + (size - start), 4096 - (size - start))
         {
             arena.note("inode \(inode): bytes beyond the end in its last page")
         }
