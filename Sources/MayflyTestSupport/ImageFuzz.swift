@@ -14,6 +14,8 @@ package final class ImageFuzz {
     private let bytes: UInt64
     /// Pages that hold anything: where a change is felt.
     private let pages: [UInt64]
+    /// What is in them, to put back what was cut off.
+    private let contents: [[UInt8]]
     private var random: SeededGenerator
 
     /// How many mutations came how far.
@@ -24,7 +26,10 @@ package final class ImageFuzz {
     /// Makes an image of a tree with some of everything.
     package init(seed: UInt64) throws {
         random = SeededGenerator(seed: seed)
-        let history = try StoreHistory(seed: seed, pageLimit: 4096, inodeLimit: 500)
+        // One worker has its units in few chunks, which are soon looked through; several have lists
+        // of their own.
+        let history = try StoreHistory(
+            seed: seed, pageLimit: 4096, inodeLimit: 500, workers: seed.isMultiple(of: 4) ? 3 : 1)
         try history.fill(operations: 600)
         let file = unsafe cmem_memory_file("fuzzed-image")
         guard file >= 0 else { throw Errno(rawValue: errno) }
@@ -32,28 +37,27 @@ package final class ImageFuzz {
         try history.store.writeImage(to: file)
         bytes = history.store.arena.usedEnd
         history.store.unmap()
-        pages = Self.usedPages(file, bytes)
+        (pages, contents) = Self.used(file, bytes)
     }
 
     deinit { close(descriptor) }
 
-    private static func usedPages(_ file: Int32, _ bytes: UInt64) -> [UInt64] {
-        var page = [UInt8](repeating: 0, count: 4096)
-        return stride(from: 0, to: bytes, by: 4096).filter { offset in
-            unsafe cmem_read_all(file, &page, 4096, offset) == 0 && page.contains { $0 != 0 }
+    private static func used(_ file: Int32, _ bytes: UInt64) -> ([UInt64], [[UInt8]]) {
+        let zeros = [UInt8](repeating: 0, count: 4096)
+        var page = zeros
+        var pages: [UInt64] = []
+        var contents: [[UInt8]] = []
+        for offset in stride(from: 0, to: bytes, by: 4096)
+        where unsafe cmem_read_all(file, &page, 4096, offset) == 0 && page != zeros {
+            pages.append(offset)
+            contents.append(page)
         }
+        return (pages, contents)
     }
 
     /// Changes the image, looks into it, and puts it back.
-    package func step() throws {
-        let isShort = random.oneIn(40)
-        if isShort {
-            ftruncate(descriptor, off_t(random.below(Int(bytes))))
-            look()
-            ftruncate(descriptor, off_t(bytes))
-            // What was cut off was zeros only from here on: begin anew.
-            throw Restart()
-        }
+    package func step() {
+        if random.oneIn(40) { return lookAtPart() }
         var old: [(offset: UInt64, value: [UInt8])] = []
         for _ in 0..<(1 + random.below(4)) { mutate(&old) }
         if !random.oneIn(10) { sealHeader(&old) }
@@ -63,8 +67,15 @@ package final class ImageFuzz {
         }
     }
 
-    /// The image has to be made anew.
-    package struct Restart: Error {}
+    private func lookAtPart() {
+        let length = UInt64(random.below(Int(bytes)))
+        ftruncate(descriptor, off_t(length))
+        look()
+        ftruncate(descriptor, off_t(bytes))
+        for (page, content) in zip(pages, contents) where page + 4096 > length {
+            unsafe _ = cmem_write_all(descriptor, content, content.count, page)
+        }
+    }
 
     private func read(_ offset: UInt64, _ count: Int) -> [UInt8] {
         var value = [UInt8](repeating: 0, count: count)

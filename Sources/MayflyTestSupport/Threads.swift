@@ -1,34 +1,33 @@
 // Threads for tests that need more of them than there are processors.
 
-internal import Glibc
+package import Glibc
+
+private final class Start: Sendable {
+    let body: @Sendable () -> Void
+    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+}
+
+/// Runs `body` on a thread of its own.
+@discardableResult
+package func startThread(_ body: @escaping @Sendable () -> Void) -> pthread_t {
+    let start = unsafe Unmanaged.passRetained(Start(body)).toOpaque()
+    var thread = pthread_t()
+    let error = unsafe pthread_create(
+        &thread, nil,
+        { argument in
+            unsafe Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue().body()
+            return nil
+        }, start)
+    precondition(error == 0, "pthread_create: \(error)")
+    return thread
+}
 
 /// Runs `body` on `count` threads at once, with their numbers, and waits for all.
 ///
 /// Threads of their own, not tasks: the store's waits are spins and yields, which would hold up a
 /// pool that has as many threads as processors.
 package func withThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
-    final class Start: Sendable {
-        let index: Int
-        let body: @Sendable (Int) -> Void
-        init(_ index: Int, _ body: @escaping @Sendable (Int) -> Void) {
-            self.index = index
-            self.body = body
-        }
-    }
-    var threads: [pthread_t] = []
-    for index in 0..<count {
-        let start = unsafe Unmanaged.passRetained(Start(index, body)).toOpaque()
-        var thread = pthread_t()
-        let error = unsafe pthread_create(
-            &thread, nil,
-            { argument in
-                let start = unsafe Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue()
-                start.body(start.index)
-                return nil
-            }, start)
-        precondition(error == 0, "pthread_create: \(error)")
-        threads.append(thread)
-    }
+    let threads = (0..<count).map { index in startThread { body(index) } }
     for thread in threads { pthread_join(thread, nil) }
 }
 
