@@ -13,34 +13,6 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-static struct cps_time plain(struct statx_timestamp time) {
-    return (struct cps_time){time.tv_sec, time.tv_nsec};
-}
-
-int64_t cpd_stat(
-    int32_t fd, const void *path, int32_t follow, int32_t forced, struct cps_stat *target) {
-    struct statx all;
-    int flags = AT_EMPTY_PATH | (follow ? 0 : AT_SYMLINK_NOFOLLOW)
-        | (forced ? AT_STATX_FORCE_SYNC : 0);
-    if (statx(fd, path, flags, STATX_BASIC_STATS, &all) < 0) return -errno;
-    *target = (struct cps_stat){
-        .inode = all.stx_ino,
-        .size = all.stx_size,
-        .blocks = all.stx_blocks,
-        .mode = all.stx_mode,
-        .links = all.stx_nlink,
-        .uid = all.stx_uid,
-        .gid = all.stx_gid,
-        .block_size = all.stx_blksize,
-        .device_major = all.stx_rdev_major,
-        .device_minor = all.stx_rdev_minor,
-        .access = plain(all.stx_atime),
-        .change = plain(all.stx_ctime),
-        .modification = plain(all.stx_mtime),
-    };
-    return 0;
-}
-
 int64_t cpd_become(uint32_t uid, uint32_t gid, const uint32_t *groups, size_t count) {
     const uid_t same = (uid_t)-1;
     if (syscall(SYS_setresuid, same, 0, same) < 0) return -errno;

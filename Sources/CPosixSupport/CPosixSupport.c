@@ -156,10 +156,12 @@ int64_t cps_open_by_handle(
 static struct cps_time plain(struct statx_timestamp time) {
     return (struct cps_time){time.tv_sec, time.tv_nsec};
 }
-int64_t cps_stat(int32_t fd, const void *path, int32_t follow, struct cps_stat *target) {
+int64_t cps_stat(int32_t fd, const void *path, int32_t how, struct cps_stat *target) {
     struct statx all;
-    int flags = AT_EMPTY_PATH | (follow ? 0 : AT_SYMLINK_NOFOLLOW);
-    if (statx(fd, path, flags, STATX_BASIC_STATS | STATX_BTIME, &all) < 0) return -errno;
+    int flags = AT_EMPTY_PATH | (how & CPS_STAT_FOLLOW ? 0 : AT_SYMLINK_NOFOLLOW)
+        | (how & CPS_STAT_FORCED ? AT_STATX_FORCE_SYNC : 0);
+    unsigned mask = STATX_BASIC_STATS | (how & CPS_STAT_BIRTH ? STATX_BTIME : 0);
+    if (statx(fd, path, flags, mask, &all) < 0) return -errno;
     *target = (struct cps_stat){
         .inode = all.stx_ino,
         .size = all.stx_size,

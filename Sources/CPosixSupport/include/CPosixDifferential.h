@@ -2,9 +2,6 @@
 #ifndef CPOSIX_DIFFERENTIAL_H
 #define CPOSIX_DIFFERENTIAL_H
 
-// statx(2); forced asks the file system and not the kernel's cache.
-int64_t cpd_stat(
-    int32_t fd, const void *path, int32_t follow, int32_t forced, struct cps_stat *target);
 // Takes another effective identity, from whichever this thread has; its saved one stays root's.
 int64_t cpd_become(uint32_t uid, uint32_t gid, const uint32_t *groups, size_t count);
 // Makes a mount nodev and nosuid, as Mayfly's are.

@@ -32,6 +32,14 @@ static const int32_t CPS_O_NOATIME = 01000000;
 static const int32_t CPS_AT_FDCWD = -100;
 static const int32_t CPS_AT_SYMLINK_FOLLOW = 0x400;
 static const int32_t CPS_AT_EMPTY_PATH = 0x1000;
+
+// What a symbolic link leads to.
+static const int32_t CPS_STAT_FOLLOW = 1;
+// From the file system, not from what the kernel has cached.
+static const int32_t CPS_STAT_FORCED = 2;
+// The birth time too, of which the kernel caches none.
+static const int32_t CPS_STAT_BIRTH = 4;
+
 static const uint32_t CPS_RENAME_NOREPLACE = 1;
 static const uint32_t CPS_RENAME_EXCHANGE = 2;
 static const uint32_t CPS_RENAME_WHITEOUT = 4;
@@ -95,7 +103,8 @@ int64_t cps_open_by_handle(
     int32_t mount, const void *handle, uint32_t handle_bytes, int32_t handle_type, int32_t flags);
 
 // Attributes. An empty path means the descriptor itself.
-int64_t cps_stat(int32_t fd, const void *path, int32_t follow, struct cps_stat *target);
+// statx(2) as CPS_STAT_... say.
+int64_t cps_stat(int32_t fd, const void *path, int32_t how, struct cps_stat *target);
 int64_t cps_statfs(const void *path, struct cps_statfs *target);
 int64_t cps_chmod(const void *path, uint32_t mode);
 int64_t cps_fchmod(int32_t fd, uint32_t mode);

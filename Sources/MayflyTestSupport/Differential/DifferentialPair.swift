@@ -172,8 +172,8 @@ final class DifferentialPair {
     ) throws(DifferentialDivergence) {
         var a = cps_stat()
         var b = cps_stat()
-        let first = unsafe cpd_stat(tmpfsFD, tmpfsPath, 0, 0, &a)
-        let second = unsafe cpd_stat(mayflyFD, mayflyPath, 0, forced ? 1 : 0, &b)
+        let first = unsafe cps_stat(tmpfsFD, tmpfsPath, 0, &a)
+        let second = unsafe cps_stat(mayflyFD, mayflyPath, forced ? CPS_STAT_FORCED : 0, &b)
         if first != second {
             throw fail(
                 "stat(\(name())): \(Self.shown(first)) on tmpfs, \(Self.shown(second)) on mayfly")
@@ -245,8 +245,8 @@ final class DifferentialPair {
     private func compareAccessTime(_ index: Int) throws(DifferentialDivergence) {
         var a = cps_stat()
         var b = cps_stat()
-        guard unsafe cpd_stat(-100, tmpfs.paths[index], 0, 0, &a) == 0,
-            unsafe cpd_stat(-100, mayfly.paths[index], 0, 0, &b) == 0
+        guard unsafe cps_stat(CPS_AT_FDCWD, tmpfs.paths[index], 0, &a) == 0,
+            unsafe cps_stat(CPS_AT_FDCWD, mayfly.paths[index], 0, &b) == 0
         else { return }
         guard a.access.seconds < 1_200_000_000 else { return }
         if a.access.seconds != b.access.seconds || a.access.nanoseconds != b.access.nanoseconds {

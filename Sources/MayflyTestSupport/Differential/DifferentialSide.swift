@@ -94,7 +94,7 @@ final class DifferentialSide {
                 || (status(slot: operation.slot)?.mode ?? 0) & S_IFMT == S_IFIFO
         case .chown, .chownDescriptor: return isUser && operation.owner == (.max, .max)
         case .truncate:
-            guard let status = status(paths[operation.path], 1) else { return false }
+            guard let status = status(paths[operation.path], CPS_STAT_FOLLOW) else { return false }
             return isGuarded(path: operation.path) || operation.offset == 0 && status.size == 0
         case .open:
             return operation.flags & (O_ACCMODE | O_TRUNC) != O_RDONLY
@@ -107,15 +107,15 @@ final class DifferentialSide {
         }
     }
 
-    private func status(_ path: [UInt8], _ follow: Int32) -> cps_stat? {
+    private func status(_ path: [UInt8], _ how: Int32) -> cps_stat? {
         var status = cps_stat()
-        return unsafe cpd_stat(CPS_AT_FDCWD, path, follow, 0, &status) == 0 ? status : nil
+        return unsafe cps_stat(CPS_AT_FDCWD, path, how, &status) == 0 ? status : nil
     }
 
     private func status(slot: Int) -> cps_stat? {
         guard descriptors[slot] >= 0 else { return nil }
         var status = cps_stat()
-        return unsafe cpd_stat(descriptors[slot], [0], 0, 0, &status) == 0 ? status : nil
+        return unsafe cps_stat(descriptors[slot], [0], 0, &status) == 0 ? status : nil
     }
 
     /// Immutable or append-only. Asked by root, so the identity is changed afterwards.

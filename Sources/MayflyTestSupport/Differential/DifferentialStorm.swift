@@ -86,8 +86,10 @@ package struct DifferentialStorm: Sendable {
     private func consistentStatus(_ path: PosixPath) throws -> cps_stat {
         var cached = cps_stat()
         var forced = cps_stat()
-        try answer(unsafe cpd_stat(-100, path.terminated, 0, 0, &cached), "stat(\(path))")
-        try answer(unsafe cpd_stat(-100, path.terminated, 0, 1, &forced), "stat(\(path))")
+        try answer(unsafe cps_stat(CPS_AT_FDCWD, path.terminated, 0, &cached), "stat(\(path))")
+        try answer(
+            unsafe cps_stat(CPS_AT_FDCWD, path.terminated, CPS_STAT_FORCED, &forced),
+            "stat(\(path))")
         let isSame =
             cached.mode == forced.mode && cached.links == forced.links
             && cached.uid == forced.uid && cached.gid == forced.gid

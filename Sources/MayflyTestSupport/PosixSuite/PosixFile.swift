@@ -132,7 +132,7 @@ final class PosixFile: Sendable {
     func status() throws(PosixCallFailure) -> PosixStatus {
         var raw = cps_stat()
         let nothing: [UInt8] = [0]
-        try answer(unsafe cps_stat(fd, nothing, 0, &raw), "fstat")
+        try answer(unsafe cps_stat(fd, nothing, CPS_STAT_BIRTH, &raw), "fstat")
         return PosixStatus(raw)
     }
 

@@ -115,8 +115,8 @@ extension PosixPath {
     /// statx(2) of the path itself, or of what its symbolic link leads to.
     func status(follow: Bool = false) throws(PosixCallFailure) -> PosixStatus {
         var raw = cps_stat()
-        try answer(
-            unsafe cps_stat(CPS_AT_FDCWD, terminated, follow ? 1 : 0, &raw), "stat(\(self))")
+        let how = CPS_STAT_BIRTH | (follow ? CPS_STAT_FOLLOW : 0)
+        try answer(unsafe cps_stat(CPS_AT_FDCWD, terminated, how, &raw), "stat(\(self))")
         return PosixStatus(raw)
     }
 
