@@ -4,6 +4,7 @@ import CFuseKernel
 import FuseTransport
 import Glibc
 import Synchronization
+import MayflyTestSupport
 import SystemPackage
 import Testing
 
@@ -236,7 +237,7 @@ struct MountTests {
         #expect(message(missing).contains("No such file or directory"))
         let file = SessionConfiguration(mountpoint: "/etc/passwd")
         #expect(message(file) == "mount point /etc/passwd is not a directory")
-        let directory = try makeTemporaryDirectory()
+        let directory = try makeTemporaryFolder("test")
         defer { unsafe _ = rmdir(directory) }
         var wrong = SessionConfiguration(mountpoint: directory)
         wrong.queueDepth = 0

@@ -7,6 +7,7 @@ import CFuseKernel
 import FuseTransport
 import Glibc
 import Synchronization
+import MayflyTestSupport
 import SystemPackage
 
 /// Content and counters; the threads that serve it share it.
@@ -153,7 +154,7 @@ final class TinyMount {
         transport: SessionConfiguration.Transport, deviceQueues: Int = 1, refusing: Int? = nil,
         configure: (inout SessionConfiguration) -> Void = { _ in }
     ) throws {
-        directory = try makeTemporaryDirectory()
+        directory = try makeTemporaryFolder("test")
         var configuration = SessionConfiguration(mountpoint: directory)
         configuration.transport = transport
         configuration.wantedInitFlags =
@@ -194,15 +195,6 @@ final class TinyMount {
         for thread in threads { thread.join() }
         threads = []
     }
-}
-
-func makeTemporaryDirectory() throws -> String {
-    var template = Array("/tmp/mayfly-test-XXXXXX".utf8CString)
-    let made = unsafe template.withUnsafeMutableBufferPointer {
-        unsafe mkdtemp($0.baseAddress!) != nil
-    }
-    guard made else { throw Errno(rawValue: errno) }
-    return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
 }
 
 /// Runs a shell command in another process, which is killed after `seconds`; its exit code.

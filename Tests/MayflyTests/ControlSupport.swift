@@ -1,5 +1,6 @@
 import CPosixSupport
 import Glibc
+import MayflyTestSupport
 import Testing
 
 @testable import Mayfly
@@ -8,11 +9,7 @@ import Testing
 final class TemporaryFolder: Sendable {
     let path: String
 
-    init() throws {
-        var template = Array("/tmp/mayfly-control-XXXXXX".utf8CString)
-        try #require(unsafe mkdtemp(&template) != nil)
-        path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
-    }
+    init() throws { path = try makeTemporaryFolder("control") }
 
     deinit {
         for name in HostFile.names(in: path) { unsafe unlink("\(path)/\(name)") }
@@ -29,10 +26,7 @@ final class ControlledMount {
     private let place: TemporaryFolder
 
     init(_ change: (inout MountConfiguration) -> Void = { _ in }) throws {
-        var template = Array("/tmp/mayfly-mounted-XXXXXX".utf8CString)
-        try #require(unsafe mkdtemp(&template) != nil)
-        mountpoint = String(
-            decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+        mountpoint = try makeTemporaryFolder("mounted")
         place = try TemporaryFolder()
         folder = try #require(ControlFolder.open(place.path, owner: geteuid()))
         var configuration = MountConfiguration(mountpoint: mountpoint)

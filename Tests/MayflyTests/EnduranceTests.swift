@@ -1,4 +1,5 @@
 import Glibc
+import MayflyTestSupport
 import Testing
 
 @testable import Mayfly
@@ -115,10 +116,7 @@ struct EnduranceTests {
         let result = await #expect(
             processExitsWith: .success, observing: [\.standardOutputContent]
         ) { [rounds = rounds as Int] in
-            var template = Array("/tmp/mayfly-endurance-XXXXXX".utf8CString)
-            try #require(unsafe mkdtemp(&template) != nil)
-            let folder = String(
-                decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+            let folder = try makeTemporaryFolder("endurance")
             defer { unsafe _ = rmdir(folder) }
             var configuration = MountConfiguration(mountpoint: folder)
             configuration.sizeBytes = 64 << 20

@@ -3,44 +3,14 @@ import Testing
 /// Snapshots, rollbacks, forks and images as users have them.
 @Suite(.serialized, .enabled(if: BuiltCommand.canMount, BuiltCommand.whyNot))
 struct SnapshotCommandTests {
-    /// A script with two mountpoints, and Python that works on the first.
-    private func script(_ transport: TestTransport, _ body: String) throws {
-        try transport.require()
-        let outcome = try BuiltCommand.script(
-            """
-            mkdir "$folder/m" "$folder/f"
-            cd "$folder"
-            start() { "$mayfly" mount --quiet m --size 256m --transport \(transport.rawValue) "$@"; }
-            python() { python3 -ISc "$1" "$mayfly" "$folder"; }
-            \(body)
-            """)
-        #expect(outcome.status == 0, "\(outcome.report)")
-    }
-
-    private static let head = """
-        import errno, mmap, os, subprocess, sys
-        mayfly, folder = sys.argv[1:]
-        m, f = folder + "/m", folder + "/f"
-        def run(*words): subprocess.run([mayfly, *words], check=True, stdout=subprocess.DEVNULL)
-        def write(path, text):
-            with open(path, "w") as file: file.write(text)
-        def read(path):
-            with open(path) as file: return file.read()
-        def fails(code, body):
-            try: body()
-            except OSError as error: assert error.errno == code, error
-            else: assert False, "no error"
-
-        """
-
     /// Whatever the kernel has cached, and whoever has it open: all see the old tree.
     @Test(arguments: TestTransport.allCases)
     func aRollbackIsSeenByEverybody(transport: TestTransport) throws {
-        try script(
+        try MountedPython.script(
             transport,
             #"""
             start
-            python '\#(Self.head)
+            python '
             os.makedirs(m + "/d/e"); write(m + "/d/file", "old"); write(m + "/gone", "was there")
             os.symlink("file", m + "/d/link"); os.link(m + "/d/file", m + "/second")
             os.setxattr(m + "/d/file", "user.x", b"1"); os.chmod(m + "/d/e", 0o700)
@@ -87,11 +57,11 @@ struct SnapshotCommandTests {
     /// the last of them.
     @Test(arguments: TestTransport.allCases)
     func aForkIsAMountOfItsOwn(transport: TestTransport) throws {
-        try script(
+        try MountedPython.script(
             transport,
             #"""
             start
-            python '\#(Self.head)
+            python '
             write(m + "/a", "1"); os.mkdir(m + "/d"); write(m + "/d/b", "2" * 100000)
             removed = open(m + "/removed", "w+"); removed.write("x" * 50000); removed.flush()
             os.unlink(m + "/removed")
@@ -118,11 +88,11 @@ struct SnapshotCommandTests {
     /// What is saved is a tree of its own, and many mounts start from it.
     @Test(arguments: TestTransport.allCases)
     func anImageIsSavedAndStartedFrom(transport: TestTransport) throws {
-        try script(
+        try MountedPython.script(
             transport,
             #"""
             start --mode 0750
-            python '\#(Self.head)
+            python '
             os.makedirs(m + "/a/b"); write(m + "/a/b/c", "content" * 5000); write(m + "/s", "small")
             os.mkfifo(m + "/fifo"); os.setxattr(m + "/s", "user.k", b"v"); os.chown(m + "/s", 12, 13)
             os.utime(m + "/s", ns=(1, 999999999))
@@ -133,7 +103,7 @@ struct SnapshotCommandTests {
             [ "$(du -k one.image | cut -f 1)" -lt 1000 ]
             for n in 1 2; do
                 start --from one.image
-                python '\#(Self.head)
+                python '
             s = os.stat(m + "/s"); assert (s.st_uid, s.st_gid, s.st_mtime_ns) == (12, 13, 999999999)
             assert read(m + "/a/b/c") == "content" * 5000 and os.getxattr(m + "/s", "user.k") == b"v"
             assert os.stat(m + "/sparse").st_size == 1 << 40 and os.stat(m).st_mode & 0o777 == 0o750
@@ -151,7 +121,7 @@ struct SnapshotCommandTests {
 
     /// What is no image, or is one no longer, is refused in one line.
     @Test func whatIsNoImageIsRefused() throws {
-        try script(
+        try MountedPython.script(
             .best,
             #"""
             start; echo x > m/file; "$mayfly" save m good > /dev/null; "$mayfly" umount m
@@ -176,7 +146,7 @@ struct SnapshotCommandTests {
     }
 
     @Test func namesOfSnapshots() throws {
-        try script(
+        try MountedPython.script(
             .best,
             #"""
             start

@@ -112,13 +112,7 @@ package final class PosixMount: Sendable {
     }
 
     private static func temporaryDirectory() throws -> PosixPath {
-        var template = PosixPath("/tmp/mayfly-posix-XXXXXX").terminated.map {
-            CChar(bitPattern: $0)
-        }
-        if unsafe mkdtemp(&template) == nil {
-            throw PosixCallFailure(errno: Errno(rawValue: errno), call: "mkdtemp")
-        }
-        let path = PosixPath(template.dropLast().map { UInt8(bitPattern: $0) })
+        let path = PosixPath(try makeTemporaryFolder("posix"))
         try path.chmod(0o755)
         return path
     }

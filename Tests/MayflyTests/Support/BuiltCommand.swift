@@ -1,4 +1,5 @@
 import Glibc
+import MayflyTestSupport
 import Testing
 
 @testable import Mayfly
@@ -34,10 +35,7 @@ enum BuiltCommand {
     /// It has a mount namespace of its own: one that somebody else makes meanwhile would hold its
     /// mounts for as long as it lives, and no server would end.
     static func script(_ script: String, seconds: Int = 60) throws -> Outcome {
-        var template = Array("/tmp/mayfly-script-XXXXXX".utf8CString)
-        try #require(unsafe mkdtemp(&template) != nil)
-        let folder = String(
-            decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+        let folder = try makeTemporaryFolder("script")
         let prologue = """
             mayfly=\(path)
             folder=\(folder)

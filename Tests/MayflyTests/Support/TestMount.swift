@@ -2,6 +2,7 @@
 
 import Glibc
 import Mayfly
+import MayflyTestSupport
 import Testing
 
 /// A way that requests take, as `--transport` spells it.
@@ -31,9 +32,7 @@ enum TestTransport: String, CaseIterable, CustomTestStringConvertible {
 
 /// A fresh folder under /tmp; whatever is mounted on it at the end is forced off.
 func withFolder<Result>(_ body: (String) throws -> Result) throws -> Result {
-    var template = Array("/tmp/mayfly-job-XXXXXX".utf8CString)
-    try #require(unsafe mkdtemp(&template) != nil)
-    let folder = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+    let folder = try makeTemporaryFolder("job")
     defer {
         // Forcing aborts the connection first, so neither this nor anybody inside can hang.
         while unsafe umount2(folder, Int32(MNT_FORCE) | Int32(MNT_DETACH)) == 0 {}
