@@ -37,8 +37,8 @@ struct CheckCommand: ParsableCommand {
             Console.write(ControlJSON.encoded(summary, isPretty: true))
         } else {
             for problem in summary.problems { Console.show(Console.printable(problem)) }
-            let verdict =
-                summary.problems.isEmpty ? "sound" : "\(summary.problems.count) problems"
+            let count = summary.problems.count
+            let verdict = count == 0 ? "sound" : "\(count) problem\(count == 1 ? "" : "s")"
             Console.show(
                 "\(Console.printable(name)): \(verdict); \(summary.inodes) inodes, "
                     + "\(summary.directories) of them directories, \(summary.orphans) without a "

@@ -125,7 +125,8 @@ struct ImageInfoCommand: ParsableCommand {
         Console.show(
             "file     \(Numbers.bytes(info.fileBytes)), of them \(Numbers.bytes(info.diskBytes)) "
                 + "on disk")
-        Console.show("holds    \(Numbers.bytes(info.contentBytes)), \(info.inodes) inodes")
+        Console.show(
+            "holds    \(Numbers.bytes(info.contentBytes)) in whole pages, \(info.inodes) inodes")
         Console.show("shards   \(info.shards), so for mounts of up to as many threads")
     }
 }

@@ -207,6 +207,12 @@ struct ImageCommandTests {
             tar -cf large.tar large
             refused 'look for room' image build small/out --from large.tar; [ -z "$(ls -A small)" ]; umount small
             [ -z "$(ls | grep out)" ]
+            # Nor does who is killed.
+            mkfifo slow; sleep 60 > slow & holder=$!
+            "$mayfly" image build killed --from - < slow & builder=$!
+            until_true 'ls -l /proc/$builder/fd | grep -q "deleted\|killed"'
+            kill -KILL "$builder"; wait "$builder" || [ $? = 137 ]; kill "$holder"
+            [ -z "$(ls | grep killed)" ]
             # A file that was there stays when its successor cannot be built.
             echo old > out; refused 'no archive' image build out --from blob; [ "$(cat out)" = old ]
             """#)

@@ -4,7 +4,13 @@ internal import Glibc
 internal import SystemPackage
 
 enum ReplacedFile {
+    /// `O_TMPFILE`, a macro that is not imported.
+    private static let nameless: Int32 = 0o20200000
+
     /// Has a new file filled, and puts it in place of what has the name.
+    ///
+    /// The file has no name until it is whole, where the file system can do that: whoever is killed
+    /// meanwhile leaves nothing.
     ///
     /// - Parameter fill: writes to an empty file, open for reading and writing.
     /// - Returns: bytes of the file.
@@ -15,23 +21,37 @@ enum ReplacedFile {
         _ path: String, _ fill: (Int32) throws(Errno) -> Void
     ) throws(MountError) -> UInt64 {
         let fresh = "\(path).\(getpid()).new"
-        let descriptor = unsafe open(fresh, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+        let folder = path.lastIndex(of: "/").map { path[...$0] } ?? "."
+        var hasName = false
+        var descriptor = unsafe open(String(folder), O_RDWR | nameless | O_CLOEXEC, 0o644)
+        if descriptor < 0 {
+            hasName = true
+            descriptor = unsafe open(fresh, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+        }
         guard descriptor >= 0 else {
             throw MountError(
                 .usage,
                 "\(path) cannot be made (\(Errno(rawValue: errno))): name a file in a folder that "
-                    + "the server may write")
+                    + "may be written")
         }
         defer { close(descriptor) }
         do throws(Errno) {
             try fill(descriptor)
             var status = stat()
-            guard fsync(descriptor) == 0, unsafe fstat(descriptor, &status) == 0,
-                unsafe rename(fresh, path) == 0
-            else { throw Errno(rawValue: errno) }
+            guard fsync(descriptor) == 0, unsafe fstat(descriptor, &status) == 0 else {
+                throw Errno(rawValue: errno)
+            }
+            if !hasName {
+                let open = "/proc/self/fd/\(descriptor)"
+                guard unsafe linkat(AT_FDCWD, open, AT_FDCWD, fresh, AT_SYMLINK_FOLLOW) == 0 else {
+                    throw Errno(rawValue: errno)
+                }
+                hasName = true
+            }
+            guard unsafe rename(fresh, path) == 0 else { throw Errno(rawValue: errno) }
             return UInt64(status.st_size)
         } catch {
-            unsafe unlink(fresh)
+            if hasName { unsafe _ = unlink(fresh) }
             throw MountError(.system, "\(path) cannot be written (\(error)): look for room there")
         }
     }
