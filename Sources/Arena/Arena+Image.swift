@@ -50,7 +50,7 @@ extension Arena {
         var end: UInt64 = 0
         func punch(to next: UInt64) {
             if end < next, cmem_punch(descriptor, end, next - end) != 0 {
-                unsafe cmem_zero(region.pointer(end), Int(next - end))
+                region.zero(end, next - end)
             }
         }
         try forEachUsedRun { run throws(Errno) in
@@ -60,7 +60,7 @@ extension Arena {
         punch(to: bytes)
         zeroFreeUnits()
         seal(bytes)
-        guard unsafe msync(region.pointer(0), Int(bytes), MS_SYNC) == 0,
+        guard unsafe msync(region.base, Int(bytes), MS_SYNC) == 0,
             ftruncate(descriptor, off_t(bytes)) == 0
         else { throw Errno(rawValue: errno) }
     }
@@ -100,7 +100,7 @@ extension Arena {
             for unit in kind.firstUnit..<region.load(descriptor + Descriptor.clean)
             where !bitmap.isSet(unit) {
                 let at = geometry.chunkStart(chunk) + unit << kind.unitShift
-                unsafe cmem_zero(region.pointer(at), 1 << Int(kind.unitShift))
+                region.zero(at, 1 << kind.unitShift)
             }
         }
     }
@@ -125,6 +125,7 @@ extension Arena {
             close(descriptor)
             throw error
         }
+        region.clearMarks(0..<bytes)
         volatileState.store(WorkerState.baseBytes, bytes)
         return descriptor
     }

@@ -58,7 +58,7 @@ package import SystemPackage
         guard workerCount > 0, workerCount <= shardCount,
             Geometry.fits(bytes: regionBytes, shardCount: shardCount)
         else { throw .invalidArgument }
-        PrivatePages.prepare()
+        assert(PrivatePages.prepare())
         geometry = Geometry(bytes: regionBytes, shardCount: shardCount)
         let region = try Region(reserving: regionBytes, backing: backing)
         self.region = region

@@ -174,9 +174,7 @@ extension ArenaWorker {
         let isZero = region.load(descriptor + Descriptor.clean) != Descriptor.notZero
         if !isZero && kind.firstUnit > 0 {
             // The bitmap.
-            unsafe cmem_zero(
-                region.pointer(arena.geometry.chunkStart(chunk)),
-                Int(truncatingIfNeeded: kind.firstUnit << kind.unitShift))
+            region.zero(arena.geometry.chunkStart(chunk), kind.firstUnit << kind.unitShift)
         }
         region.store(descriptor + Descriptor.tag, kind.rawValue << 32 | index)
         region.store(descriptor + Descriptor.hint, kind.firstUnit)

@@ -7,6 +7,8 @@
 // Ordering: `load`/`store` are relaxed and serve words whose publication is ordered elsewhere (by a
 // lock word, or by the acquire/release pair of the word that leads to them). `loadAcquire` pairs
 // with `storeRelease` on the same word.
+//
+// Every way to write goes through an accessor that marks the page first (WrittenPages.swift).
 
 internal import CMemory
 internal import Glibc
@@ -43,22 +45,24 @@ package enum Backing: Sendable {
     /// - Source: mmap(2), madvise(2).
     package init(reserving bytes: UInt64, backing: Backing) throws(Errno) {
         let alignment = Geometry.chunkBytes
+        let marks = Self.markBytes(for: bytes)
         let reserved = unsafe mmap(
-            nil, Int(bytes + alignment), PROT_NONE,
+            nil, Int(marks + bytes + alignment), PROT_NONE,
             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
         guard let reserved = unsafe reserved, unsafe reserved != MAP_FAILED else {
             throw Errno(rawValue: errno)
         }
         let address = UInt64(UInt(bitPattern: reserved))
-        let aligned = (address + alignment - 1) & ~(alignment - 1)
+        let aligned = (address + marks + alignment - 1) & ~(alignment - 1)
         let start = unsafe reserved + Int(aligned - address)
-        if aligned > address { unsafe munmap(reserved, Int(aligned - address)) }
-        let tail = alignment - (aligned - address)
-        if tail > 0 { unsafe munmap(start + Int(bytes), Int(tail)) }
+        let head = aligned - marks - address
+        if head > 0 { unsafe munmap(reserved, Int(head)) }
+        if head < alignment { unsafe munmap(start + Int(bytes), Int(alignment - head)) }
 
         unsafe base = start
         self.bytes = bytes
         do throws(Errno) {
+            try mapMarks(marks)
             switch backing {
             case .anonymous: try mapZeros(from: 0, hugePages: true)
             case .scattered: try mapZeros(from: 0, hugePages: false)
@@ -69,7 +73,7 @@ package enum Backing: Sendable {
                 try mapZeros(from: fileBytes, hugePages: true)
             }
         } catch {
-            unsafe munmap(start, Int(bytes))
+            unmap()
             throw error
         }
     }
@@ -101,7 +105,10 @@ package enum Backing: Sendable {
     }
 
     /// Gives the whole range back. Nothing may use the region any more.
-    package func unmap() { unsafe munmap(base, Int(bytes)) }
+    package func unmap() {
+        let marks = Self.markBytes(for: bytes)
+        unsafe munmap(base - Int(marks), Int(marks + bytes))
+    }
 
     /// Gives the memory behind a range back to the system; it reads as zeros afterwards, or as what
     /// the file says that it is a private mapping of.
@@ -109,25 +116,44 @@ package enum Backing: Sendable {
     /// - Parameters:
     ///   - offset: start in bytes, a multiple of the OS page size.
     ///   - count: bytes, likewise.
+    /// - Precondition: nobody writes there.
     /// - Source: madvise(2): DONTNEED for private memory, REMOVE for a shared file.
     package func release(_ offset: UInt64, _ count: UInt64, shared: Bool = false) {
         unsafe madvise(base + Int(offset), Int(count), shared ? MADV_REMOVE : MADV_DONTNEED)
+        clearMarks(offset..<offset + count)
     }
 
     /// Gives ranges of private memory back, at once for all.
     ///
+    /// - Precondition: nobody writes there.
     /// - Complexity: O(pages), with one system call for 512 ranges where the kernel has that.
     package func release(_ runs: [PageRun]) {
-        let runs = runs.map { cmem_run(start: $0.lowerBound, end: $0.upperBound) }
-        unsafe cmem_release_runs(base, runs, runs.count)
+        let ranges = runs.map { cmem_run(start: $0.lowerBound, end: $0.upperBound) }
+        unsafe cmem_release_runs(base, ranges, ranges.count)
+        for run in runs { clearMarks(run) }
     }
 
-    /// The address of an offset, for copying content.
+    /// The address of an offset, for reading content.
     @inlinable @_noLocks
-    package func pointer(_ offset: UInt64) -> UnsafeMutableRawPointer {
+    package func pointer(_ offset: UInt64) -> UnsafeRawPointer {
         assert(offset < bytes, "Region.pointer: offset \(offset) is outside")
+        return unsafe UnsafeRawPointer(base + Int(truncatingIfNeeded: offset))
+    }
+
+    /// The address of an offset, for writing `count` bytes there and no others.
+    @inlinable @_noLocks
+    package func pointer(writing offset: UInt64, _ count: UInt64) -> UnsafeMutableRawPointer {
+        assert(offset < bytes && count <= bytes - offset, "Region.pointer: \(offset), \(count)")
+        markWritten(offset, count)
         return unsafe base + Int(truncatingIfNeeded: offset)
     }
+
+    /// Writes zeros.
+    @_noLocks package func zero(_ offset: UInt64, _ count: UInt64) {
+        unsafe cmem_zero(pointer(writing: offset, count), Int(truncatingIfNeeded: count))
+    }
+
+    // To write, a function marks the page first.
 
     @inlinable @inline(always) @_noLocks
     func word(_ offset: UInt64) -> UnsafeMutablePointer<Atomic<UInt64>> {
@@ -161,46 +187,56 @@ package enum Backing: Sendable {
         unsafe word(offset).pointee.load(ordering: .relaxed)
     }
     @inlinable @_noLocks package func store(_ offset: UInt64, _ value: UInt64) {
+        mark(offset)
         unsafe word(offset).pointee.store(value, ordering: .relaxed)
     }
     @inlinable @_noLocks package func loadAcquire(_ offset: UInt64) -> UInt64 {
         unsafe word(offset).pointee.load(ordering: .acquiring)
     }
     @inlinable @_noLocks package func storeRelease(_ offset: UInt64, _ value: UInt64) {
+        mark(offset)
         unsafe word(offset).pointee.store(value, ordering: .releasing)
     }
     /// Adds (wrapping) and returns the new value; acquire and release.
     @inlinable @_noLocks @discardableResult
     package func add(_ offset: UInt64, _ delta: UInt64) -> UInt64 {
-        unsafe word(offset).pointee.wrappingAdd(delta, ordering: .acquiringAndReleasing).newValue
+        mark(offset)
+        return unsafe word(offset).pointee
+            .wrappingAdd(delta, ordering: .acquiringAndReleasing).newValue
     }
     /// Subtracts (wrapping) and returns the new value; acquire and release.
     @inlinable @_noLocks @discardableResult
     package func subtract(_ offset: UInt64, _ delta: UInt64) -> UInt64 {
-        unsafe word(offset).pointee
+        mark(offset)
+        return unsafe word(offset).pointee
             .wrappingSubtract(delta, ordering: .acquiringAndReleasing).newValue
     }
     /// Replaces `expected` by `desired`; acquire and release. Returns whether it did.
     @inlinable @_noLocks
     package func exchange(_ offset: UInt64, expected: UInt64, desired: UInt64) -> Bool {
-        unsafe word(offset).pointee.compareExchange(
+        mark(offset)
+        return unsafe word(offset).pointee.compareExchange(
             expected: expected, desired: desired, ordering: .acquiringAndReleasing
         ).exchanged
     }
     /// Stores and returns what stood there; acquire and release.
     @inlinable @_noLocks
     package func swap(_ offset: UInt64, _ value: UInt64) -> UInt64 {
-        unsafe word(offset).pointee.exchange(value, ordering: .acquiringAndReleasing)
+        mark(offset)
+        return unsafe word(offset).pointee.exchange(value, ordering: .acquiringAndReleasing)
     }
     /// Sets bits; release, so that what a bit guards is seen by who finds it set.
     @inlinable @_noLocks package func setBits(_ offset: UInt64, _ bits: UInt64) {
+        mark(offset)
         unsafe word(offset).pointee.bitwiseOr(bits, ordering: .acquiringAndReleasing)
     }
     /// Clears bits and returns what stood there before; release, so that the last use of what the
     /// bits guard happens before they are found clear.
     @inlinable @_noLocks @discardableResult
     package func clearBits(_ offset: UInt64, _ bits: UInt64) -> UInt64 {
-        unsafe word(offset).pointee.bitwiseAnd(~bits, ordering: .acquiringAndReleasing).oldValue
+        mark(offset)
+        return unsafe word(offset).pointee
+            .bitwiseAnd(~bits, ordering: .acquiringAndReleasing).oldValue
     }
 
     // MARK: 32-bit words
@@ -209,6 +245,7 @@ package enum Backing: Sendable {
         unsafe half(offset).pointee.load(ordering: .relaxed)
     }
     @inlinable @_noLocks package func store32(_ offset: UInt64, _ value: UInt32) {
+        mark(offset)
         unsafe half(offset).pointee.store(value, ordering: .relaxed)
     }
 }

@@ -140,7 +140,7 @@ extension StoreWorker {
         let value = region.load(word)
         guard value & Content.unwritten != 0 else { return }
         let page = value & ~Content.unwritten
-        unsafe cmem_zero(region.pointer(page), Int(Geometry.pageBytes))
+        region.zero(page, Geometry.pageBytes)
         region.storeRelease(word, page)
     }
 

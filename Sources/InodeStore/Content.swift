@@ -242,12 +242,11 @@ extension StoreWorker {
         let bytes = until - done
         let tail = pages << 12 - head - bytes
         if !zeroed {
-            if head > 0 { unsafe cmem_zero(region.pointer(memory), Int(head)) }
-            if tail > 0 {
-                unsafe cmem_zero(region.pointer(memory + head + bytes), Int(tail))
-            }
+            if head > 0 { region.zero(memory, head) }
+            if tail > 0 { region.zero(memory + head + bytes, tail) }
         }
-        unsafe copyContent(region.pointer(memory + head), source + Int(done), bytes)
+        unsafe copyContent(
+            region.pointer(writing: memory + head, bytes), source + Int(done), bytes)
     }
 
     /// Where the page before `index` ends, as a place to go on.
@@ -285,7 +284,8 @@ extension StoreWorker {
         let had = map == 0 ? 0 : MapWord.detail(map)
         let needed = (offset + count + 63) >> 6
         if needed <= had {
-            unsafe copyContent(region.pointer(MapWord.offset(map) + offset), source, count)
+            unsafe copyContent(
+                region.pointer(writing: MapWord.offset(map) + offset, count), source, count)
             return
         }
         // Twice as large each time, so that appending stays linear.
@@ -301,12 +301,11 @@ extension StoreWorker {
         let kept = had * 64
         if had > 0 {
             unsafe copyContent(
-                region.pointer(run.offset), region.pointer(MapWord.offset(map)), kept)
+                region.pointer(writing: run.offset, kept), region.pointer(MapWord.offset(map)),
+                kept)
         }
-        if !run.isClean {
-            unsafe cmem_zero(region.pointer(run.offset + kept), Int(units * 64 - kept))
-        }
-        unsafe copyContent(region.pointer(run.offset + offset), source, count)
+        if !run.isClean { region.zero(run.offset + kept, units * 64 - kept) }
+        unsafe copyContent(region.pointer(writing: run.offset + offset, count), source, count)
         region.storeRelease(
             inode + Inode.content,
             MapWord.make(form: MapWord.blobForm, detail: units, offset: run.offset))
@@ -325,11 +324,10 @@ extension StoreWorker {
             throw .noSpace
         }
         let bytes = MapWord.detail(map) * 64
-        unsafe copyContent(region.pointer(page.offset), region.pointer(MapWord.offset(map)), bytes)
-        if !page.isClean {
-            unsafe cmem_zero(region.pointer(page.offset + bytes), Int(4096 - bytes))
-        }
-        unsafe cmem_zero(region.pointer(leaf.offset), 64)
+        unsafe copyContent(
+            region.pointer(writing: page.offset, bytes), region.pointer(MapWord.offset(map)), bytes)
+        if !page.isClean { region.zero(page.offset + bytes, 4096 - bytes) }
+        region.zero(leaf.offset, 64)
         region.store(leaf.offset, page.offset)
         region.storeRelease(
             inode + Inode.content, MapWord.make(form: 3, detail: 3, offset: leaf.offset))
@@ -375,9 +373,7 @@ extension StoreWorker {
         var position = start
         while position < end {
             let extent = extent(map, at: position, atMost: end - position)
-            if extent.memory != 0 {
-                unsafe cmem_zero(region.pointer(extent.memory), Int(extent.bytes))
-            }
+            if extent.memory != 0 { region.zero(extent.memory, extent.bytes) }
             position += extent.bytes
         }
     }

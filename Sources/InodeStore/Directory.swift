@@ -255,7 +255,8 @@ extension StoreWorker {
         region.store32(
             dentry + Dentry.nameCount, UInt32(truncatingIfNeeded: name.count))
         unsafe cmem_copy(
-            region.pointer(dentry + Dentry.name), name.bytes, Int(truncatingIfNeeded: name.count))
+            region.pointer(writing: dentry + Dentry.name, name.count), name.bytes,
+            Int(truncatingIfNeeded: name.count))
         let bucket = hash & (region.load(directory + Inode.bucketCount) - 1)
         let before = predecessor(from: openCell(directory, bucket), key: key)
         region.store(dentry + Dentry.link, region.load(before))
@@ -316,14 +317,14 @@ extension StoreWorker {
                 return
             }
             table = run.offset
-            unsafe cmem_zero(region.pointer(table), Int(Directory.tableBytes))
+            region.zero(table, Directory.tableBytes)
             region.storeRelease(directory + Inode.bucketTable, table)
         }
         let segment = Directory.segment(grown - 1)
         if region.load(table + segment * 8) == 0 {
             let bytes = Directory.segmentCells(segment) * 16
             guard let run = try? allocateBlob(bytes: bytes) else { return }
-            unsafe cmem_zero(region.pointer(run.offset), Int(bytes))
+            region.zero(run.offset, bytes)
             region.storeRelease(table + segment * 8, run.offset)
         }
         region.storeRelease(directory + Inode.bucketCount, grown)
@@ -380,7 +381,7 @@ extension StoreWorker {
         return unsafe DirectoryEntry(
             nextCookie: found.index + 1, nodeID: nodeID(child),
             mode: region.load32(child + Inode.mode),
-            name: UnsafeRawPointer(region.pointer(dentry + Dentry.name)),
+            name: region.pointer(dentry + Dentry.name),
             nameCount: region.load32(dentry + Dentry.nameCount))
     }
 

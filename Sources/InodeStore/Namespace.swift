@@ -205,7 +205,8 @@ extension StoreWorker {
         }
         region.store(inode + Inode.size, count)
         if count <= Inode.inlineBytes {
-            unsafe cmem_copy(region.pointer(inode + Inode.inline), bytes, Int(count))
+            unsafe cmem_copy(
+                region.pointer(writing: inode + Inode.inline, count), bytes, Int(count))
             return
         }
         // tmpfs charges a page for what does not fit its short symlinks (SHORT_SYMLINK_LEN).
@@ -215,7 +216,7 @@ extension StoreWorker {
             store.arena.pages.release(charged, shard: shard)
             throw .noSpace
         }
-        unsafe cmem_copy(region.pointer(run.offset), bytes, Int(count))
+        unsafe cmem_copy(region.pointer(writing: run.offset, count), bytes, Int(count))
         region.store(inode + Inode.pages, charged)
         region.storeRelease(
             inode + Inode.content,

@@ -225,9 +225,10 @@ extension StoreWorker {
 
     @_noLocks private func view(_ xattr: UInt64) -> ACLView {
         let nameCount = UInt64(region.load32(xattr + Xattr.nameCount))
+        let count = region.load32(xattr + Xattr.valueCount)
         return unsafe ACLView(
-            region.pointer(xattr + Xattr.name + nameCount),
-            byteCount: Int(region.load32(xattr + Xattr.valueCount)))
+            region.pointer(writing: xattr + Xattr.name + nameCount, UInt64(count)),
+            byteCount: Int(count))
     }
 
     @_noLocks private func aclName(_ text: StaticString) -> Name {

@@ -123,7 +123,7 @@ extension StoreWorker {
     @_noLocks private func allocateNode(entriesLog2: UInt64) throws(Errno) -> UInt64 {
         let bytes: UInt64 = 8 << entriesLog2
         let run = try allocateBlob(bytes: bytes)
-        if !run.isClean { unsafe cmem_zero(region.pointer(run.offset), Int(bytes)) }
+        if !run.isClean { region.zero(run.offset, bytes) }
         return run.offset
     }
 

@@ -85,16 +85,19 @@ package final class SnapshotBase: Sendable {
         guard let copies = unsafe copies else { return }
         var at = 0
         for run in runs {
-            unsafe cmem_copy(region.pointer(run.lowerBound), copies + at, run.count)
+            unsafe cmem_copy(
+                region.pointer(writing: run.lowerBound, UInt64(run.count)), copies + at, run.count)
             at += run.count
         }
     }
 }
 
-/// What a rollback changed for the kernel: nodeids that it has references to, of inodes that are
-/// others now or gone.
+/// What a rollback changed for the kernel: nodeids that it has references to.
 package struct RollbackEffect: Sendable {
+    /// Of inodes that are others now or gone.
     package var changedNodes: [UInt64] = []
+    /// Of inodes that have another access time now, and are the same otherwise.
+    package var touchedNodes: [UInt64] = []
     package var pagesDropped: UInt64 = 0
 }
 
@@ -117,6 +120,7 @@ extension InodeStore {
 
     private func snapshotFrozen(base: SnapshotBase?) throws(Errno) -> StoreSnapshot {
         if let base {
+            assert(arena.unmarkedRuns().isEmpty, "InodeStore: writes without a mark")
             let runs = changedRuns()
             let orphans = orphans(in: runs).union(base.orphans.filter(isOrphan))
             return try StoreSnapshot(self, base: base, runs: runs, orphans: orphans.sorted())
@@ -135,13 +139,13 @@ extension InodeStore {
 
     /// Bytes that a store does not share: what it has changed of its base, and all that is behind it.
     ///
-    /// - Complexity: O(page tables).
+    /// - Complexity: O(chunks and private pages).
     package var privateBytes: UInt64 { changedRuns().reduce(0) { $0 + UInt64($1.count) } }
 
-    /// Pages that differ from the base, or may.
+    /// Pages that differ from the base, or may; in ascending order.
     private func changedRuns() -> [PageRun] {
         let end = arena.baseBytes
-        var runs = arena.privateRuns() ?? allRuns(to: end)
+        var runs = arena.writtenRuns()
         // Behind the base everything is private.
         try? arena.forEachUsedRun(from: end) { run throws(Errno) in
             if run.upperBound > end { runs.append(max(run.lowerBound, end)..<run.upperBound) }
@@ -149,67 +153,44 @@ extension InodeStore {
         return runs
     }
 
-    private func allRuns(to end: UInt64) -> [PageRun] {
-        var runs: [PageRun] = []
-        try? arena.forEachUsedRun { run throws(Errno) in
-            if run.lowerBound < end { runs.append(run.clamped(to: 0..<end)) }
-        }
-        return runs
-    }
-
     private func orphans(in runs: [PageRun]) -> Set<UInt64> {
         var found: Set<UInt64> = []
-        forEachInode(in: runs) { if isOrphan($0) { found.insert($0) } }
+        for page in inodePages(in: runs) {
+            for slot in slots(of: page)
+            where arena.region.load32(slot + Inode.mode) != 0 && isOrphan(slot) {
+                found.insert(slot)
+            }
+        }
         return found
     }
 
-    /// Calls `body` with each slot that holds an inode in these pages.
-    private func forEachInode(in runs: [PageRun], _ body: (UInt64) -> Void) {
+    /// Those of some pages that hold inodes.
+    private func inodePages(in runs: [PageRun]) -> [UInt64] {
         let geometry = arena.geometry
+        var found: [UInt64] = []
         for run in runs {
             var page = max(run.lowerBound, geometry.firstChunkOffset)
             while page < run.upperBound {
                 let chunk = geometry.chunk(containing: page)
-                guard arena.holdsInodes(chunk) else {
-                    page = geometry.chunkStart(chunk + 1)
-                    continue
+                let end = min(run.upperBound, geometry.chunkStart(chunk + 1))
+                if arena.holdsInodes(chunk) {
+                    found += stride(from: page, to: end, by: Int(Geometry.pageBytes))
                 }
-                let first = geometry.chunkStart(chunk)
-                    + ChunkKind.inodes.firstUnit << ChunkKind.inodes.unitShift
-                for slot in stride(from: page, to: page + Geometry.pageBytes, by: 256)
-                where slot >= first && arena.region.load32(slot + Inode.mode) != 0 {
-                    body(slot)
-                }
-                page += Geometry.pageBytes
+                page = end
             }
-        }
-    }
-
-    // MARK: rollback
-
-    /// What tells an inode from another in the same slot, and whether it changed.
-    private struct Identity {
-        var nodeID: UInt64
-        var generation: UInt32
-        var sum: UInt64
-    }
-
-    private func identities(in runs: [PageRun]) -> [UInt64: Identity] {
-        let worker = worker(0)
-        let region = arena.region
-        var found: [UInt64: Identity] = [:]
-        forEachInode(in: runs) { inode in
-            var sum: UInt64 = 0
-            for word in stride(from: inode, to: inode + Inode.bytes, by: 8) {
-                sum = (sum ^ region.load(word)) &* 0x9E37_79B9_7F4A_7C15
-                sum ^= sum >> 29
-            }
-            found[inode] = Identity(
-                nodeID: worker.nodeID(inode), generation: region.load32(inode + Inode.generation),
-                sum: sum)
         }
         return found
     }
+
+    /// Where inodes may be in a page that holds some.
+    private func slots(of page: UInt64) -> StrideTo<UInt64> {
+        let start = arena.geometry.chunkStart(arena.geometry.chunk(containing: page))
+        let first = start + ChunkKind.inodes.firstUnit << ChunkKind.inodes.unitShift
+        return stride(
+            from: max(page, first), to: page + Geometry.pageBytes, by: Int(Inode.bytes))
+    }
+
+    // MARK: rollback
 
     /// Makes the store what it was, between two requests.
     ///
@@ -223,10 +204,12 @@ extension InodeStore {
     }
 
     private func rollBackFrozen(to snapshot: StoreSnapshot) -> RollbackEffect {
+        assert(arena.unmarkedRuns().isEmpty, "InodeStore: writes without a mark")
         let region = arena.region
         let end = arena.baseBytes
         let runs = changedRuns()
-        let before = identities(in: runs + snapshot.runs)
+        let affected = Self.union(runs, snapshot.runs)
+        let before = InodePages(region, inodePages(in: affected))
         let limits = (pages: arena.pages.limit, inodeSpace: arena.inodeSpace.limit)
         let allowance = region.load(Superblock.chunkAllowance)
         let generations = arena.generations
@@ -242,35 +225,86 @@ extension InodeStore {
         arena.settle(limits: limits)
         region.store(Superblock.chunkAllowance, allowance)
         arena.raiseGenerations(to: generations)
-        let after = identities(in: runs + snapshot.runs)
-        compare(before, after, &effect)
+        compare(before, inodePages(in: affected), &effect)
         for inode in snapshot.orphans where isOrphan(inode) { endOrphan(inode) }
         return effect
     }
 
+    /// Runs of the one or the other, in ascending order.
+    private static func union(_ one: [PageRun], _ other: [PageRun]) -> [PageRun] {
+        if other.isEmpty { return one }
+        var runs: [PageRun] = []
+        for run in (one + other).sorted(by: { $0.lowerBound < $1.lowerBound }) {
+            if let last = runs.last, run.lowerBound <= last.upperBound {
+                runs[runs.count - 1] = last.lowerBound..<max(last.upperBound, run.upperBound)
+            } else {
+                runs.append(run)
+            }
+        }
+        return runs
+    }
+
     /// Puts the side table in order, and notes what the kernel must forget.
+    ///
+    /// - Parameter pages: those that hold inodes now; as those before in ascending order.
     private func compare(
-        _ before: [UInt64: Identity], _ after: [UInt64: Identity], _ effect: inout RollbackEffect
+        _ before: borrowing InodePages, _ pages: [UInt64], _ effect: inout RollbackEffect
+    ) {
+        let region = arena.region
+        var next = 0
+        for (index, page) in before.pages.enumerated() {
+            while next < pages.count, pages[next] < page {
+                reviveAll(in: pages[next])
+                next += 1
+            }
+            let isKept = next < pages.count && pages[next] == page
+            if isKept { next += 1 }
+            for slot in slots(of: page) {
+                let old = before.inode(index, slot - page)
+                let isThere = isKept && region.load32(slot + Inode.mode) != 0
+                if old.isInode {
+                    compare(slot, old, isThere: isThere, &effect)
+                } else if isThere {
+                    revive(slot)
+                }
+            }
+        }
+        for page in pages[next...] { reviveAll(in: page) }
+    }
+
+    private func compare(
+        _ inode: UInt64, _ old: InodePages.OldInode, isThere: Bool, _ effect: inout RollbackEffect
     ) {
         let worker = worker(0)
-        for (inode, old) in before {
-            let side = worker.side(inode)
-            let isReferred = sideTable.load(side + Side.lookups) & ~Side.dead > 0 || inode == root
-            if let new = after[inode], new.generation == old.generation {
-                if new.sum != old.sum && isReferred { effect.changedNodes.append(old.nodeID) }
-                continue
+        let region = arena.region
+        let side = worker.side(inode)
+        let isReferred = sideTable.load(side + Side.lookups) & ~Side.dead > 0 || inode == root
+        if isThere, region.load32(inode + Inode.generation) == old.generation {
+            guard isReferred else { return }
+            switch old.difference(to: region, inode) {
+            case .none: break
+            case .accessTime: effect.touchedNodes.append(worker.nodeID(inode))
+            case .other: effect.changedNodes.append(worker.nodeID(inode))
             }
-            // Another inode is in the slot now, or none.
-            if isReferred {
-                effect.changedNodes.append(old.nodeID)
-                let tag = (sideTable.load(side + Side.tag) + 1) & 0xFF_FFFF
-                sideTable.store(side + Side.tag, tag)
-            }
-            sideTable.store(side + Side.lookups, 0)
+            return
         }
-        // What had ended lives again.
-        for inode in after.keys where before[inode] == nil {
-            sideTable.store(worker.side(inode) + Side.lookups, 0)
+        // Another inode is in the slot now, or none.
+        if isReferred {
+            effect.changedNodes.append(worker.nodeID(inode))
+            let tag = (sideTable.load(side + Side.tag) + 1) & 0xFF_FFFF
+            sideTable.store(side + Side.tag, tag)
+        }
+        sideTable.store(side + Side.lookups, 0)
+    }
+
+    /// What had ended lives again.
+    private func revive(_ inode: UInt64) {
+        sideTable.store(worker(0).side(inode) + Side.lookups, 0)
+    }
+
+    private func reviveAll(in page: UInt64) {
+        for slot in slots(of: page) where arena.region.load32(slot + Inode.mode) != 0 {
+            revive(slot)
         }
     }
 
@@ -295,6 +329,60 @@ extension InodeStore {
         if snapshot.orphans.isEmpty { return }
         whileFrozen {
             for inode in snapshot.orphans where isOrphan(inode) { endOrphan(inode) }
+        }
+    }
+}
+
+/// Pages of inodes as they were before a rollback.
+@safe private struct InodePages: ~Copyable {
+    /// Their offsets, ascending.
+    let pages: [UInt64]
+    private let copies: UnsafeMutableRawPointer
+
+    init(_ region: Region, _ pages: [UInt64]) {
+        self.pages = pages
+        let bytes = Int(Geometry.pageBytes)
+        unsafe copies = UnsafeMutableRawPointer.allocate(
+            byteCount: pages.count * bytes, alignment: 8)
+        for (index, page) in pages.enumerated() {
+            unsafe cmem_copy(copies + index * bytes, region.pointer(page), bytes)
+        }
+    }
+
+    deinit { unsafe copies.deallocate() }
+
+    /// What lay at an offset in the index-th page. It is not kept longer than this.
+    func inode(_ index: Int, _ offset: UInt64) -> OldInode {
+        unsafe OldInode(
+            bytes: UnsafeRawPointer(copies) + index * Int(Geometry.pageBytes) + Int(offset))
+    }
+
+    enum Difference { case none, accessTime, other }
+
+    @safe struct OldInode {
+        fileprivate let bytes: UnsafeRawPointer
+
+        var isInode: Bool {
+            unsafe bytes.load(fromByteOffset: Int(Inode.mode), as: UInt32.self) != 0
+        }
+        var generation: UInt32 {
+            unsafe bytes.load(fromByteOffset: Int(Inode.generation), as: UInt32.self)
+        }
+
+        /// Whoever changes content changes the change time, too: with equal change times the kernel
+        /// may keep what it has of it.
+        func difference(to region: Region, _ inode: UInt64) -> Difference {
+            let now = unsafe region.pointer(inode)
+            let seconds = Int(Inode.seconds + TimeField.access * 8)
+            let nanoseconds = Int(Inode.nanoseconds + TimeField.access * 4)
+            func isEqual(_ range: Range<Int>) -> Bool {
+                unsafe cmem_compare(bytes + range.lowerBound, now + range.lowerBound, range.count)
+                    == 0
+            }
+            if isEqual(0..<Int(Inode.bytes)) { return .none }
+            let isSame = isEqual(0..<seconds) && isEqual(seconds + 8..<nanoseconds)
+                && isEqual(nanoseconds + 4..<Int(Inode.bytes))
+            return isSame ? .accessTime : .other
         }
     }
 }

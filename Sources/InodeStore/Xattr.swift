@@ -91,7 +91,7 @@ extension StoreWorker {
         var total: UInt64 = 0
         while at != 0 {
             let count = UInt64(region.load32(at + Xattr.nameCount))
-            let name = unsafe Name(UnsafeRawPointer(region.pointer(at + Xattr.name)), count)
+            let name = unsafe Name(region.pointer(at + Xattr.name), count)
             if seesTrusted || !name.hasPrefix(KnownName.trusted) {
                 if capacity > 0 {
                     guard total + count + 1 <= capacity else { throw .outOfRange }
@@ -110,7 +110,7 @@ extension StoreWorker {
         var at = region.loadAcquire(try inode(node) + Inode.xattrs)
         while at != 0 {
             let count = UInt64(region.load32(at + Xattr.nameCount))
-            let name = unsafe Name(UnsafeRawPointer(region.pointer(at + Xattr.name)), count)
+            let name = unsafe Name(region.pointer(at + Xattr.name), count)
             if name.hasPrefix(KnownName.trusted) { return true }
             at = region.loadAcquire(at + Xattr.next)
         }
@@ -221,10 +221,12 @@ extension StoreWorker {
         let xattr = run.offset
         region.store32(xattr + Xattr.valueCount, UInt32(truncatingIfNeeded: valueCount))
         region.store32(xattr + Xattr.nameCount, UInt32(truncatingIfNeeded: name.count))
-        unsafe cmem_copy(region.pointer(xattr + Xattr.name), name.bytes, Int(name.count))
+        unsafe cmem_copy(
+            region.pointer(writing: xattr + Xattr.name, name.count), name.bytes, Int(name.count))
         if let bytes = value.baseAddress, value.count > 0 {
             unsafe cmem_copy(
-                region.pointer(xattr + Xattr.name + name.count), bytes, value.count)
+                region.pointer(writing: xattr + Xattr.name + name.count, valueCount), bytes,
+                value.count)
         }
         return xattr
     }
@@ -273,7 +275,7 @@ extension StoreWorker {
         var at = region.load(inode + Inode.xattrs)
         while at != 0 {
             let count = UInt64(region.load32(at + Xattr.nameCount))
-            let name = unsafe Name(UnsafeRawPointer(region.pointer(at + Xattr.name)), count)
+            let name = unsafe Name(region.pointer(at + Xattr.name), count)
             if ACLKind(name) == ACLKind.none { sum += xattrCharge(at) }
             at = region.load(at + Xattr.next)
         }

@@ -172,11 +172,11 @@ let directoryDamage: [Damage] = [
     Damage("entries", "counted") { $0.add(try $0.inode($0.directory) + Inode.entries, 1) },
     Damage("name byte", "another name's key") {
         let name = try $0.dentry(.root, "link") + Dentry.name
-        unsafe $0.region.pointer(name).storeBytes(of: 0x71, as: UInt8.self)
+        unsafe $0.region.pointer(writing: name, 1).storeBytes(of: 0x71, as: UInt8.self)
     },
     Damage("slash", "is no name") {
         let name = try $0.dentry(.root, "link") + Dentry.name
-        unsafe $0.region.pointer(name).storeBytes(of: 0x2F, as: UInt8.self)
+        unsafe $0.region.pointer(writing: name, 1).storeBytes(of: 0x2F, as: UInt8.self)
     },
     Damage("name length", "with a name of") {
         $0.region.store32(try $0.dentry(.root, "link") + Dentry.nameCount, 0)

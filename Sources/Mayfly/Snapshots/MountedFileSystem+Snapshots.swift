@@ -75,7 +75,7 @@ extension MountedFileSystem {
             let effect = resetDurability(parts) { parts.store.rollBack(to: item.snapshot) }
             let thawed = cmem_monotonic_nanoseconds()
             relearnNames(parts)
-            parts.session.forget(effect.changedNodes)
+            parts.session.forget(effect.changedNodes, attributes: effect.touchedNodes)
             return RollbackSummary(
                 name: item.record.name, pages: effect.pagesDropped,
                 changedNodes: effect.changedNodes.count, frozenNanoseconds: thawed - frozen,
@@ -172,10 +172,12 @@ extension MountedFileSystem {
 extension FuseSession {
     /// Tells the kernel to look every name up again, and to drop what it has of some inodes.
     ///
+    /// - Parameter touched: inodes of which attributes alone are dropped, and pages kept.
     /// - Precondition: not on a thread that serves.
-    func forget(_ nodes: [UInt64]) {
+    func forget(_ nodes: [UInt64], attributes touched: [UInt64] = []) {
         try? notifyNewEpoch()
         // ENOENT is what the kernel has not cached.
         for node in nodes { try? notifyInvalidInode(nodeID: node) }
+        for node in touched { try? notifyInvalidInode(nodeID: node, offset: -1) }
     }
 }
