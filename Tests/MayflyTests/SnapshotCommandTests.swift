@@ -53,6 +53,32 @@ struct SnapshotCommandTests {
             """#)
     }
 
+    /// Also of a file that was only read, and is open: its access time is what it was.
+    @Test(arguments: TestTransport.allCases)
+    func accessTimesGoBack(transport: TestTransport) throws {
+        try script(
+            transport,
+            #"""
+            start
+            python '\#(Self.head)
+            import time
+            write(m + "/file", "old")
+            held = os.open(m + "/file", os.O_RDONLY)
+            before = os.fstat(held)
+            run("snapshot", m); time.sleep(0.01)
+            assert os.pread(held, 3, 0) == b"old"
+            os.posix_fadvise(held, 0, 0, os.POSIX_FADV_DONTNEED)
+            assert os.pread(held, 3, 0) == b"old"
+            assert os.fstat(held).st_atime_ns > before.st_atime_ns, "reading was not noted"
+            run("rollback", m)
+            assert os.fstat(held).st_atime_ns == before.st_atime_ns
+            assert os.pread(held, 3, 0) == b"old"
+            '
+            "$mayfly" check m > /dev/null
+            "$mayfly" umount m
+            """#)
+    }
+
     /// A fork begins as the mount is, and then each goes its way, in one process and not longer than
     /// the last of them.
     @Test(arguments: TestTransport.allCases)
