@@ -135,12 +135,15 @@ class Suite:
 
     def round(self, trees, jobs):
         memory = Memory(trees.used)
-        with ThreadPoolExecutor(jobs) as pool:
-            begin = time.perf_counter()
-            parts = list(pool.map(lambda number: self.job(trees, number), range(len(self.shards))))
-            whole = time.perf_counter() - begin
+        try:
+            with ThreadPoolExecutor(jobs) as pool:
+                begin = time.perf_counter()
+                parts = list(pool.map(lambda number: self.job(trees, number), range(len(self.shards))))
+                whole = time.perf_counter() - begin
+        finally:
+            most = memory.end()
         made, tested, dropped = ([part[n] for part in parts] for n in range(3))
-        return whole, statistics.median(made), sum(tested), statistics.median(dropped), memory.end()
+        return whole, statistics.median(made), sum(tested), statistics.median(dropped), most
 
 
 def main():
