@@ -113,7 +113,10 @@ struct carc_reader *carc_read_archive(const char *path, int descriptor) {
     int code = path ? archive_read_open_filename(reader->archive, path, BLOCK)
                     : archive_read_open_fd(reader->archive, descriptor, BLOCK);
     // What is no archive is told at the first entry, by then with its reason.
-    if (code < ARCHIVE_WARN) fail(reader, "it is no archive, or cannot be read", archive_error_string(reader->archive));
+    if (code < ARCHIVE_WARN) {
+        fail(reader, "it is no archive that can be read, name one or a directory",
+             archive_error_string(reader->archive));
+    }
     return reader;
 }
 

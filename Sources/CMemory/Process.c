@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/prctl.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -48,6 +49,25 @@ struct cmem_started cmem_start(const char *directory, char *const arguments[],
         while (waitpid(child, NULL, 0) < 0 && errno == EINTR) {}
     }
     return (struct cmem_started){started.process, started.error, started.stage};
+}
+
+int cmem_ask_apart(const char *path, int number, int report) {
+    pid_t child = fork();
+    if (child < 0) return errno;
+    if (child == 0) {
+        // Its own child is init's, which waits for it if it ever ends.
+        if (fork() != 0) _exit(0);
+        setsid();
+        // Nobody is to wait for the end of a stream that it holds.
+        if (dup2(report, STDIN_FILENO) < 0) _exit(1);
+        close_range(STDOUT_FILENO, ~0U, 0);
+        struct statvfs status;
+        struct cmem_asked asked = {number, 0};
+        if (statvfs(path, &status) != 0) asked.error = errno;
+        _exit(write(STDIN_FILENO, &asked, sizeof asked) == sizeof asked ? 0 : 1);
+    }
+    while (waitpid(child, NULL, 0) < 0 && errno == EINTR) {}
+    return 0;
 }
 
 int cmem_start_self(char *const arguments[], char *const environment[], const void *mask,

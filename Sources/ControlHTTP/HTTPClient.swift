@@ -1,4 +1,4 @@
-// HTTPClient: one request to a Unix socket. For commands, so it waits, but not for long.
+// HTTPClient: requests to Unix sockets, one to each. For commands, so it waits, but not for long.
 
 internal import NIOCore
 internal import NIOHTTP1
@@ -24,8 +24,35 @@ package enum HTTPClient {
         _ method: String, _ path: String, body: [UInt8], socket: String,
         seconds: Int = answerSeconds
     ) throws(HTTPFailure) -> HTTPAnswer {
+        try answer(
+            send(
+                HTTPMethod(rawValue: method), path, body: body, to: socket,
+                within: .seconds(Int64(seconds))))
+    }
+
+    /// Asks many servers at the same time, so that those which hang are waited for together.
+    package static func get(
+        _ path: String, sockets: [String], seconds: Int
+    ) -> [Result<HTTPAnswer, HTTPFailure>] {
+        var results: [Result<HTTPAnswer, HTTPFailure>] = []
+        // A socket each, of 1024 descriptors that a process has as a rule.
+        for start in stride(from: 0, to: sockets.count, by: 256) {
+            let sent = sockets[start..<min(start + 256, sockets.count)].map {
+                send(.GET, path, body: [], to: $0, within: .seconds(Int64(seconds)))
+            }
+            for future in sent {
+                results.append(
+                    Result { () throws(HTTPFailure) -> HTTPAnswer in try answer(future) })
+            }
+        }
+        return results
+    }
+
+    private static func answer(
+        _ future: EventLoopFuture<NIOHTTPClientResponseFull>
+    ) throws(HTTPFailure) -> HTTPAnswer {
         do {
-            let answer = try send(HTTPMethod(rawValue: method), path, body: body, to: socket, within: .seconds(Int64(seconds)))
+            let answer = try future.wait()
             return HTTPAnswer(
                 status: Int(answer.head.status.code),
                 type: answer.head.headers.first(name: "Content-Type") ?? "",
@@ -40,7 +67,7 @@ package enum HTTPClient {
     private static func send(
         _ method: HTTPMethod, _ path: String, body: [UInt8], to socket: String,
         within time: TimeAmount
-    ) throws -> NIOHTTPClientResponseFull {
+    ) -> EventLoopFuture<NIOHTTPClientResponseFull> {
         let loop = group.next()
         let answer = loop.makePromise(of: NIOHTTPClientResponseFull.self)
         let connected = ClientBootstrap(group: loop)
@@ -69,7 +96,7 @@ package enum HTTPClient {
             channel.write(HTTPClientRequestPart.body(.byteBuffer(buffer)), promise: nil)
             channel.writeAndFlush(HTTPClientRequestPart.end(nil), promise: nil)
         }
-        return try answer.futureResult.wait()
+        return answer.futureResult
     }
 
     /// Keeps the promise with the answer, or with the end of the connection.

@@ -184,10 +184,11 @@ public final class MountedFileSystem: Sendable {
             if case .image(let file) = origin, error != .system(.noMemory) {
                 throw MountError(.usage, error.described(file.path))
             }
+            let reason = if case .system(let errno) = error { "\(errno)" } else { "\(error)" }
             throw MountError(
                 .system,
                 "no memory for a file system of \(SizeText.described(bytes: limits.sizeBytes)) "
-                    + "(\(error)): give a smaller --size or --inodes")
+                    + "(\(reason)): give a smaller --size or --inodes")
         }
     }
 

@@ -143,7 +143,9 @@ extension FaultRule {
         var words = ["--op \(operation)"]
         if let path { words.append("--path '\(path)'") }
         if let errno { words.append("--errno \(errno)") }
-        if let delayNanoseconds { words.append("--delay \(delayNanoseconds)ns") }
+        if let delayNanoseconds {
+            words.append("--delay \(DurationText.described(nanoseconds: delayNanoseconds))")
+        }
         if short == true { words.append("--short") }
         if let fullAtBytes { words.append("--full-at \(fullAtBytes)") }
         if let nth { words.append("--nth \(nth)") }

@@ -8,8 +8,9 @@ struct ListCommand: ParsableCommand {
         abstract: "List the Mayfly mounts there are.",
         discussion: """
             Yours, or for root everyone's. The state is "serving"; "silent" where the server does \
-            not answer within 5 s; or "dead" where it is gone, so that the mount can only be \
-            unmounted. A mountpoint in brackets is not one here: the mount is detached, or in \
+            not answer within 2 s, and then a line on the standard error ("problem" in JSON) says \
+            what to do; or "dead" where it is gone, so that the mount can only be unmounted. \
+            A mountpoint in brackets is not one here: the mount is detached, or in \
             another mount namespace. What a killed server left behind is removed.
 
             EXAMPLE:
@@ -34,6 +35,9 @@ struct ListCommand: ParsableCommand {
             return
         }
         for line in Self.table(mounts) { Console.show(line) }
+        for problem in mounts.compactMap(\.problem) {
+            Console.complain(Console.printable(problem))
+        }
     }
 
     static func table(_ mounts: [ListedMount]) -> [String] {

@@ -54,9 +54,9 @@ struct StatCommand: ParsableCommand {
                 + "(\(Numbers.percent(fill))), \(Numbers.bytes(bytes.peak)) at most so far",
             "inodes     \(inodes.used) of \(inodes.limit), \(inodes.peak) at most so far",
             "memory     \(Numbers.bytes(memory.residentBytes)) resident: "
-                + "\(Numbers.bytes(memory.arenaBytes)) arena in use, "
+                + "\(Numbers.bytes(memory.arenaBytes)) arena, "
                 + "\(Numbers.bytes(memory.ringBytes)) ring; "
-                + "\(Numbers.bytes(memory.maximumBytes)) at the limits",
+                + "at most \(Numbers.bytes(memory.maximumBytes))",
             "requests   \(report.requests), \(Numbers.bytes(report.readBytes)) read, "
                 + "\(Numbers.bytes(report.writtenBytes)) written",
         ]

@@ -11,7 +11,7 @@ struct TopCommand: ParsableCommand {
             Shows what happened in the last interval, again and again, until q or Ctrl-C is \
             pressed or the mount is gone. Opcodes and files get as many lines as the terminal has. \
             The hottest files and directories are those that most of the last requests were about; \
-            one request in 64 is looked at. Where the standard \
+            one request in 16 is looked at. Where the standard \
             output is no terminal there is neither colour nor cursor control, and one picture \
             follows the other.
 

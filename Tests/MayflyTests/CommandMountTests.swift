@@ -276,10 +276,8 @@ struct CommandMountTests {
 
     /// The process that serves the mount at `folder`.
     static func server(of folder: String) -> pid_t? {
-        guard let device = MountTable.current().entry(at: folder)?.device,
-            let connection = device.split(separator: ":").last
-        else { return nil }
-        return MountHolders.server(ofConnection: connection)
+        MountTable.current().entry(at: folder)?.connection.flatMap(
+            MountHolders.server(ofConnection:))
     }
 
     /// Whether a process is there and no zombie.

@@ -25,6 +25,15 @@ struct cmem_started cmem_start(const char *directory, char *const arguments[],
 int cmem_start_self(char *const arguments[], char *const environment[], const void *mask,
                     int ready, int ready_target, int *process);
 
+// Asks the file system at path for its statistics, in a process of its own that nobody waits for: what
+// waits for a server that hangs can neither be killed nor left behind by its process. Writes number
+// and the errno, or 0, to report when there is an answer. Returns 0 or an errno.
+struct cmem_asked {
+    int number;
+    int error;
+};
+int cmem_ask_apart(const char *path, int number, int report);
+
 // A pipe whose two ends are closed on execve: pipe2(2). Returns 0, or -1 with errno.
 int cmem_pipe(int ends[2]);
 

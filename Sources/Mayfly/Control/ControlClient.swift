@@ -20,6 +20,38 @@ struct ControlClient: Sendable {
     let folder: ControlFolder
     let connection: UInt32
 
+    /// How long a server may take to tell of itself: the first question of most commands. One that
+    /// is awake takes milliseconds, on a busy machine tenths of a second.
+    static let reportSeconds = 2
+
+    private static let reportPath = "/v1/mount"
+
+    /// What the server has left beside its socket.
+    var record: ControlRecord? {
+        folder.read("\(connection).json").flatMap { ControlJSON.decoded(ControlRecord.self, $0) }
+    }
+
+    /// What the mount is, holds and has done.
+    func report() throws(ControlError) -> MountReport {
+        let bytes = try exchange("GET", Self.reportPath, seconds: Self.reportSeconds)
+        guard let report = ControlJSON.decoded(MountReport.self, bytes) else { throw .silent }
+        return report
+    }
+
+    /// The reports of many, who are asked at the same time.
+    static func reports(of clients: [ControlClient]) -> [Result<MountReport, ControlError>] {
+        let sockets = clients.map { $0.folder.reach($0.folder.socketName($0.connection)) }
+        return HTTPClient.get(reportPath, sockets: sockets, seconds: reportSeconds).map { answer in
+            Result { () throws(ControlError) -> MountReport in
+                let bytes = try content(of: answer)
+                guard let report = ControlJSON.decoded(MountReport.self, bytes) else {
+                    throw .silent
+                }
+                return report
+            }
+        }
+    }
+
     /// Asks for JSON and reads it.
     func get<Answer: Decodable>(
         _ type: Answer.Type, _ path: String
@@ -47,11 +79,20 @@ struct ControlClient: Sendable {
         _ method: String, _ path: String, body: [UInt8] = [],
         seconds: Int = HTTPClient.answerSeconds
     ) throws(ControlError) -> [UInt8] {
+        try Self.content(
+            of: Result { () throws(HTTPFailure) -> HTTPAnswer in
+                try HTTPClient.ask(
+                    method, path, body: body, socket: folder.reach(folder.socketName(connection)),
+                    seconds: seconds)
+            })
+    }
+
+    private static func content(
+        of result: Result<HTTPAnswer, HTTPFailure>
+    ) throws(ControlError) -> [UInt8] {
         let answer: HTTPAnswer
         do throws(HTTPFailure) {
-            answer = try HTTPClient.ask(
-                method, path, body: body, socket: folder.reach(folder.socketName(connection)),
-                seconds: seconds)
+            answer = try result.get()
         } catch {
             switch error {
             case .system(ECONNREFUSED), .system(ENOENT): throw .dead

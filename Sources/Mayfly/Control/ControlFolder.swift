@@ -44,13 +44,18 @@ final class ControlFolder: Sendable {
     static func all() -> [ControlFolder] {
         var folders = ownPaths().compactMap { open($0, owner: geteuid()) }
         guard isTrueRoot else { return folders }
+        // What a user has mounted there may never answer.
+        let table = MountTable.current()
+        func users(_ path: String, _ user: uid_t) -> ControlFolder? {
+            table.entry(at: path) == nil ? open(path, owner: user) : nil
+        }
         for name in HostFile.names(in: "/run/user") {
             guard let user = uid_t(name) else { continue }
-            folders += [open("/run/user/\(name)/mayfly", owner: user)].compactMap(\.self)
+            folders += [users("/run/user/\(name)/mayfly", user)].compactMap(\.self)
         }
         for name in HostFile.names(in: "/tmp") where name.hasPrefix("mayfly-") {
             guard let user = uid_t(name.dropFirst("mayfly-".count)), user != 0 else { continue }
-            folders += [open("/tmp/\(name)", owner: user)].compactMap(\.self)
+            folders += [users("/tmp/\(name)", user)].compactMap(\.self)
         }
         return folders
     }
@@ -126,10 +131,16 @@ final class ControlFolder: Sendable {
         return Set(numbers).sorted()
     }
 
-    /// Removes the names of servers that are gone.
+    /// Removes the names of servers that are gone. Whoever has the lock for a second hangs or is
+    /// stopped: then they stay.
     func removeStale() {
-        locked {
-            for connection in connections() where !isServed(connection) { remove(connection) }
+        for _ in 0..<100 {
+            if flock(descriptor, LOCK_EX | LOCK_NB) == 0 {
+                defer { flock(descriptor, LOCK_UN) }
+                for connection in connections() where !isServed(connection) { remove(connection) }
+                return
+            }
+            usleep(10_000)
         }
     }
 

@@ -46,12 +46,11 @@ public struct MountControl: Sendable {
         var found: [(record: ControlRecord, client: ControlClient)] = []
         for folder in folders {
             for connection in folder.connections() where folder.isServed(connection) {
-                let record = folder.read("\(connection).json").flatMap {
-                    ControlJSON.decoded(ControlRecord.self, $0)
-                }
-                guard let record, record.mountpoint == name || "\(record.processID)" == name
+                let client = ControlClient(folder: folder, connection: connection)
+                guard let record = client.record,
+                    record.mountpoint == name || "\(record.processID)" == name
                 else { continue }
-                found.append((record, ControlClient(folder: folder, connection: connection)))
+                found.append((record, client))
             }
         }
         guard found.count < 2 else {
@@ -76,7 +75,7 @@ public struct MountControl: Sendable {
     /// - Throws: `.mount` when the server is dead or does not answer, as all below.
     public func report() throws(MountError) -> MountReport {
         do throws(ControlError) {
-            return try client.get(MountReport.self, "/v1/mount")
+            return try client.report()
         } catch { throw described(error) }
     }
 
@@ -193,7 +192,9 @@ public struct MountControl: Sendable {
         case .notPermitted: Self.foreign(mountpoint)
         case .silent:
             MountError(
-                .mount, "the server of \(mountpoint) does not answer: see what it does with ps(1)")
+                .mount,
+                Self.silence(
+                    mountpoint, connection: client.connection, server: client.record?.processID))
         case .refused(let message): MountError(.usage, message)
         }
     }
@@ -202,11 +203,30 @@ public struct MountControl: Sendable {
         MountError(.usage, "\(mountpoint) is another user's mount: ask as its owner or as root")
     }
 
+    /// Why a server that is there may not answer, and what to do.
+    ///
+    /// - Parameter server: its process, as far as it is known.
+    static func silence(_ mountpoint: String, connection: UInt32, server: Int32?) -> String {
+        let what = "the server of \(mountpoint) does not answer"
+        let end = "`mayfly umount --force \(mountpoint)`"
+        // The number may be another namespace's. Root sees whether it is the one.
+        guard let server, geteuid() != 0 || MountHolders.serves(server, connection: connection)
+        else { return "\(what): ask again, or end the mount with \(end)" }
+        return switch MountHolders.state(of: server) {
+        case "T", "t": "\(what): it is stopped; let it go on with `kill -CONT \(server)`"
+        case "Z", "X":
+            "\(what): process \(server) hangs as it ends; end the mount with \(end)"
+        default:
+            "\(what): see what process \(server) does with `ps -L \(server)`, or end the mount "
+                + "with \(end)"
+        }
+    }
+
     private static func unreachable(_ mountpoint: String) -> MountError {
         let entry = MountTable.current().entry(at: mountpoint)
         // Root sees every process, so one that is not to be seen is not there.
         if geteuid() == 0, let connection = entry?.connection,
-            MountHolders.server(ofConnection: "\(connection)") == nil
+            MountHolders.server(ofConnection: connection) == nil
         {
             return MountError(
                 .mount,
@@ -219,14 +239,11 @@ public struct MountControl: Sendable {
                 + "(`mayfly list` tells), or a program that serves no control socket")
     }
 
-    /// The mount at a path or around it. A mount that is dead is found by its own path.
+    /// The mount that a path lies in.
     private static func entry(_ path: String, in table: MountTable) -> MountTable.Entry? {
-        if let entry = HostFile.canonicalParent(path).flatMap(table.entry(at:)) { return entry }
-        guard var folder = HostFile.canonical(path) else { return nil }
-        while true {
-            if let entry = table.entry(at: folder) { return entry }
-            guard folder != "/", let slash = folder.lastIndex(of: "/") else { return nil }
-            folder = slash == folder.startIndex ? "/" : String(folder[..<slash])
-        }
+        guard let place = table.place(of: path), let entry = table.entry(around: place),
+            entry.isOwn || HostFile.canonical(path) != nil
+        else { return nil }
+        return entry
     }
 }

@@ -3,8 +3,8 @@
 // Neither knows all: a mount in another mount namespace, or a detached one, stands in no table
 // here, and the server of a dead mount, or of one by a program of its own, has no socket.
 
+import CMemory
 import Glibc
-internal import Synchronization
 
 /// A mount as a command finds it.
 public struct ListedMount: Codable, Sendable, Equatable {
@@ -28,6 +28,8 @@ public struct ListedMount: Codable, Sendable, Equatable {
     public var isVisible: Bool
     /// The server's, where it is known.
     public var processID: Int32?
+    /// Why it does not answer, and what to do; missing where it does, and where it is dead.
+    public var problem: String?
     /// What the server tells; missing where it has no socket, or does not answer.
     public var report: MountReport?
 }
@@ -36,87 +38,112 @@ public struct ListedMount: Codable, Sendable, Equatable {
 public enum MountList {
     /// All Mayfly mounts of this user, or for root everyone's, by mountpoint.
     ///
-    /// Removes what killed servers have left behind.
+    /// Removes what killed servers have left behind. Takes a few seconds at most, however many
+    /// servers hang: nothing here waits for a mount itself.
     public static func current() -> [ListedMount] {
         let folders = ControlFolder.all()
         for folder in folders { folder.removeStale() }
         var listed: [UInt32: ListedMount] = [:]
-        for folder in folders {
-            for connection in folder.connections() {
-                let client = ControlClient(folder: folder, connection: connection)
-                if let mount = asked(client) { listed[connection] = mount }
-            }
+        let clients = folders.flatMap { folder in
+            folder.connections().map { ControlClient(folder: folder, connection: $0) }
+        }
+        for (client, report) in zip(clients, ControlClient.reports(of: clients)) {
+            if let mount = mount(client, report) { listed[client.connection] = mount }
         }
         let user = geteuid()
+        var others: [(entry: MountTable.Entry, connection: UInt32)] = []
         for entry in MountTable.current().entries where entry.isOwn {
             guard let connection = entry.connection else { continue }
             if listed[connection] != nil {
                 listed[connection]?.isVisible = true
             } else if user == 0 || entry.userID == user {
-                listed[connection] = withoutSocket(entry, connection)
+                others.append((entry, connection))
             }
         }
+        for mount in withoutSocket(others) { listed[mount.connection] = mount }
         return listed.values.sorted {
             ($0.mountpoint, $0.connection) < ($1.mountpoint, $1.connection)
         }
     }
 
     /// What a server with a socket tells, or has told.
-    private static func asked(_ client: ControlClient) -> ListedMount? {
-        guard
-            let record = client.folder.read("\(client.connection).json").flatMap({
-                ControlJSON.decoded(ControlRecord.self, $0)
-            })
-        else { return nil }
+    private static func mount(
+        _ client: ControlClient, _ report: Result<MountReport, ControlError>
+    ) -> ListedMount? {
+        guard let record = client.record else { return nil }
         var mount = ListedMount(
-            mountpoint: record.mountpoint, connection: client.connection, state: .silent,
+            mountpoint: record.mountpoint, connection: client.connection, state: .serving,
             isVisible: false, processID: record.processID)
-        do throws(ControlError) {
-            mount.report = try client.get(MountReport.self, "/v1/mount")
-            mount.state = .serving
-        } catch {
-            if error == .dead { return nil }
+        switch report {
+        case .success(let report): mount.report = report
+        case .failure(.dead): return nil
+        case .failure: mount.fallSilent()
         }
         return mount
     }
 
-    /// A mount that no socket belongs to: of a program that uses the library, or a dead one.
+    /// Mounts that no socket belongs to: of a program that uses the library, or dead ones.
     private static func withoutSocket(
-        _ entry: MountTable.Entry, _ connection: UInt32
-    ) -> ListedMount {
-        let server = MountHolders.server(ofConnection: "\(connection)")
-        let state: ListedMount.State =
-            server != nil ? .serving : answers(entry.mountpoint)
-        return ListedMount(
-            mountpoint: entry.mountpoint, connection: connection, state: state,
-            isVisible: true, processID: server)
-    }
-
-    /// Whether the mount answers a request. Asked by a thread that may be left waiting for ever:
-    /// it ends with the process.
-    private static func answers(_ mountpoint: String) -> ListedMount.State {
-        let answer = Answer()
-        let isAsked = (try? SignalWatch.thread {
-            // Not stat(2), which the kernel answers from what it has cached.
-            var status = statvfs()
-            let isThere = unsafe statvfs(mountpoint, &status) == 0
-            let isDead = !isThere && (errno == ENOTCONN || errno == ECONNABORTED)
-            answer.word.store(isDead ? 2 : 1, ordering: .releasing)
-        }) != nil
-        guard isAsked else { return .silent }
-        for _ in 0..<200 {
-            switch answer.word.load(ordering: .acquiring) {
-            case 1: return .serving
-            case 2: return .dead
-            default: usleep(5000)
+        _ found: [(entry: MountTable.Entry, connection: UInt32)]
+    ) -> [ListedMount] {
+        if found.isEmpty { return [] }
+        let servers = MountHolders.servers()
+        let unseen = found.filter { servers[$0.connection] == nil }.map(\.entry.mountpoint)
+        let answers =
+            MountHolders.seesEveryServer ? [:] : MountAnswers.of(Array(Set(unseen)), seconds: 1)
+        return found.map { entry, connection in
+            var mount = ListedMount(
+                mountpoint: entry.mountpoint, connection: connection, state: .serving,
+                isVisible: true, processID: servers[connection])
+            if let server = mount.processID {
+                if let state = MountHolders.state(of: server), "TtZX".contains(state) {
+                    mount.fallSilent()
+                }
+            } else if MountHolders.seesEveryServer {
+                mount.state = .dead
+            } else {
+                switch answers[entry.mountpoint] {
+                case nil: mount.fallSilent()
+                case ENOTCONN, ECONNABORTED: mount.state = .dead
+                default: break
+                }
             }
+            return mount
         }
-        return .silent
     }
+}
 
-    /// 0: none yet; 1: it answers; 2: it is dead.
-    private final class Answer: Sendable {
-        let word = Atomic<Int>(0)
+extension ListedMount {
+    fileprivate mutating func fallSilent() {
+        state = .silent
+        problem = MountControl.silence(mountpoint, connection: connection, server: processID)
+    }
+}
+
+/// Whether mounts answer requests: for those whose servers cannot be seen.
+private enum MountAnswers {
+    /// The errno, or 0, that each mountpoint has answered with within a time.
+    static func of(_ mountpoints: [String], seconds: UInt64) -> [String: Int32] {
+        var ends: [Int32] = [-1, -1]
+        guard !mountpoints.isEmpty, unsafe cmem_pipe(&ends) == 0 else { return [:] }
+        defer { close(ends[0]) }
+        for (number, mountpoint) in mountpoints.enumerated() {
+            _ = unsafe cmem_ask_apart(mountpoint, Int32(number), ends[1])
+        }
+        close(ends[1])
+        var answers: [String: Int32] = [:]
+        let deadline = cmem_monotonic_nanoseconds() + seconds * 1_000_000_000
+        while answers.count < mountpoints.count {
+            let now = cmem_monotonic_nanoseconds()
+            var input = pollfd(fd: ends[0], events: Int16(POLLIN), revents: 0)
+            let left = now < deadline ? Int32((deadline - now) / 1_000_000) + 1 : 0
+            guard unsafe poll(&input, 1, left) > 0 else { break }
+            var asked = cmem_asked()
+            let size = MemoryLayout<cmem_asked>.size
+            guard unsafe read(ends[0], &asked, size) == size else { break }
+            answers[mountpoints[Int(asked.number)]] = asked.error
+        }
+        return answers
     }
 }
 

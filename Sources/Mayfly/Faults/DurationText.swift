@@ -18,4 +18,13 @@ public enum DurationText {
         throw MountError(
             .usage, "bad \(option) '\(text)': give a number with ns, us, ms or s, such as 20ms")
     }
+
+    /// A time as it can be given, in the largest unit of which it is a whole number.
+    public static func described(nanoseconds: UInt64) -> String {
+        let units: [(String, UInt64)] = [("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1000)]
+        for (unit, factor) in units where nanoseconds.isMultiple(of: factor) {
+            return "\(nanoseconds / factor)\(unit)"
+        }
+        return "\(nanoseconds)ns"
+    }
 }

@@ -22,7 +22,8 @@ enum MountHolders {
         let holders: [MountHolder] = processIDs().compactMap { processID in
             let folder = "/proc/\(processID)"
             var links = ["\(folder)/cwd", "\(folder)/root", "\(folder)/exe"]
-            links += HostFile.names(in: "\(folder)/fd").map { "\(folder)/fd/\($0)" }
+            let open = descriptors(of: folder)
+            links += open.names.map { "\(open.folder)/fd/\($0)" }
             let linked = links.contains { link in
                 guard let target = HostFile.link(at: link) else { return false }
                 return target == mountpoint || target.hasPrefix(inside)
@@ -47,21 +48,61 @@ enum MountHolders {
     /// seen from here.
     ///
     /// - Source: fs/fuse/dev.c, `fuse_dev_show_fdinfo()`.
-    static func server(ofConnection number: Substring) -> Int32? {
+    static func server(ofConnection number: UInt32) -> Int32? {
         processIDs().first { serves($0, connection: number) }
     }
 
-    static func serves(_ processID: Int32, connection number: Substring) -> Bool {
-        let folder = "/proc/\(processID)"
-        return HostFile.names(in: "\(folder)/fd").contains { name in
-            guard HostFile.link(at: "\(folder)/fd/\(name)") == "/dev/fuse",
-                let information = HostFile.text(at: "\(folder)/fdinfo/\(name)")
-            else { return false }
-            return information.split(separator: "\n").contains { line in
-                line.hasPrefix("fuse_connection:")
-                    && line.split(whereSeparator: \.isWhitespace).last == number
+    static func serves(_ processID: Int32, connection number: UInt32) -> Bool {
+        connections(servedBy: processID).contains(number)
+    }
+
+    /// The servers of all connections, as far as they can be seen from here.
+    static func servers() -> [UInt32: Int32] {
+        var servers: [UInt32: Int32] = [:]
+        for processID in processIDs() {
+            for connection in connections(servedBy: processID) where servers[connection] == nil {
+                servers[connection] = processID
             }
         }
+        return servers
+    }
+
+    /// Whether a server that cannot be seen from here is not there: for root of the whole machine.
+    ///
+    /// - Source: include/linux/proc_ns.h, `PROC_PID_INIT_INO` and `PROC_USER_INIT_INO`.
+    static var seesEveryServer: Bool {
+        geteuid() == 0 && HostFile.link(at: "/proc/self/ns/pid") == "pid:[4026531836]"
+            && HostFile.link(at: "/proc/self/ns/user") == "user:[4026531837]"
+    }
+
+    private static func connections(servedBy processID: Int32) -> [UInt32] {
+        let (folder, names) = descriptors(of: "/proc/\(processID)")
+        return names.compactMap { name in
+            guard HostFile.link(at: "\(folder)/fd/\(name)") == "/dev/fuse",
+                let information = HostFile.text(at: "\(folder)/fdinfo/\(name)")
+            else { return nil }
+            let line = information.split(separator: "\n").first { $0.hasPrefix("fuse_connection:") }
+            return line?.split(whereSeparator: \.isWhitespace).last.flatMap { UInt32($0) }
+        }
+    }
+
+    /// The numbers of a process's descriptors, and the folder of its first thread that has any: of
+    /// a process that hangs as it ends the first of all may have ended.
+    private static func descriptors(of folder: String) -> (folder: String, names: [String]) {
+        let names = HostFile.names(in: "\(folder)/fd")
+        if !names.isEmpty { return (folder, names) }
+        for thread in HostFile.names(in: "\(folder)/task") {
+            let names = HostFile.names(in: "\(folder)/task/\(thread)/fd")
+            if !names.isEmpty { return ("\(folder)/task/\(thread)", names) }
+        }
+        return (folder, [])
+    }
+
+    /// What /proc says a process does, 'T' for stopped; nil when it is not there.
+    ///
+    /// - Source: proc_pid_stat(5): the third field, after a name that may hold anything.
+    static func state(of processID: Int32) -> Character? {
+        HostFile.text(at: "/proc/\(processID)/stat")?.split(separator: ")").last?.first { $0 != " " }
     }
 
     private static func processIDs() -> [Int32] {

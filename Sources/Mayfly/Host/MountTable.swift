@@ -40,6 +40,45 @@ struct MountTable: Sendable {
     /// The visible mount at exactly `path`; nil when none is mounted there.
     func entry(at path: String) -> Entry? { entries.last { $0.mountpoint == path } }
 
+    /// The mount that `path`, absolute and without links, lies in.
+    func entry(around path: String) -> Entry? {
+        var folder = path[...]
+        while true {
+            if let entry = entry(at: folder.isEmpty ? "/" : String(folder)) { return entry }
+            guard let slash = folder.lastIndex(of: "/") else { return nil }
+            folder = folder[..<slash]
+        }
+    }
+
+    /// `path` without "." and "..", and without symbolic links, but for those in a Mayfly mount:
+    /// its server may hang, and what asks it then waits for as long as it does and cannot even be
+    /// killed. nil for links without end.
+    func place(of path: String) -> String? {
+        var place = ""
+        var rest = Array(path.split(separator: "/").reversed())
+        if !path.hasPrefix("/") {
+            rest += (HostFile.link(at: "/proc/self/cwd") ?? "/").split(separator: "/").reversed()
+        }
+        var links = 0
+        while let name = rest.popLast() {
+            if name == "." { continue }
+            if name == ".." {
+                place = place.lastIndex(of: "/").map { String(place[..<$0]) } ?? ""
+                continue
+            }
+            let next = "\(place)/\(name)"
+            if entry(around: next)?.isOwn != true, let target = HostFile.link(at: next) {
+                links += 1
+                if links > 40 { return nil }  // as many as the kernel follows
+                if target.hasPrefix("/") { place = "" }
+                rest += target.split(separator: "/").reversed()
+            } else {
+                place = next
+            }
+        }
+        return place.isEmpty ? "/" : place
+    }
+
     /// Text in which space, tab, newline and backslash stand as \ and three octal digits.
     private static func unescaped(_ field: Substring) -> String {
         guard field.contains("\\") else { return String(field) }

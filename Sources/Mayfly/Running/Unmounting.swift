@@ -17,12 +17,10 @@ public enum Unmounting {
     /// - Throws: `path` is no Mayfly mount; it is busy; the caller may not unmount.
     public static func unmountOwn(_ path: String, lazy: Bool, force: Bool) throws(MountError) {
         let table = MountTable.current()
-        // The path is followed only when it is no mountpoint as it stands.
-        let found =
-            HostFile.canonicalParent(path).flatMap(table.entry(at:))
-            ?? HostFile.canonical(path).flatMap(table.entry(at:))
-        guard let entry = found else {
-            if HostFile.canonical(path) == nil {
+        let place = table.place(of: path)
+        guard let entry = place.flatMap(table.entry(at:)) else {
+            let around = place.flatMap(table.entry(around:))
+            if around?.isOwn != true, HostFile.canonical(path) == nil {
                 throw MountError(.usage, "\(path) does not exist: name a mayfly mount's directory")
             }
             throw MountError(
@@ -36,7 +34,7 @@ public enum Unmounting {
                 "\(path) is not a mayfly mount but \(entry.type) from \(entry.source): "
                     + "use umount(8)")
         }
-        let connection = entry.device.split(separator: ":").last
+        let connection = entry.connection
         let server = connection.flatMap(MountHolders.server(ofConnection:))
         try unmount(entry.mountpoint, lazy: lazy, force: force)
         // A server that was killed has left its socket.
@@ -51,6 +49,7 @@ public enum Unmounting {
             if !isAsked, cmem_monotonic_nanoseconds() > begin + patienceNanoseconds {
                 isAsked = true
                 kill(server, SIGTERM)
+                kill(server, SIGCONT)  // one that is stopped would hear of it never
             }
             guard cmem_monotonic_nanoseconds() < deadline else {
                 throw MountError(
@@ -66,7 +65,13 @@ public enum Unmounting {
     ///
     /// - Throws: `.busy` naming who keeps it so; `.usage` when not permitted or not mounted.
     static func unmount(_ mountpoint: String, lazy: Bool, force: Bool) throws(MountError) {
-        guard let failure = attempt(mountpoint, lazy: lazy, force: force) else { return }
+        guard var failure = attempt(mountpoint, lazy: lazy, force: force) else { return }
+        // Those whose requests the first attempt made fail need a moment to let go.
+        for _ in 0..<50 where force && failure == .resourceBusy {
+            usleep(10_000)
+            guard let next = attempt(mountpoint, lazy: lazy, force: force) else { return }
+            failure = next
+        }
         switch failure {
         case .resourceBusy:
             throw busy(mountpoint)
