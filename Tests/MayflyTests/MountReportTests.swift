@@ -94,6 +94,34 @@ import Testing
         #expect(table.entries.map(\.isOwn) == [false, true, true, false])
     }
 
+    @Test func namesAreFollowedToAMountAndNoFurther() throws {
+        let place = try TemporaryFolder()
+        let folder = place.path
+        let table = MountTable(
+            parsing: """
+                22 1 0:21 / / rw - ext4 disk rw
+                23 22 0:39 / \(folder)/real rw - fuse.mayfly mayfly rw
+                24 23 0:40 / \(folder)/real/inner rw - tmpfs tmpfs rw
+                """)
+        for (name, target) in [("link", "real"), ("end", "end"), ("absolute", "\(folder)/link")] {
+            try #require(unsafe symlink(target, "\(folder)/\(name)") == 0)
+        }
+        for (path, expected) in [
+            ("link", "real"), ("link/a/./b/../c", "real/a/c"), ("absolute/x", "real/x"),
+            ("link/../absolute//", "real"), ("real/inner/x", "real/inner/x"), ("none/x", "none/x"),
+        ] {
+            #expect(table.place(of: "\(folder)/\(path)") == "\(folder)/\(expected)")
+        }
+        #expect(table.place(of: "\(folder)/end") == nil)
+        #expect(table.place(of: "/../..") == "/")
+        #expect(table.entry(around: "\(folder)/real/a")?.device == "0:39")
+        #expect(table.entry(around: "\(folder)/real/inner/a")?.device == "0:40")
+        #expect(table.entry(around: "\(folder)/realer")?.device == "0:21")
+        #expect(table.entry(around: "/")?.device == "0:21")
+        let here = try #require(HostFile.link(at: "/proc/self/cwd"))
+        #expect(table.place(of: "./x") == "\(here)/x")
+    }
+
     @Test func onlyAFewHoldersAreNamed() {
         let holders = (1...7).map { MountHolder(processID: $0, command: "c\($0)") }
         #expect(MountHolders.described([]) == nil)

@@ -150,4 +150,49 @@ struct SilentServerTests {
 
                 """, "\(outcome)")
     }
+
+    /// Killed while it writes to its own mount: a zombie with a thread that waits for an answer from
+    /// itself, which nothing but the end of the connection ends.
+    @Test func aServerThatHangsAsItEndsIsNotWaitedFor() throws {
+        let outcome = try BuiltCommand.script(
+            Self.functions + #"""
+                mkdir "$folder/m"
+                "$mayfly" mount "$folder/m" --size 64m --faults > /dev/null
+                server=$(server_of "$folder/m")
+                other=none
+                trap 'set +e; cd /; umount -fl "$folder/m" 2> /dev/null
+                    rm -rf --one-file-system "$folder"' EXIT
+                "$mayfly" fault add "$folder/m" --op write --delay 60s | grep -o -e '--delay.*'
+                "$mayfly" save "$folder/m" "$folder/m/image" > /dev/null 2>&1 & saving=$!
+                until_true 'grep -qs request_wait_answer /proc/$server/task/*/wchan'
+                bounded list
+                kill -KILL $server
+                kill $saving
+                until_true 'ps -o stat= -p $server | grep -q Z'
+                bounded list
+                bounded stat "$folder/m"
+                bounded umount "$folder/m"
+                bounded umount --force "$folder/m"
+                until_true '! [ -e /proc/$server/task/$server ] || [ $(ls /proc/$server/task | wc -l) = 1 ]'
+                bounded list
+                """#, seconds: 120)
+        #expect(outcome.status == 0, "\(outcome)")
+        #expect(
+            outcome.output == """
+                --delay 60s
+                list: 0 soon
+                    F/m silent - - - - STOPPED
+                    mayfly: the server of F/m does not answer: see what process STOPPED does with `ps -L STOPPED`, or end the mount with `mayfly umount --force F/m`
+                list: 0 soon
+                    F/m silent - - - - STOPPED
+                    mayfly: the server of F/m does not answer: process STOPPED hangs as it ends; end the mount with `mayfly umount --force F/m`
+                stat: 32 soon
+                    mayfly: the server of F/m does not answer: process STOPPED hangs as it ends; end the mount with `mayfly umount --force F/m`
+                umount: 32 soon
+                    mayfly: F/m is busy, kept so by STOPPED (mayfly): end them, or use --lazy
+                umount: 0 soon
+                list: 0 soon
+
+                """, "\(outcome)")
+    }
 }
