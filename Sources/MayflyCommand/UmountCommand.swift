@@ -9,7 +9,8 @@ struct UmountCommand: ParsableCommand {
         discussion: """
             Returns when its server has freed everything. Refuses a mount that is not Mayfly's, \
             and names the processes that keep a busy one so. Also takes away a mount whose server \
-            has died.
+            has died. With --force also ends one that is detached or in another mount namespace, \
+            by the name that `mayfly list` has in brackets.
 
             EXAMPLE:
               mayfly umount /mnt/fast

@@ -153,7 +153,8 @@ struct SilentServerTests {
 
     /// Killed while it writes to its own mount: a zombie with a thread that waits for an answer from
     /// itself, which nothing but the end of the connection ends.
-    @Test func aServerThatHangsAsItEndsIsNotWaitedFor() throws {
+    @Test(arguments: [false, true])
+    func aServerThatHangsAsItEndsIsNotWaitedFor(isDetached: Bool) throws {
         let outcome = try BuiltCommand.script(
             Self.functions + #"""
                 mkdir "$folder/m"
@@ -172,10 +173,16 @@ struct SilentServerTests {
                 bounded list
                 bounded stat "$folder/m"
                 bounded umount "$folder/m"
+                if [ IS_DETACHED = true ]; then umount -l "$folder/m"; bounded umount "$folder/m"; fi
                 bounded umount --force "$folder/m"
                 until_true '! [ -e /proc/$server/task/$server ] || [ $(ls /proc/$server/task | wc -l) = 1 ]'
                 bounded list
-                """#, seconds: 120)
+                """#.replacing("IS_DETACHED", with: "\(isDetached)"), seconds: 120)
+        let detached = """
+            umount: 1 soon
+                mayfly: F/m is detached or in another mount namespace: `mayfly umount --force F/m` ends it
+
+            """
         #expect(outcome.status == 0, "\(outcome)")
         #expect(
             outcome.output == """
@@ -190,7 +197,7 @@ struct SilentServerTests {
                     mayfly: the server of F/m does not answer: process STOPPED hangs as it ends; end the mount with `mayfly umount --force F/m`
                 umount: 32 soon
                     mayfly: F/m is busy, kept so by STOPPED (mayfly): end them, or use --lazy
-                umount: 0 soon
+                \(isDetached ? detached : "")umount: 0 soon
                 list: 0 soon
 
                 """, "\(outcome)")

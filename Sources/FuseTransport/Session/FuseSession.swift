@@ -184,6 +184,13 @@ package final class FuseSession: Sendable {
         if isMounted { unsafe _ = umount2(mountpoint, Int32(MNT_DETACH) | Int32(UMOUNT_NOFOLLOW)) }
         return isAborted
     }
+
+    /// Ends a connection by its number, whoever serves it and wherever it is mounted: requests fail.
+    ///
+    /// - Returns: false when that takes rights that we have not, or there is no such connection.
+    package static func abort(connection: UInt32) -> Bool {
+        unsafe cfk_abort_connection(connection, "") == 0
+    }
 }
 
 /// What went wrong on the wire, counted.

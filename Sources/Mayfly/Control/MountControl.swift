@@ -40,7 +40,7 @@ public struct MountControl: Sendable {
     }
 
     /// A mount that no table here has, by what its server calls it or by the server's process.
-    private static func elsewhere(
+    static func elsewhere(
         _ name: String, _ folders: [ControlFolder]
     ) throws(MountError) -> (mountpoint: String, client: ControlClient)? {
         var found: [(record: ControlRecord, client: ControlClient)] = []

@@ -1,6 +1,7 @@
 // Taking a mount out of the tree, for the process that serves it and for any other.
 
 import CMemory
+internal import FuseTransport
 import Glibc
 import SystemPackage
 
@@ -19,6 +20,9 @@ public enum Unmounting {
         let table = MountTable.current()
         let place = table.place(of: path)
         guard let entry = place.flatMap(table.entry(at:)) else {
+            if let elsewhere = try MountControl.elsewhere(path, ControlFolder.all()) {
+                return try end(elsewhere.client, path, force: force)
+            }
             let around = place.flatMap(table.entry(around:))
             if around?.isOwn != true, HostFile.canonical(path) == nil {
                 throw MountError(.usage, "\(path) does not exist: name a mayfly mount's directory")
@@ -59,6 +63,27 @@ public enum Unmounting {
             }
             usleep(2000)
         }
+    }
+
+    /// Ends a mount that is in no tree here.
+    private static func end(
+        _ client: ControlClient, _ name: String, force: Bool
+    ) throws(MountError) {
+        guard force else {
+            throw MountError(
+                .usage,
+                "\(name) is detached or in another mount namespace: "
+                    + "`mayfly umount --force \(name)` ends it")
+        }
+        guard FuseSession.abort(connection: client.connection) else {
+            throw MountError(
+                .usage, "ending \(name), which is not mounted here, is not permitted: run as root")
+        }
+        let deadline = cmem_monotonic_nanoseconds() + releaseNanoseconds
+        while client.folder.isServed(client.connection), cmem_monotonic_nanoseconds() < deadline {
+            usleep(2000)
+        }
+        client.folder.removeStale()
     }
 
     /// umount2(2) with errors that say what to do.
