@@ -84,6 +84,8 @@ struct EnduranceTests {
                         /proc/self/mountinfo)
                     born=$(identity)
                     setsid bash -c 'load "$0"' "$m" > /dev/null 2>&1 & clients=$!
+                    # On a busy machine they could come so late that they find the folder below.
+                    until_true '[ -e "$m/w" ]'
                     sleep 0.$((RANDOM % 3 + 1))
                     end_of $i
                     # What goes on in a mount that was only detached ends when its users are told to.

@@ -129,8 +129,8 @@ extension FuseSession {
                 case .notPermitted, .noFunction:
                     return "io_uring is forbidden here (sysctl kernel.io_uring_disabled, seccomp)"
                 case .noMemory:
-                    return "not enough memory for \(formatBytes(plan.ringMemoryBytes)) of rings"
-                        + " (or ulimit -l); a smaller depth or payload needs less"
+                    return "no memory for \(formatBytes(plan.ringMemoryBytes)) of rings, or too little "
+                        + "may be locked: raise `ulimit -l`, or lower depth and payload"
                 default: return "queue \(index): \(error)"
                 }
             }
