@@ -2,7 +2,8 @@
 //
 //     swift build -c release --sanitize fuzzer -Xswiftc -DCOVERAGE --product MayflyFuzz \
 //         --scratch-path .build-coverage
-//     mkdir -p corpus && .build-coverage/release/MayflyFuzz corpus -max_total_time=600
+//     mkdir -p corpus && swift run MayflyFuzz requests --inputs 1000 --corpus corpus
+//     .build-coverage/release/MayflyFuzz corpus -max_len=4096 -max_total_time=600
 //
 // Source: https://llvm.org/docs/LibFuzzer.html.
 

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import MayflyTestSupport
 
 /// `MayflyFuzz requests`
@@ -16,10 +17,21 @@ struct RequestsCommand: ParsableCommand {
 
     @Option(help: "The first seed.") var seed: UInt64 = 1
     @Option(help: "How many inputs.") var inputs = 10_000
+    @Option(help: "Only write the inputs to this folder, for libFuzzer to begin with.")
+    var corpus: String?
 
     func run() throws {
         for index in 0..<UInt64(inputs) {
             let input = RequestFuzz.input(seed: seed &+ index)
+            if let corpus {
+                let path = "\(corpus)/\(seed &+ index)"
+                let file = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+                defer { close(file) }
+                guard unsafe write(file, input, input.count) == input.count else {
+                    throw ValidationError("\(path) cannot be written")
+                }
+                continue
+            }
             var fuzz = RequestFuzz(input)
             let problems = fuzz.run()
             if !problems.isEmpty {
@@ -27,6 +39,7 @@ struct RequestsCommand: ParsableCommand {
                 throw ExitCode(1)
             }
         }
-        print("\(inputs) inputs from seed \(seed): nothing found")
+        let outcome = corpus.map { "written to \($0)" } ?? "nothing found"
+        print("\(inputs) inputs from seed \(seed): \(outcome)")
     }
 }
