@@ -58,7 +58,7 @@ public struct MountConfiguration: Sendable, Equatable {
     /// usable memory.
     public var sizeBytes: UInt64?
     /// Files, directories and links that may exist; 0: no limit but memory; nil: half as many as
-    /// the machine's memory has pages.
+    /// the usable memory has pages.
     public var inodes: UInt64?
     /// Permissions of the root directory.
     public var mode: UInt32 = 0o1777

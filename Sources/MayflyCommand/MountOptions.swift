@@ -24,7 +24,7 @@ struct MountOptions: ParsableArguments {
     @Option(
         help: """
             Most files, directories and links, with k, m or g. Default: half as many as the \
-            machine has pages of memory. 0: no limit but memory.
+            memory that may be used has pages. 0: no limit but memory.
             """)
     var inodes: String?
 

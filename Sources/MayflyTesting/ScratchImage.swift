@@ -38,7 +38,7 @@ public final class ScratchImage: Sendable, ExpressibleByStringLiteral {
     /// - Parameters:
     ///   - sizeBytes: limit of content while it is built, in bytes; nil: half of the memory.
     ///   - inodes: limit of files, directories and further links meanwhile; nil: half as many as
-    ///     the machine has pages.
+    ///     the memory has pages.
     ///   - build: gets the absolute path of an empty directory and fills it. Each test that begins
     ///     with the image fails with what it throws.
     public init(

@@ -52,7 +52,7 @@ public final class ScratchMount: Sendable {
     ///   - sizeBytes: limit of content in bytes; writing more fails with `ENOSPC`. Nil: 256 MiB, of
     ///     a mount from an image half of the memory.
     ///   - inodes: limit of files, directories and further links. Nil: 65,536, of a mount from
-    ///     an image half as many as the machine has pages.
+    ///     an image half as many as the memory has pages.
     ///   - configure: changes whatever else is to be different from the defaults.
     /// - Throws: `MountError`, whose text says what to do: as ``unavailability`` has it, for an
     ///   image that is none, and for lack of memory, threads or descriptors.

@@ -12,12 +12,12 @@ import Testing
         #expect(memory.defaultInodes == 1 << 20)
     }
 
-    @Test func aLimitBoundsTheSizeButNotTheInodes() {
+    @Test func aLimitBoundsSizeAndInodes() {
         let memory = SystemMemory(
             physicalBytes: 8 * Self.gibibyte, limitBytes: Self.gibibyte + 4096)
         #expect(memory.usableBytes == Self.gibibyte + 4096)
         #expect(memory.defaultSizeBytes == Self.gibibyte / 2)
-        #expect(memory.defaultInodes == 1 << 20)
+        #expect(memory.defaultInodes == 1 << 17)
         let loose = SystemMemory(physicalBytes: Self.gibibyte, limitBytes: 9 * Self.gibibyte)
         #expect(loose.usableBytes == Self.gibibyte)
     }
@@ -25,7 +25,7 @@ import Testing
     @Test func limitsFillInWhatIsNotGiven() {
         let memory = SystemMemory(physicalBytes: 8 * Self.gibibyte, limitBytes: 2 * Self.gibibyte)
         var configuration = MountConfiguration(mountpoint: "/mnt")
-        #expect(configuration.limits(in: memory) == (Self.gibibyte, 1 << 20))
+        #expect(configuration.limits(in: memory) == (Self.gibibyte, 1 << 18))
         configuration.sizeBytes = 4096
         configuration.inodes = 7
         #expect(configuration.limits(in: memory) == (4096, 7))

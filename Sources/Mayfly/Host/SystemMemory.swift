@@ -29,10 +29,11 @@ public struct SystemMemory: Sendable, Equatable {
         usableBytes / 2 / SizeText.pageBytes * SizeText.pageBytes
     }
 
-    /// The inodes of a mount for which no number is given: half as many as memory has pages.
+    /// The inodes of a mount for which no number is given: half as many as what may be used has
+    /// pages, so that what the mount can take at most fits a memory cgroup as well.
     ///
     /// - Source: mm/shmem.c, `shmem_default_max_inodes()`.
-    public var defaultInodes: UInt64 { physicalBytes / SizeText.pageBytes / 2 }
+    public var defaultInodes: UInt64 { usableBytes / SizeText.pageBytes / 2 }
 
     /// This machine and this process.
     ///
