@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
@@ -71,7 +72,7 @@ int cmem_ask_apart(const char *path, int number, int report) {
 }
 
 int cmem_start_self(char *const arguments[], char *const environment[], const void *mask,
-                    int ready, int ready_target, int *process) {
+                    int ready, int ready_target, int apart, int *process) {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     int error = posix_spawn_file_actions_init(&actions);
@@ -86,7 +87,8 @@ int cmem_start_self(char *const arguments[], char *const environment[], const vo
     if (error == 0) error = posix_spawn_file_actions_addclosefrom_np(&actions, ready_target + 1);
     if (error == 0) error = posix_spawnattr_setsigmask(&attributes, mask);
     if (error == 0) {
-        short flags = POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK;
+        // A group of 0 is one of its own.
+        short flags = (apart ? POSIX_SPAWN_SETSID : POSIX_SPAWN_SETPGROUP) | POSIX_SPAWN_SETSIGMASK;
         error = posix_spawnattr_setflags(&attributes, flags);
     }
     if (error == 0) {
@@ -96,4 +98,11 @@ int cmem_start_self(char *const arguments[], char *const environment[], const vo
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     return error;
+}
+
+void cmem_leave_terminal(void) {
+    int terminal = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (terminal < 0) return;
+    ioctl(terminal, TIOCNOTTY);
+    close(terminal);
 }

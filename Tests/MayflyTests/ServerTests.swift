@@ -106,6 +106,36 @@ struct ServerTests {
         #expect(outcome.status == 0 && outcome.output == "0\n", "\(outcome)")
     }
 
+    /// It stays in the session that it is mounted from, and what happens to the terminal does not reach it.
+    @Test func aServerOutlivesItsTerminal() throws {
+        let outcome = try Self.script(
+            #"""
+            python3 -ISc '
+            import os, pty, signal, sys, time
+            mayfly, m = sys.argv[1:]
+            process, master = pty.fork()
+            if process == 0:
+                signal.signal(signal.SIGHUP, signal.SIG_DFL)
+                assert os.system(f"{mayfly} mount {m}") == 0
+                print("server", os.popen(f"pgrep -f -- [-]-ready-fd.*{m}").read().split()[0], flush=True)
+                time.sleep(600)
+            text = ""
+            while "server" not in text or not text.endswith("\n"): text += os.read(master, 4096).decode()
+            server = int(text.split()[-1])
+            fields = lambda: open(f"/proc/{server}/stat").read().rsplit(")", 1)[1].split()
+            group, session, terminal = fields()[2:5]
+            print("mounted over" in text, int(group) == server, int(session) == process, terminal)
+            os.write(master, b"\x03")
+            os.waitpid(process, 0)
+            os.close(master)
+            time.sleep(0.2)
+            open(m + "/file", "w").write("x")
+            print(os.listdir(m))' "$mayfly" "$m"
+            "$mayfly" umount "$m"
+            """#)
+        #expect(outcome.output == "True True True 0\n['file']\n", "\(outcome)")
+    }
+
     @Test func umountTellsWhoKeepsItBusy() throws {
         let outcome = try Self.script(
             #"""

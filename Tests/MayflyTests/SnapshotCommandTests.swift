@@ -56,12 +56,11 @@ struct SnapshotCommandTests {
     /// Also of a file that was only read, and is open: its access time is what it was.
     @Test(arguments: TestTransport.allCases)
     func accessTimesGoBack(transport: TestTransport) throws {
-        try script(
+        try MountedPython.script(
             transport,
             #"""
             start
-            python '\#(Self.head)
-            import time
+            python '
             write(m + "/file", "old")
             held = os.open(m + "/file", os.O_RDONLY)
             before = os.fstat(held)

@@ -96,8 +96,10 @@ struct ClientPlacementTests {
             trap 'set +e; cd /; umount -l "$m" 2> /dev/null' EXIT
             "$mayfly" mount --quiet "$m"
             server=$(pgrep -f -- "--ready-fd.* $m")
-            # Small requests, until nothing keeps a thread from yielding: others that compute do.
-            small() { for i in $(seq 500); do : > $m/$i; done; [ "$(policy)" = 5 ]; }
+            # Small requests of another session, until nothing keeps a thread from yielding: others that
+            # compute do.
+            far() { setsid --wait bash -c 'for i in $(seq 500); do : > $0/$i; done' "$m"; [ "$(policy)" = 5 ]; }
+            near() { for i in $(seq 500); do : > $m/$i; done; [ "$(policy)" = 0 ]; }
             # What the threads of the ring are scheduled as: field 41 of proc_pid_stat(5).
             policy() { for t in /proc/$server/task/*; do
                 grep -q mayfly-ring $t/comm && cut -d ' ' -f 41 $t/stat; done | sort | uniq; }
@@ -105,17 +107,19 @@ struct ClientPlacementTests {
             """# + serverOf + "\n\"$mayfly\" umount \"$m\"\n")
     }
 
-    @Test func theThreadsYieldToTheirClients() throws {
-        let outcome = try policies("until_true small; policy")
-        #expect(outcome.output == "5\n", "\(outcome)")
+    @Test func theThreadsYieldToClientsOfOtherSessions() throws {
+        let outcome = try policies(
+            "near; policy; until_true far; policy; until_true near; policy")
+        #expect(outcome.output == "0\n5\n0\n", "\(outcome)")
     }
 
     @Test func aThreadThatCarriesMuchDoesNotYield() throws {
         let outcome = try policies(
             """
-            dd if=/dev/zero of=$m/big bs=1M count=64 2> /dev/null
+            until_true far
+            setsid --wait dd if=/dev/zero of=$m/big bs=1M count=64 2> /dev/null
             policy | head -n 1
-            until_true small
+            until_true far
             policy
             """)
         #expect(outcome.output == "0\n5\n", "\(outcome)")

@@ -69,6 +69,9 @@ CMEM_NO_LOCKS static inline void cmem_nap(uint32_t microseconds) {
 // The number of the calling thread: gettid(2).
 CMEM_NO_LOCKS static inline int32_t cmem_thread(void) { return (int32_t)syscall(SYS_gettid); }
 
+// The number of a process's session, 0 or below where it is not known: getsid(2).
+CMEM_NO_LOCKS static inline int32_t cmem_session(int32_t process) { return getsid(process); }
+
 // A time of the wall clock; nanoseconds are below 1e9.
 struct cmem_time {
     int64_t seconds;

@@ -20,10 +20,15 @@ struct cmem_started {
 struct cmem_started cmem_start(const char *directory, char *const arguments[],
                                char *const environment[], const void *mask);
 
-// Starts this same program in a session of its own, with the given sigset_t as its mask, no input,
-// our output, the descriptor ready as number ready_target and no other. Returns 0 or an errno.
+// Starts this same program in a process group of its own, and in a session of its own if apart is not
+// 0, with the given sigset_t as its mask, no input, our output, the descriptor ready as number
+// ready_target and no other. Returns 0 or an errno.
 int cmem_start_self(char *const arguments[], char *const environment[], const void *mask,
-                    int ready, int ready_target, int *process);
+                    int ready, int ready_target, int apart, int *process);
+
+// Gives up the controlling terminal, if there is one, for a process that leads no session: nothing that
+// happens to the terminal reaches it, and it may print there to the end. Source: ioctl_tty(2).
+void cmem_leave_terminal(void);
 
 // Asks the file system at path for its statistics, in a process of its own that nobody waits for: what
 // waits for a server that hangs can neither be killed nor left behind by its process. Writes number

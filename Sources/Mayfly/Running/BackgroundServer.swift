@@ -11,7 +11,11 @@ public enum BackgroundServer {
     /// The descriptor on which the server says that it is ready.
     public static let readyDescriptor: Int32 = 3
 
-    /// Runs this program with `arguments` in a session of its own and waits until it is ready.
+    /// Runs this program with `arguments` and waits until it is ready.
+    ///
+    /// It has no terminal, and stays in the caller's session, whose processes Linux schedules as one
+    /// group with it (`ClientPlacement.swift`); but in one of its own where that group is what keeps
+    /// a thread that yields from starving.
     ///
     /// Until then it has the caller's standard output and error, so what it prints arrives here.
     /// A signal that ends this wait ends the server too.
@@ -61,7 +65,8 @@ public enum BackgroundServer {
         var process: pid_t = 0
         let failure = unsafe withCStrings(["mayfly"] + arguments) { vector in
             unsafe cmem_start_self(
-                vector, cmem_environment(), &mask, ready, readyDescriptor, &process)
+                vector, cmem_environment(), &mask, ready, readyDescriptor,
+                SchedulingPolicy.canReturn() ? 0 : 1, &process)
         }
         guard failure == 0 else { throw cannotStart(failure) }
         return process

@@ -25,7 +25,10 @@ public enum ForegroundServer {
     ) throws(MountError) {
         let signals = SignalWatch([SIGTERM, SIGINT, SIGHUP])
         // In the background it was started through a link whose name it has taken: "exe".
-        if readyDescriptor != nil { unsafe cmem_name_process("mayfly") }
+        if readyDescriptor != nil {
+            unsafe cmem_name_process("mayfly")
+            cmem_leave_terminal()
+        }
         let mounts = ServedMounts()
         let line = try mount(configuration, mounts, say: say, complain: complain)
         defer { mounts.stopControls() }

@@ -29,7 +29,8 @@ struct RequestLoop: Sendable {
             for index in 0..<count {
                 let request = queue.request(index)
                 let reply = answer(request, .ring)
-                pace.note(bytes: max(request.payloadBytes, reply.bytes))
+                pace.note(
+                    bytes: max(request.payloadBytes, reply.bytes), client: request.pid)
                 queue.commit(index, error: reply.error, bytes: reply.bytes)
             }
             operations.worker.leave()
