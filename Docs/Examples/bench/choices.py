@@ -16,12 +16,12 @@ import tempfile
 
 SHORTCUTS = ("timeouts negative open opendir flush mknod readdirplus symlinks dirops killpriv hugepages "
              "naps yielding").split()
-OPTIONS = {"noxattr": "noxattr", "permissions": "default_permissions", "writeback": "writeback"}
+OPTIONS = {"nothing": "rw", "noxattr": "noxattr", "permissions": "default_permissions", "writeback": "writeback"}
 
 arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 arguments.add_argument("mayfly")
 arguments.add_argument("--rounds", type=int, default=5)
-arguments.add_argument("--only", default=",".join([*SHORTCUTS, *OPTIONS]))
+arguments.add_argument("--only", default=",".join(["nothing", *SHORTCUTS, "noxattr", "permissions", "writeback"]))
 arguments.add_argument("--workloads", default="lookup,read-4k,transaction,create,walk,grep,copy,remove,bulk-write")
 options = arguments.parse_args()
 mayfly = shutil.which(options.mayfly) or os.path.abspath(options.mayfly)
@@ -32,10 +32,10 @@ def run(*words, **more):
 
 
 def requests(root):
-    before = {}
+    counts = {}
     for line in json.loads(run("stat", root, "--json"))["operations"]:
-        before[line["operation"]] = line["count"]
-    return sum(count for name, count in before.items() if "orget" not in name)
+        counts[line["name"]] = line["count"]
+    return sum(count for name, count in counts.items() if "orget" not in name)
 
 
 def tree(root):
@@ -80,7 +80,7 @@ try:
             report = json.loads(run(
                 "bench", "--no-mayfly", plain, other, "--rounds", str(options.rounds), "--only",
                 ",".join(workloads), "--json", "-", stderr=subprocess.DEVNULL))
-            ratios = {line["name"]: line["cells"][1].get("ratio", {}).get("median") for line in report["workloads"]}
+            ratios = {line["workload"]: line["cells"][1].get("ratio", {}).get("median") for line in report["workloads"]}
             print(f"{name:12}" + "".join(
                 f"{ratios[w]:13.2f}" if ratios.get(w) else f"{'-':>13}" for w in workloads)
                 + f"{counts[0]:>6} {counts[1]:>6}", flush=True)
