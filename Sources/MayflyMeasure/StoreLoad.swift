@@ -60,15 +60,18 @@ public struct StoreLoad {
     /// Each thread makes, finds, writes, reads and removes files: seven of eight in a folder of its
     /// own, one in a folder that all share. Seven operations for a file.
     ///
-    /// - Parameter files: of each thread.
-    public func run(files: Int) -> Outcome {
+    /// - Parameters:
+    ///   - files: of each thread.
+    ///   - apart: all eight in a folder of its own.
+    public func run(files: Int, apart: Bool = false) -> Outcome {
         let before = retries
         let begin = cmem_monotonic_nanoseconds()
         let (store, folders, shared) = (store, folders, shared)
         let failures = Atomic<Int>(0)
         withThreads(threadCount) { index in
             let work = Work(
-                worker: store.worker(index), own: folders[index], shared: shared, index: index)
+                worker: store.worker(index), own: folders[index],
+                shared: apart ? folders[index] : shared, index: index)
             let failed = work.run(files: files)
             failures.add(failed, ordering: .relaxed)
         }

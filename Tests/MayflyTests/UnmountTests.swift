@@ -24,11 +24,11 @@ struct UnmountTests {
             try #require(
                 poll(seconds: 60) { server.outputSoFar.contains("is mounted over") },
                 "\(server.errorsSoFar)")
-            load = try ChildProcess(["python3", "-c", Self.work, folder])
+            load = try ChildProcess([InProcessMount.interpreter, "-ISc", Self.work, folder])
             let load = load
             try #require(
                 poll(seconds: 60) { load.outputSoFar.split(separator: "\n").count == 4 },
-                "\(load.errorsSoFar)")
+                "running: \(load.isRunning), \(server.isRunning)\n\(load.outputSoFar)\(load.errorsSoFar)")
         }
 
         /// The load ends by itself, because its calls fail as those of a dead mount do.
@@ -50,10 +50,13 @@ struct UnmountTests {
             import errno, os, sys
             os.chdir(sys.argv[1])
             ends = ('ENOTCONN', 'ECONNABORTED', 'ECANCELED', 'EIO')
+            at_work = False
             def work(n):
+                global at_work
                 name = 'd%d' % n
                 os.makedirs(name, exist_ok=True)
-                print('at work', flush=True)
+                print(n, 'at work', flush=True)
+                at_work = True
                 block = os.urandom(300000)
                 while True:
                     for i in range(20):
@@ -73,8 +76,8 @@ struct UnmountTests {
                 if child == 0:
                     try: work(n)
                     except OSError as e:
-                        if errno.errorcode[e.errno] in ends: os._exit(0)
-                        print(e, file=sys.stderr, flush=True)
+                        if at_work and errno.errorcode[e.errno] in ends: os._exit(0)
+                        print(n, e, file=sys.stderr, flush=True)
                     except BaseException as e: print(e, file=sys.stderr, flush=True)
                     os._exit(1)
                 children.append(child)

@@ -40,7 +40,7 @@ struct InProcessMount {
         try #require(outcome.status == 0, "\(outcome.report)")
     }
 
-    private static let interpreter: String =
+    static let interpreter: String =
         unsafe access("/usr/bin/python3", X_OK) == 0 ? "/usr/bin/python3" : "python3"
 
     /// Makes the kernel forget every name and page of this mount that nobody uses.
