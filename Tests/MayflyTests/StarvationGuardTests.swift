@@ -93,7 +93,7 @@ struct ClientPlacementTests {
             #"""
             m="$folder/m"
             mkdir "$m"
-            trap 'set +e; cd /; umount -l "$m" 2> /dev/null' EXIT
+            trap 'set +e; cd /; umount -l "$m" 2> /dev/null; rm -rf --one-file-system "$folder"' EXIT
             "$mayfly" mount --quiet "$m"
             server=$(pgrep -f -- "--ready-fd.* $m")
             # Small requests of another session, until nothing keeps a thread from yielding: others that
