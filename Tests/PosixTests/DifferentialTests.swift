@@ -25,6 +25,18 @@ struct DifferentialTests {
         }
     }
 
+    /// Where the kernel checks no permissions, because root alone is let in, all else is the same.
+    @Test(.enabled(if: MayflyBinary.mounts, MayflyBinary.reason), arguments: kinds)
+    func sameForRootAlone(_ kind: PosixKind) throws {
+        let count = Self.operations / 4
+        try withMounts(kind, bytes: 12 << 20, inodes: 300, isRootAlone: true) { tmpfs, mayfly in
+            try bounded(mayfly, seconds: count / 100 + 120) {
+                try DifferentialRun(tmpfs: tmpfs.root, mayfly: mayfly.root, isRootAlone: true)
+                    .run(seed: Self.seed &+ 500_000, operations: count)
+            }
+        }
+    }
+
     /// Threads with a folder each; the mounts are theirs together.
     @Test(.enabled(if: MayflyBinary.mounts, MayflyBinary.reason), arguments: kinds)
     func threadsApart(_ kind: PosixKind) throws {
@@ -87,7 +99,7 @@ struct DifferentialTests {
     }
 
     private func withMounts(
-        _ kind: PosixKind, bytes: Int, inodes: Int,
+        _ kind: PosixKind, bytes: Int, inodes: Int, isRootAlone: Bool = false,
         _ body: (PosixMount, PosixMount) throws -> Void
     ) throws {
         if kind == .ring && !PosixTests.hasRing {
@@ -97,7 +109,8 @@ struct DifferentialTests {
         defer { tmpfs.stop() }
         try tmpfs.forbidDevices()
         let mayfly = try PosixMount.mayfly(
-            binary: MayflyBinary.path, kind: kind, bytes: bytes, inodes: inodes)
+            binary: MayflyBinary.path, kind: kind, bytes: bytes, inodes: inodes,
+            isRootAlone: isRootAlone)
         defer { mayfly.stop() }
         try body(tmpfs, mayfly)
         #expect(mayfly.isAlive, "the server died")

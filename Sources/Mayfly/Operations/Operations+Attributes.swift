@@ -48,14 +48,14 @@ extension Operations {
         return reply(out, request)
     }
 
-    /// access(2) and chdir(2), for who may do everything: a file that nobody may execute is what a
+    /// access(2) and chdir(2), for who may do everything: what is no directory and nobody may execute is what a
     /// superuser is refused as well.
     ///
     /// - Source: fs/namei.c, `generic_permission()`.
     @_noLocks func access(_ node: NodeID, _ request: FuseRequest) throws(Errno) -> Reply {
         let wanted = unsafe request.argument.load(as: cfk_access_in.self).mask
         let mode = try worker.attributes(node).mode
-        if wanted & 1 != 0, mode & FileMode.typeMask == FileMode.regular, mode & 0o111 == 0 {
+        if wanted & 1 != 0, mode & FileMode.typeMask != FileMode.directory, mode & 0o111 == 0 {
             throw .permissionDenied
         }
         return .none

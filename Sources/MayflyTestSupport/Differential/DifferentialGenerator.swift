@@ -10,6 +10,7 @@ struct DifferentialGenerator {
     /// Each kind as often as it weighs.
     private let kinds: [DifferentialOperation.Kind]
     private let identityWeight: Int
+    private let isRootAlone: Bool
     private var umask: UInt32 = 0o022
 
     static let offsets: [Int64] = [
@@ -21,7 +22,9 @@ struct DifferentialGenerator {
         20_000, 65_536, 100_001, 300_000, (2 << 20) + 1,
     ]
 
-    init(seed: UInt64) {
+    /// - Parameter isRootAlone: nobody else makes a call.
+    init(seed: UInt64, isRootAlone: Bool = false) {
+        self.isRootAlone = isRootAlone
         random = SeededGenerator(seed: seed)
         var kinds: [DifferentialOperation.Kind] = []
         for kind in DifferentialOperation.Kind.allCases {
@@ -48,6 +51,7 @@ struct DifferentialGenerator {
         if random.oneIn(40) { umask = random.pick([0, 0o022, 0o022, 0o022, 0o077, 0o027]) }
         operation.umask = umask
         operation.identity = random.oneIn(identityWeight) ? 1 + random.below(2) : 0
+        if isRootAlone { operation.identity = 0 }
         operation.path = path()
         operation.other = path()
         operation.slot = random.below(DifferentialOperation.slotCount)

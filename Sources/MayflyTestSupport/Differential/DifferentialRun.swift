@@ -10,14 +10,17 @@ package struct DifferentialRun: Sendable {
     let isShared: Bool
     /// Whether the second file system loses links, so that there is something to find.
     let isCanary: Bool
+    /// Whether no other user makes a call: the mount lets none in.
+    let isRootAlone: Bool
     /// Operations between two comparisons of everything.
     static let treeInterval = 250
     static let historyLength = 1000
 
     package init(
         tmpfs: PosixPath, mayfly: PosixPath, name: String = "h", isShared: Bool = false,
-        isCanary: Bool = false
+        isCanary: Bool = false, isRootAlone: Bool = false
     ) {
+        self.isRootAlone = isRootAlone
         self.isCanary = isCanary
         self.tmpfs = tmpfs
         self.mayfly = mayfly
@@ -37,7 +40,8 @@ package struct DifferentialRun: Sendable {
         var index: UInt64 = 0
         while done < operations {
             let historySeed = seed &+ index
-            var generator = DifferentialGenerator(seed: historySeed)
+            var generator = DifferentialGenerator(
+                seed: historySeed, isRootAlone: isRootAlone)
             let history = generator.history(min(Self.historyLength, operations - done))
             if let divergence = try replay(history) {
                 throw failure(seed: historySeed, history, divergence)

@@ -34,13 +34,14 @@ package final class PosixMount: Sendable {
 
     /// Starts `mayfly mount --foreground` and waits until its directory is a mount.
     package static func mayfly(
-        binary: String, kind: PosixKind, bytes: Int = 0, inodes: Int = 0, options: String? = nil
+        binary: String, kind: PosixKind, bytes: Int = 0, inodes: Int = 0, options: String? = nil,
+        isRootAlone: Bool = unsafe getenv("MAYFLY_POSIX_ALONE") != nil
     ) throws -> PosixMount {
         let root = try temporaryDirectory()
         var arguments = [binary, "mount", "--foreground"]
         arguments += ["--transport", kind == .ring ? "ring" : "dev", "--mode", "0755"]
         // Cases act as other users. Those that do not pass where root is alone, too.
-        if unsafe getenv("MAYFLY_POSIX_ALONE") == nil { arguments += ["--allow-other"] }
+        if !isRootAlone { arguments += ["--allow-other"] }
         if bytes > 0 { arguments += ["--size", "\(bytes)"] }
         if inodes > 0 { arguments += ["--inodes", "\(inodes)"] }
         if let options { arguments += ["-o", options] }
