@@ -51,7 +51,6 @@ struct DifferentialGenerator {
         if random.oneIn(40) { umask = random.pick([0, 0o022, 0o022, 0o022, 0o077, 0o027]) }
         operation.umask = umask
         operation.identity = random.oneIn(identityWeight) ? 1 + random.below(2) : 0
-        if isRootAlone { operation.identity = 0 }
         operation.path = path()
         operation.other = path()
         operation.slot = random.below(DifferentialOperation.slotCount)
@@ -61,6 +60,12 @@ struct DifferentialGenerator {
         operation.value = UInt32(truncatingIfNeeded: random.next() >> 40)
         operation.mode = random.pick([0o644, 0o600, 0o755, 0o777, 0o666, 0o700, 0o2775, 0o1777])
         complete(&operation)
+        if isRootAlone {
+            operation.identity = 0
+            // The kernel heeds no sticky bit where it checks no permissions, and root feels that of
+            // folders in fs.protected_regular and its like: proc_sys_fs(5).
+            operation.mode &= ~0o1000
+        }
         return operation
     }
 
