@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <sys/xattr.h>
 
+_Static_assert(CMEM_O_TMPFILE == O_TMPFILE, "O_TMPFILE");
+
 int cmem_open_direct(int directory, const char *name) {
     int file = openat(directory, name, O_RDWR | O_CREAT | O_CLOEXEC | O_DIRECT, 0644);
     return file < 0 ? -errno : file;

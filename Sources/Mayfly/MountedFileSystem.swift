@@ -58,8 +58,8 @@ public final class MountedFileSystem: Sendable {
     /// be a queue's, and would wait for itself for ever where that sends a request (fs/fuse/file.c,
     /// `fuse_flush()` under `do_exit()`).
     private func askForNoFlush() {
-        let nameless: Int32 = 0o20200000  // O_TMPFILE
-        let file = unsafe open(summary.mountpoint, O_RDWR | O_CLOEXEC | nameless, mode_t(0o600))
+        let file = unsafe open(
+            summary.mountpoint, O_RDWR | O_CLOEXEC | CMEM_O_TMPFILE, mode_t(0o600))
         if file >= 0 { close(file) }
     }
 

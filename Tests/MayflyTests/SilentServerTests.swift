@@ -30,20 +30,24 @@ struct SilentServerTests {
         server_of() {
             sed 's/.*"processID":\([0-9]*\).*/\1/' /run/mayfly/$(mountpoint -d "$1" | cut -d: -f2).json
         }
+        # Mounts m, whose server is to be stopped, and n.
+        mount_two() {
+            mkdir "$folder/m" "$folder/n"
+            "$mayfly" mount "$folder/m" --size 8m > /dev/null
+            "$mayfly" mount "$folder/n" --size 8m > /dev/null
+            server=$(server_of "$folder/m")
+            other=$(server_of "$folder/n")
+            trap 'set +e; kill -CONT $server $other 2> /dev/null; cd /
+                umount -fl "$folder/m" "$folder/n" 2> /dev/null
+                rm -rf --one-file-system "$folder"' EXIT
+        }
 
         """#
 
     @Test func aStoppedServerIsNotWaitedFor() throws {
         let outcome = try BuiltCommand.script(
             Self.functions + #"""
-                mkdir "$folder/m" "$folder/n"
-                "$mayfly" mount "$folder/m" --size 8m > /dev/null
-                "$mayfly" mount "$folder/n" --size 8m > /dev/null
-                server=$(server_of "$folder/m")
-                other=$(server_of "$folder/n")
-                trap 'set +e; kill -CONT $server $other 2> /dev/null; cd /
-                    umount -fl "$folder/m" "$folder/n" 2> /dev/null
-                    rm -rf --one-file-system "$folder"' EXIT
+                mount_two
                 ln -s "$folder/m" "$folder/link"
                 kill -STOP $server
                 bounded list
@@ -104,14 +108,7 @@ struct SilentServerTests {
     @Test func aMountWithoutASocketIsNotWaitedFor() throws {
         let outcome = try BuiltCommand.script(
             Self.functions + #"""
-                mkdir "$folder/m" "$folder/n"
-                "$mayfly" mount "$folder/m" --size 8m > /dev/null
-                "$mayfly" mount "$folder/n" --size 8m > /dev/null
-                server=$(server_of "$folder/m")
-                other=$(server_of "$folder/n")
-                trap 'set +e; kill -CONT $server $other 2> /dev/null; cd /
-                    umount -fl "$folder/m" "$folder/n" 2> /dev/null
-                    rm -rf --one-file-system "$folder"' EXIT
+                mount_two
                 for mount in m n; do
                     rm /run/mayfly/$(mountpoint -d "$folder/$mount" | cut -d: -f2).*
                 done

@@ -6,11 +6,9 @@ struct SnapshotCommandTests {
     /// Whatever the kernel has cached, and whoever has it open: all see the old tree.
     @Test(arguments: TestTransport.allCases)
     func aRollbackIsSeenByEverybody(transport: TestTransport) throws {
-        try MountedPython.script(
-            transport,
+        try MountedPython.run(
+            transport, "",
             #"""
-            start
-            python '
             os.makedirs(m + "/d/e"); write(m + "/d/file", "old"); write(m + "/gone", "was there")
             os.symlink("file", m + "/d/link"); os.link(m + "/d/file", m + "/second")
             os.setxattr(m + "/d/file", "user.x", b"1"); os.chmod(m + "/d/e", 0o700)
@@ -47,20 +45,15 @@ struct SnapshotCommandTests {
             fails(errno.ESTALE, lambda: os.pread(made.fileno(), 4, 0))
             held.seek(0); held.write("OLD"); held.flush(); assert read(m + "/second") == "OLD"
             run("rollback", m, "one"); assert read(m + "/second") == "old"
-            '
-            "$mayfly" check m > /dev/null
-            "$mayfly" umount m
             """#)
     }
 
     /// Also of a file that was only read, and is open: its access time is what it was.
     @Test(arguments: TestTransport.allCases)
     func accessTimesGoBack(transport: TestTransport) throws {
-        try MountedPython.script(
-            transport,
+        try MountedPython.run(
+            transport, "",
             #"""
-            start
-            python '
             write(m + "/file", "old")
             held = os.open(m + "/file", os.O_RDONLY)
             before = os.fstat(held)
@@ -72,9 +65,6 @@ struct SnapshotCommandTests {
             run("rollback", m)
             assert os.fstat(held).st_atime_ns == before.st_atime_ns
             assert os.pread(held, 3, 0) == b"old"
-            '
-            "$mayfly" check m > /dev/null
-            "$mayfly" umount m
             """#)
     }
 

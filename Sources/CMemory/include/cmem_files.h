@@ -4,12 +4,14 @@
 
 #include <stdint.h>
 
-// O_DIRECT as open(2) and FUSE_OPEN have it; <fcntl.h> names it to _GNU_SOURCE alone. Source:
-// arch/arm64/include/uapi/asm/fcntl.h, include/uapi/asm-generic/fcntl.h.
+// O_DIRECT as open(2) and FUSE_OPEN have it, and O_TMPFILE; <fcntl.h> names them to _GNU_SOURCE alone.
+// Source: arch/arm64/include/uapi/asm/fcntl.h, include/uapi/asm-generic/fcntl.h.
 #if defined(__aarch64__)
 static const uint32_t CMEM_O_DIRECT = 0200000;
+static const int32_t CMEM_O_TMPFILE = 020040000;
 #else
 static const uint32_t CMEM_O_DIRECT = 040000;
+static const int32_t CMEM_O_TMPFILE = 020200000;
 #endif
 
 // Opens a file for reading and writing past the page cache: O_DIRECT. Makes it where there is none.

@@ -1,12 +1,10 @@
 // ReplacedFile: a file that is there whole or not at all.
 
+internal import CMemory
 internal import Glibc
 internal import SystemPackage
 
 enum ReplacedFile {
-    /// `O_TMPFILE`, a macro that is not imported.
-    private static let nameless: Int32 = 0o20200000
-
     /// Has a new file filled, and puts it in place of what has the name.
     ///
     /// The file has no name until it is whole, where the file system can do that: whoever is killed
@@ -23,7 +21,7 @@ enum ReplacedFile {
         let fresh = "\(path).\(getpid()).new"
         let folder = path.lastIndex(of: "/").map { path[...$0] } ?? "."
         var hasName = false
-        var descriptor = unsafe open(String(folder), O_RDWR | nameless | O_CLOEXEC, 0o644)
+        var descriptor = unsafe open(String(folder), O_RDWR | CMEM_O_TMPFILE | O_CLOEXEC, 0o644)
         if descriptor < 0 {
             hasName = true
             descriptor = unsafe open(fresh, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
