@@ -118,8 +118,8 @@
 /// Byte offsets of the superblock's words. Part of the image's format.
 package enum Superblock {
     package static let magicValue: UInt64 = 0x3147_4D49_594C_464D  // "MFLYIMG1"
-    /// 2: descriptors in the first chunk of each group; sealed images.
-    package static let formatVersion: UInt64 = 2
+    /// 2: descriptors in the first chunk of each group; sealed images. 3: inodes know their names.
+    package static let formatVersion: UInt64 = 3
 
     @inlinable package static var magic: UInt64 { @_noLocks get { 0 } }
     @inlinable package static var version: UInt64 { @_noLocks get { 8 } }

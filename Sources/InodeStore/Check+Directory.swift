@@ -29,6 +29,7 @@ extension StoreCheck {
                     arena.note("\(owner): two entries with cookie \(dentry.cookie)")
                 }
                 reach(dentry.inode, from: directory)
+                checkName(directory, at, dentry.inode)
             }
             if key < before { arena.note("\(owner): its list is out of order at \(at)") }
             before = key
@@ -45,7 +46,7 @@ extension StoreCheck {
     private mutating func checkDentry(
         _ directory: UInt64, _ dentry: UInt64, _ names: inout Set<[UInt8]>, _ owner: String
     ) -> (cookie: UInt64, inode: UInt64)? {
-        let nameCount = UInt64(region.loadIfInside32(dentry, Dentry.nameCount) ?? 0)
+        let nameCount = UInt64(region.loadIfInside32(dentry, Dentry.nameWord) ?? 0) & 0xFF
         guard nameCount >= 1, nameCount <= 255,
             claimBlob(dentry, bytes: Dentry.bytes(nameCount: nameCount), "entry of \(owner)")
         else {

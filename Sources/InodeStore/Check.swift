@@ -54,6 +54,8 @@ struct StoreCheck {
         /// The directory of the first of them.
         var parent: UInt64 = 0
         var subdirectories: UInt64 = 0
+        /// The map of its further names.
+        var others: [UInt64: UInt64] = [:]
     }
 
     let worker: StoreWorker
@@ -138,6 +140,7 @@ struct StoreCheck {
         }
         checkFlags(inode)
         checkXattrs(inode)
+        checkNameMap(inode)
         let pages = region.load(inode + Inode.pages)
         pagesInUse &+= pages
         let mode = region.load32(inode + Inode.mode)
@@ -183,6 +186,7 @@ struct StoreCheck {
     }
 
     private mutating func checkLinks(_ inode: UInt64, _ known: Found) {
+        checkNameCount(inode, known)
         let links = UInt64(region.load32(inode + Inode.links))
         var units: UInt64 = 1
         if worker.type(inode) == FileMode.directory {

@@ -7,7 +7,7 @@
 //
 //     link    offset of what follows; bit 0 set when that is a cell; 0 at the end
 //     cell    link, key (even: bit-reversed bucket number)
-//     dentry  link, key (odd: bit-reversed hash), cookie, inode, name
+//     dentry  link, key (odd: bit-reversed hash), cookie, inode, number of the name, name
 //
 // Cells stand in segments that double: 8 for buckets 0...7, 8, 16, 32 ... up to 2^18 buckets; bucket
 // 0's cell is in the inode, so that a small directory has no table.
@@ -121,8 +121,9 @@ enum Dentry {
     static var key: UInt64 { @_noLocks get { 8 } }
     static var cookie: UInt64 { @_noLocks get { 16 } }
     static var inode: UInt64 { @_noLocks get { 24 } }
-    /// Length of the name, 16 bits of a 32-bit word.
-    static var nameCount: UInt64 { @_noLocks get { 32 } }
+    /// 32 bits: the length of the name, and above bit 8 its number among those of the inode
+    /// (Names.swift).
+    static var nameWord: UInt64 { @_noLocks get { 32 } }
     static var name: UInt64 { @_noLocks get { 36 } }
     @_noLocks static func bytes(nameCount: UInt64) -> UInt64 { 36 + nameCount }
 }
@@ -166,7 +167,7 @@ extension StoreWorker {
     }
 
     @_noLocks private func matches(_ dentry: UInt64, _ name: Name) -> Bool {
-        guard UInt64(region.load32(dentry + Dentry.nameCount)) == name.count else { return false }
+        guard nameCount(dentry) == name.count else { return false }
         return unsafe cmem_compare(
             region.pointer(dentry + Dentry.name), name.bytes, Int(truncatingIfNeeded: name.count))
             == 0
@@ -192,10 +193,11 @@ extension StoreWorker {
 
     /// Links a new dentry to `inode` under a name that is not there.
     ///
+    /// - Parameter index: of the name among those of the inode; `reserveName` has made room for it.
     /// - Throws: `ENOSPC` when the region is used up; nothing is changed then.
     @_noLocks
     func insertDentry(
-        _ directory: UInt64, _ name: Name, hash: UInt64, inode: UInt64
+        _ directory: UInt64, _ name: Name, hash: UInt64, inode: UInt64, index: UInt64
     ) throws(Errno) {
         let bytes = Dentry.bytes(nameCount: name.count)
         let run = try allocateBlob(bytes: bytes)
@@ -209,8 +211,9 @@ extension StoreWorker {
             throw error
         }
         growBuckets(directory)
-        link(directory, dentry, name, hash: hash, cookie: cookie, inode: inode)
+        link(directory, dentry, name, hash: hash, cookie: cookie, inode: inode, index: index)
         region.storeRelease(slot, dentry)
+        setName(inode, index, directory, cookie: cookie)
         region.store(directory + Inode.nextCookie, cookie + 1)
         region.store(
             directory + Inode.entries, region.load(directory + Inode.entries) + 1)
@@ -237,7 +240,7 @@ extension StoreWorker {
         let cookie = region.load(dentry + Dentry.cookie)
         link(
             directory, renamed, name, hash: hash, cookie: cookie,
-            inode: region.load(dentry + Dentry.inode))
+            inode: region.load(dentry + Dentry.inode), index: nameIndex(dentry))
         region.storeRelease(mapSlot(region.load(directory + Inode.cookies), cookie), renamed)
         unlink(directory, dentry)
         retireDentry(dentry)
@@ -246,14 +249,14 @@ extension StoreWorker {
     /// Fills a new dentry and puts it on the list that names are found by.
     @_noLocks private func link(
         _ directory: UInt64, _ dentry: UInt64, _ name: Name, hash: UInt64, cookie: UInt64,
-        inode: UInt64
+        inode: UInt64, index: UInt64
     ) {
         let key = Directory.reversed(hash) | 1
         region.store(dentry + Dentry.key, key)
         region.store(dentry + Dentry.cookie, cookie)
         region.store(dentry + Dentry.inode, inode)
         region.store32(
-            dentry + Dentry.nameCount, UInt32(truncatingIfNeeded: name.count))
+            dentry + Dentry.nameWord, UInt32(truncatingIfNeeded: index << 8 | name.count))
         unsafe cmem_copy(
             region.pointer(writing: dentry + Dentry.name, name.count), name.bytes,
             Int(truncatingIfNeeded: name.count))
@@ -273,14 +276,7 @@ extension StoreWorker {
     }
 
     @_noLocks private func retireDentry(_ dentry: UInt64) {
-        retireBlob(
-            dentry,
-            bytes: Dentry.bytes(nameCount: UInt64(region.load32(dentry + Dentry.nameCount))))
-    }
-
-    /// Makes a name lead to another inode, for rename(2) over it and RENAME_EXCHANGE.
-    @_noLocks func repointDentry(_ dentry: UInt64, to inode: UInt64) {
-        region.storeRelease(dentry + Dentry.inode, inode)
+        retireBlob(dentry, bytes: Dentry.bytes(nameCount: nameCount(dentry)))
     }
 
     /// An empty directory needs no map of cookies; the next cookie goes on from where it was.
@@ -382,7 +378,7 @@ extension StoreWorker {
             nextCookie: found.index + 1, nodeID: nodeID(child),
             mode: region.load32(child + Inode.mode),
             name: region.pointer(dentry + Dentry.name),
-            nameCount: region.load32(dentry + Dentry.nameCount))
+            nameCount: UInt32(truncatingIfNeeded: nameCount(dentry)))
     }
 
     /// Opens a directory for listing and touches its access time.

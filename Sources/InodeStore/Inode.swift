@@ -30,7 +30,8 @@ enum Inode {
     static var content: UInt64 { @_noLocks get { 96 } }
     /// First extended attribute, or 0.
     static var xattrs: UInt64 { @_noLocks get { 104 } }
-    /// Directory: the inode that its ".." names.
+    /// The directory that holds name 0 (Names.swift), 0 without a name; a directory's "..", the root's
+    /// is itself.
     static var parent: UInt64 { @_noLocks get { 112 } }
     /// Directory: cookie of the next entry.
     static var nextCookie: UInt64 { @_noLocks get { 120 } }
@@ -44,6 +45,10 @@ enum Inode {
     static var cookies: UInt64 { @_noLocks get { 152 } }
     /// Directory: the cell of bucket 0, two words.
     static var firstCell: UInt64 { @_noLocks get { 160 } }
+    /// Cookie of name 0.
+    static var nameCookie: UInt64 { @_noLocks get { 176 } }
+    /// Not of a directory: a map word of the names from 1 on.
+    static var otherNames: UInt64 { @_noLocks get { 184 } }
     /// Symlink: a target of up to 64 bytes.
     static var inline: UInt64 { @_noLocks get { 192 } }
     static var inlineBytes: UInt64 { @_noLocks get { 64 } }

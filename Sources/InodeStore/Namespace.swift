@@ -107,10 +107,8 @@ extension StoreWorker {
         do throws(Errno) {
             if let target = unsafe target { try unsafe setTarget(inode, target) }
             // Before the name can be found, so that ".." always leads somewhere.
-            if mode & FileMode.typeMask == FileMode.directory {
-                region.store(inode + Inode.parent, directory)
-            }
-            try insertDentry(directory, name, hash: hash, inode: inode)
+            region.store(inode + Inode.parent, directory)
+            try insertDentry(directory, name, hash: hash, inode: inode, index: 0)
         } catch {
             discard(inode)
             throw error
@@ -243,7 +241,7 @@ extension StoreWorker {
     /// Gives an inode one more name, and counts one reference.
     ///
     /// - Throws: `EEXIST`, `EPERM` for a directory, an immutable or append-only inode, `ENOENT` for
-    ///   an inode without names that was not made by O_TMPFILE, `EMLINK`, `ENOSPC`.
+    ///   an inode without names that was not made by O_TMPFILE, `EMLINK` above 2^24 names, `ENOSPC`.
     @_noLocks package func link(
         _ node: NodeID, _ newParent: NodeID, _ name: Name
     ) throws(Errno) -> Attributes {
@@ -261,15 +259,17 @@ extension StoreWorker {
         guard flags & (InodeFlags.immutable | InodeFlags.append) == 0 else { throw .notPermitted }
         let links = region.load32(inode + Inode.links)
         if links == 0 && flags & InodeFlags.linkable == 0 { throw .noSuchFileOrDirectory }
-        if links >= UInt32(Int32.max) { throw .tooManyLinks }
+        if links >= Self.mostLinks() { throw .tooManyLinks }
         if findDentry(directory, name, hash: hash) != 0 { throw .fileExists }
         // tmpfs counts a further link against the inodes, as each pins a dentry; the first name of
         // a temporary file is paid for. Source: mm/shmem.c, `shmem_link()`.
         let space = links == 0 ? 0 : InodeStore.inodeSpaceUnit
         guard store.arena.inodeSpace.reserve(space, shard: shard) else { throw .noSpace }
         do throws(Errno) {
-            try insertDentry(directory, name, hash: hash, inode: inode)
+            try reserveName(inode, UInt64(links))
+            try insertDentry(directory, name, hash: hash, inode: inode, index: UInt64(links))
         } catch {
+            if links == 1 { dropNameMap(inode) }
             store.arena.inodeSpace.release(space, shard: shard)
             throw error
         }
@@ -328,6 +328,7 @@ extension StoreWorker {
             }
             removeDentry(directory, dentry)
             let now = cmem_now()
+            let index = nameIndex(dentry)
             beginUpdate(directory)
             if isDirectory {
                 region.store32(
@@ -335,15 +336,16 @@ extension StoreWorker {
             }
             touchDirectory(directory, now)
             endUpdate(directory)
-            dropLink(victim, now)
+            dropLink(victim, index, now)
             return
         }
     }
 
-    /// Takes one name from an inode whose lock is held; a directory loses all its links.
-    @_noLocks func dropLink(_ inode: UInt64, _ now: cmem_time) {
+    /// Takes the name of a number from an inode whose lock is held; a directory loses all its links.
+    @_noLocks func dropLink(_ inode: UInt64, _ index: UInt64, _ now: cmem_time) {
         let links = region.load32(inode + Inode.links)
         let left = type(inode) == FileMode.directory ? 0 : links - 1
+        forgetName(inode, index, of: UInt64(left) + 1)
         beginUpdate(inode)
         region.store32(inode + Inode.links, left)
         setTime(inode, TimeField.change, now)

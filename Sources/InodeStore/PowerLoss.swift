@@ -106,10 +106,11 @@ extension StoreWorker {
             if dentry == 0 { return }
             let victim = region.load(dentry + Dentry.inode)
             removeDentry(directory, dentry)
+            let index = nameIndex(dentry)
             if type(victim) == FileMode.directory { addLinksFrozen(directory, -1) }
             let now = cmem_now()
             touchDirectory(directory, now)
-            dropLink(victim, now)
+            dropLink(victim, index, now)
         }
     }
 
@@ -128,16 +129,21 @@ extension StoreWorker {
         let result: Result<Void, Errno> = unsafe name.withUnsafeBytes { bytes in
             let name = unsafe Name(bytes)
             do throws(Errno) {
-                try insertDentry(directory, name, hash: name.hash(), inode: inode)
+                // A directory's links are not its names.
+                let index = isDirectory ? 0 : UInt64(links)
+                try reserveName(inode, index)
+                try insertDentry(directory, name, hash: name.hash(), inode: inode, index: index)
                 return .success(())
-            } catch { return .failure(error) }
+            } catch {
+                if links == 1, !isDirectory { dropNameMap(inode) }
+                return .failure(error)
+            }
         }
         if case .failure(let error) = result {
             store.arena.inodeSpace.release(space, shard: shard)
             throw error
         }
         if isDirectory {
-            region.storeRelease(inode + Inode.parent, directory)
             region.store32(inode + Inode.links, 2 + subdirectories(inode))
             addLinksFrozen(directory, 1)
         } else {

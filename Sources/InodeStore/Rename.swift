@@ -148,6 +148,7 @@ extension StoreWorker {
             whiteout = try makeInode(
                 in: plan.oldDirectory, mode: FileMode.characterDevice, device: 0, caller: caller)
         }
+        let (oldIndex, newIndex) = (nameIndex(plan.oldDentry), indexIfAny(plan.newDentry))
         let staysInPlace =
             plan.replaced == 0 && whiteout == 0 && plan.oldDirectory == plan.newDirectory
         if staysInPlace {
@@ -156,7 +157,8 @@ extension StoreWorker {
         } else if plan.replaced == 0 {
             do throws(Errno) {
                 try insertDentry(
-                    plan.newDirectory, plan.newName, hash: plan.newHash, inode: plan.moving)
+                    plan.newDirectory, plan.newName, hash: plan.newHash, inode: plan.moving,
+                    index: oldIndex)
             } catch {
                 if whiteout != 0 {
                     region.store32(whiteout + Inode.links, 0)
@@ -165,18 +167,16 @@ extension StoreWorker {
                 throw error
             }
         } else {
-            repointDentry(plan.newDentry, to: plan.moving)
+            repointDentry(
+                plan.newDirectory, plan.newDentry, to: plan.moving, index: oldIndex)
         }
         if whiteout != 0 {
-            repointDentry(plan.oldDentry, to: whiteout)
+            repointDentry(plan.oldDirectory, plan.oldDentry, to: whiteout, index: 0)
         } else if !staysInPlace {
             removeDentry(plan.oldDirectory, plan.oldDentry)
         }
         let now = cmem_now()
         let movesDirectory = type(plan.moving) == FileMode.directory
-        if movesDirectory {
-            region.storeRelease(plan.moving + Inode.parent, plan.newDirectory)
-        }
         beginUpdate(plan.oldDirectory)
         if movesDirectory { addLinks(plan.oldDirectory, -1) }
         touchDirectory(plan.oldDirectory, now)
@@ -187,21 +187,20 @@ extension StoreWorker {
         touchDirectory(plan.newDirectory, now)
         endUpdate(plan.newDirectory)
         touchChange(plan.moving, now)
-        if plan.replaced != 0 { dropLink(plan.replaced, now) }
+        if plan.replaced != 0 { dropLink(plan.replaced, newIndex, now) }
+    }
+
+    @_noLocks private func indexIfAny(_ dentry: UInt64) -> UInt64 {
+        dentry == 0 ? 0 : nameIndex(dentry)
     }
 
     @_noLocks private func exchange(_ plan: RenamePlan) {
-        repointDentry(plan.oldDentry, to: plan.replaced)
-        repointDentry(plan.newDentry, to: plan.moving)
+        let (oldIndex, newIndex) = (nameIndex(plan.oldDentry), nameIndex(plan.newDentry))
+        repointDentry(plan.oldDirectory, plan.oldDentry, to: plan.replaced, index: newIndex)
+        repointDentry(plan.newDirectory, plan.newDentry, to: plan.moving, index: oldIndex)
         let now = cmem_now()
         let movesDirectory = type(plan.moving) == FileMode.directory
         let replacesDirectory = type(plan.replaced) == FileMode.directory
-        if movesDirectory {
-            region.storeRelease(plan.moving + Inode.parent, plan.newDirectory)
-        }
-        if replacesDirectory {
-            region.storeRelease(plan.replaced + Inode.parent, plan.oldDirectory)
-        }
         let change: Int32 = (replacesDirectory ? 1 : 0) - (movesDirectory ? 1 : 0)
         beginUpdate(plan.oldDirectory)
         addLinks(plan.oldDirectory, change)

@@ -122,6 +122,15 @@ let inodeDamage: [Damage] = [
         $0.worker.sideTable.store(
             $0.worker.side(try $0.inode($0.file)) + Side.lookups, Side.dead)
     },
+    Damage("place of a name", "is not entry") {
+        $0.add(try $0.inode($0.link) + Inode.nameCookie, 1)
+    },
+    Damage("directory of a name", "is not entry") {
+        $0.region.store(try $0.inode($0.link) + Inode.parent, 0)
+    },
+    Damage("number of a name", "is not entry") {
+        $0.worker.setNameIndex(try $0.dentry(.root, "link"), 1)
+    },
     Damage("orphan of nobody", "no reference") {
         $0.worker.sideTable.store($0.worker.side(try $0.inode($0.temporary)) + Side.lookups, 0)
     },
@@ -179,7 +188,7 @@ let directoryDamage: [Damage] = [
         unsafe $0.region.pointer(writing: name, 1).storeBytes(of: 0x2F, as: UInt8.self)
     },
     Damage("name length", "with a name of") {
-        $0.region.store32(try $0.dentry(.root, "link") + Dentry.nameCount, 0)
+        $0.region.store32(try $0.dentry(.root, "link") + Dentry.nameWord, 0)
     },
     Damage("key", "key") { $0.add(try $0.dentry(.root, "link") + Dentry.key, 2) },
     Damage("order", "out of order") {

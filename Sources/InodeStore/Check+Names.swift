@@ -1,0 +1,42 @@
+// Check of names: whether each inode knows the dentries that lead to it, and no others.
+
+internal import Arena
+
+extension StoreCheck {
+    /// Claims the map of an inode's further names.
+    mutating func checkNameMap(_ inode: UInt64) {
+        let map = region.load(inode + Inode.otherNames)
+        if map == 0 { return }
+        if worker.type(inode) == FileMode.directory {
+            return arena.note("inode \(inode): a directory with further names")
+        }
+        var others: [UInt64: UInt64] = [:]
+        for (index, value) in entries(map, "names of inode \(inode)") { others[index] = value }
+        found[inode]?.others = others
+    }
+
+    /// Compares one dentry with what its inode knows of it.
+    mutating func checkName(_ directory: UInt64, _ dentry: UInt64, _ inode: UInt64) {
+        guard let known = found[inode], inode != worker.store.root else { return }
+        let index = worker.nameIndex(dentry)
+        let cookie = region.load(dentry + Dentry.cookie)
+        let words =
+            index == 0
+            ? (region.load(inode + Inode.parent), region.load(inode + Inode.nameCookie))
+            : (known.others[index * 2 - 2] ?? 0, known.others[index * 2 - 1] ?? 0)
+        if words != (directory, cookie) {
+            arena.note("inode \(inode): its name \(index) is not entry \(dentry)")
+        }
+    }
+
+    /// Compares how many names an inode knows with how many there are.
+    mutating func checkNameCount(_ inode: UInt64, _ known: Found) {
+        if inode == worker.store.root { return }
+        if known.names == 0, region.load(inode + Inode.nameCookie) != 0 {
+            arena.note("inode \(inode): it knows a name and has none")
+        }
+        if UInt64(known.others.count) != 2 * (max(known.names, 1) - 1) {
+            arena.note("inode \(inode): \(known.names) names, \(known.others.count) words of them")
+        }
+    }
+}
