@@ -10,6 +10,8 @@ package enum HTTPFailure: Error, Equatable {
     case system(Int32)
     /// No answer came in time, or none that is HTTP.
     case silent
+    /// The answer began and did not end.
+    case cut
 }
 
 package enum HTTPClient {
@@ -28,6 +30,43 @@ package enum HTTPClient {
             send(
                 HTTPMethod(rawValue: method), path, body: body, to: socket,
                 within: .seconds(Int64(seconds))))
+    }
+
+    /// Asks for an answer of any length.
+    ///
+    /// - Parameters:
+    ///   - seconds: how long the next piece may take.
+    ///   - receive: gets the pieces of a body with status 200, on a thread of its own.
+    /// - Returns: the answer, with a body where its status is another.
+    package static func stream(
+        _ method: String, _ path: String, body: [UInt8], socket: String, seconds: Int,
+        receive: @escaping @Sendable ([UInt8]) -> Void
+    ) throws(HTTPFailure) -> HTTPAnswer {
+        let loop = group.next()
+        let promise = loop.makePromise(of: HTTPAnswer.self)
+        connect(
+            HTTPMethod(rawValue: method), path, body: body, to: socket, loop, within: .seconds(5),
+            failing: promise
+        ) { channel in
+            let deadline = Deadline(channel, milliseconds: seconds * 1000)
+            try channel.pipeline.syncOperations.addHandler(
+                StreamHandler(promise, deadline, receive))
+        }
+        return try outcome(promise.futureResult)
+    }
+
+    private static func outcome<Value: Sendable>(
+        _ future: EventLoopFuture<Value>
+    ) throws(HTTPFailure) -> Value {
+        do {
+            return try future.wait()
+        } catch let error as IOError {
+            throw .system(error.errnoCode)
+        } catch let error as HTTPFailure {
+            throw error
+        } catch {
+            throw .silent
+        }
     }
 
     /// Asks many servers at the same time, so that those which hang are waited for together.
@@ -51,17 +90,11 @@ package enum HTTPClient {
     private static func answer(
         _ future: EventLoopFuture<NIOHTTPClientResponseFull>
     ) throws(HTTPFailure) -> HTTPAnswer {
-        do {
-            let answer = try future.wait()
-            return HTTPAnswer(
-                status: Int(answer.head.status.code),
-                type: answer.head.headers.first(name: "Content-Type") ?? "",
-                body: answer.body.map { Array($0.readableBytesView) } ?? [])
-        } catch let error as IOError {
-            throw .system(error.errnoCode)
-        } catch {
-            throw .silent
-        }
+        let answer = try outcome(future)
+        return HTTPAnswer(
+            status: Int(answer.head.status.code),
+            type: answer.head.headers.first(name: "Content-Type") ?? "",
+            body: answer.body.map { Array($0.readableBytesView) } ?? [])
     }
 
     private static func send(
@@ -70,24 +103,38 @@ package enum HTTPClient {
     ) -> EventLoopFuture<NIOHTTPClientResponseFull> {
         let loop = group.next()
         let answer = loop.makePromise(of: NIOHTTPClientResponseFull.self)
+        connect(method, path, body: body, to: socket, loop, within: time, failing: answer) { channel in
+            let deadline = channel.eventLoop.scheduleTask(in: time) {
+                channel.close(promise: nil)
+            }
+            channel.closeFuture.whenComplete { _ in deadline.cancel() }
+            let pipeline = channel.pipeline.syncOperations
+            try pipeline.addHandler(
+                NIOHTTPClientResponseAggregator(maxContentLength: answerByteLimit))
+            try pipeline.addHandler(AnswerHandler(answer))
+        }
+        return answer.futureResult
+    }
+
+    /// Connects and sends a request.
+    ///
+    /// - Parameter equip: adds the handlers of the answer.
+    private static func connect<Answer>(
+        _ method: HTTPMethod, _ path: String, body: [UInt8], to socket: String,
+        _ loop: any EventLoop, within time: TimeAmount, failing answer: EventLoopPromise<Answer>,
+        equip: @escaping @Sendable (any Channel) throws -> Void
+    ) {
         let connected = ClientBootstrap(group: loop)
             .connectTimeout(time)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let pipeline = channel.pipeline.syncOperations
-                    try pipeline.addHTTPClientHandlers()
-                    try pipeline.addHandler(
-                        NIOHTTPClientResponseAggregator(maxContentLength: answerByteLimit))
-                    try pipeline.addHandler(AnswerHandler(answer))
+                    try channel.pipeline.syncOperations.addHTTPClientHandlers()
+                    try equip(channel)
                 }
             }
             .connect(unixDomainSocketPath: socket)
         connected.whenFailure { answer.fail($0) }
         connected.whenSuccess { channel in
-            let deadline = channel.eventLoop.scheduleTask(in: time) {
-                channel.close(promise: nil)
-            }
-            channel.closeFuture.whenComplete { _ in deadline.cancel() }
             var head = HTTPRequestHead(version: .http1_1, method: method, uri: path)
             head.headers.add(name: "Host", value: "mayfly")
             head.headers.add(name: "Content-Length", value: "\(body.count)")
@@ -96,7 +143,54 @@ package enum HTTPClient {
             channel.write(HTTPClientRequestPart.body(.byteBuffer(buffer)), promise: nil)
             channel.writeAndFlush(HTTPClientRequestPart.end(nil), promise: nil)
         }
-        return answer.futureResult
+    }
+
+    /// Hands the pieces of an answer on as they come.
+    private final class StreamHandler: ChannelInboundHandler {
+        typealias InboundIn = HTTPClientResponsePart
+
+        private let answer: EventLoopPromise<HTTPAnswer>
+        private let deadline: Deadline
+        private let receive: @Sendable ([UInt8]) -> Void
+        private var whole: HTTPAnswer?
+
+        init(
+            _ answer: EventLoopPromise<HTTPAnswer>, _ deadline: Deadline,
+            _ receive: @escaping @Sendable ([UInt8]) -> Void
+        ) {
+            self.answer = answer
+            self.deadline = deadline
+            self.receive = receive
+        }
+
+        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+            deadline.extend()
+            switch unwrapInboundIn(data) {
+            case .head(let head):
+                whole = HTTPAnswer(
+                    status: Int(head.status.code),
+                    type: head.headers.first(name: "Content-Type") ?? "", body: [])
+            case .body(let piece):
+                let bytes = Array(piece.readableBytesView)
+                if whole?.status == 200 {
+                    receive(bytes)
+                } else if (whole?.body.count ?? 0) + bytes.count <= answerByteLimit {
+                    whole?.body += bytes
+                }
+            case .end:
+                if let whole { answer.succeed(whole) }
+                context.close(promise: nil)
+            }
+        }
+
+        func errorCaught(context: ChannelHandlerContext, error: any Error) {
+            answer.fail(whole == nil ? error : HTTPFailure.cut)
+            context.close(promise: nil)
+        }
+
+        func channelInactive(context: ChannelHandlerContext) {
+            answer.fail(whole == nil ? HTTPFailure.silent : HTTPFailure.cut)
+        }
     }
 
     /// Keeps the promise with the answer, or with the end of the connection.

@@ -23,14 +23,21 @@ package struct HTTPQuestion: Sendable {
 }
 
 package struct HTTPAnswer: Sendable {
+    /// Makes a body piece by piece. `send` waits until the client has taken a piece, and is false when
+    /// it has gone.
+    package typealias Stream = @Sendable (_ send: ([UInt8]) -> Bool) -> Void
+
     package var status: Int
     package var type: String
     package var body: [UInt8]
+    /// In place of the body, for one of any length: called on a thread of its own.
+    package var stream: Stream?
 
-    package init(status: Int, type: String, body: [UInt8]) {
+    package init(status: Int, type: String, body: [UInt8], stream: Stream? = nil) {
         self.status = status
         self.type = type
         self.body = body
+        self.stream = stream
     }
 }
 
@@ -38,12 +45,13 @@ package struct HTTPAnswer: Sendable {
 package final class HTTPListener: Sendable {
     /// Clients at one time; the next is turned away.
     package static let connectionLimit = 16
-    /// Milliseconds that one may stay, whatever it does.
+    /// Milliseconds to ask and to take the answer, or the next piece of an answer that is streamed.
     package static let stayMilliseconds = 10_000
     package static let bodyByteLimit = 4096
 
     private let group: MultiThreadedEventLoopGroup
     private let channel: any Channel
+    private let streams = BodyStreams()
 
     /// - Parameters:
     ///   - socket: a listening socket, which is taken over.
@@ -57,11 +65,13 @@ package final class HTTPListener: Sendable {
     ) throws {
         let group = Self.quietGroup()
         let count = Count()
+        let streams = streams
         let bootstrap = ServerBootstrap(group: group)
             .childChannelInitializer { channel in
-                Self.admit(channel, count, stayMilliseconds, admits).flatMapThrowing { isAdmitted in
+                let deadline = Deadline(channel, milliseconds: stayMilliseconds)
+                return Self.admit(channel, count, admits).flatMapThrowing { isAdmitted in
                     guard isAdmitted else { throw ChannelError.eof }
-                    try Self.equip(channel, answer)
+                    try Self.equip(channel, AnsweringHandler(deadline, streams, answer))
                 }
             }
             .childChannelOption(.maxMessagesPerRead, value: 4)
@@ -79,6 +89,7 @@ package final class HTTPListener: Sendable {
     /// Stops listening and drops those connected.
     package func stop() {
         try? channel.close().wait()
+        streams.stop()
         try? group.syncShutdownGracefully()
     }
 
@@ -111,16 +122,13 @@ package final class HTTPListener: Sendable {
 
     /// Whether a client may stay: who it is, and that it is not one too many.
     private static func admit(
-        _ channel: any Channel, _ count: Count, _ stayMilliseconds: Int,
+        _ channel: any Channel, _ count: Count,
         _ admits: @escaping @Sendable (UInt32) -> Bool
     ) -> EventLoopFuture<Bool> {
         let now = count.value.wrappingAdd(1, ordering: .relaxed).newValue
         channel.closeFuture.whenComplete { _ in
             count.value.wrappingSubtract(1, ordering: .relaxed)
         }
-        let stay = TimeAmount.milliseconds(Int64(stayMilliseconds))
-        let deadline = channel.eventLoop.scheduleTask(in: stay) { channel.close(promise: nil) }
-        channel.closeFuture.whenComplete { _ in deadline.cancel() }
         guard now <= connectionLimit, let provider = channel as? any SocketOptionProvider else {
             return channel.eventLoop.makeSucceededFuture(false)
         }
@@ -130,7 +138,7 @@ package final class HTTPListener: Sendable {
     }
 
     private static func equip(
-        _ channel: any Channel, _ answer: @escaping @Sendable (HTTPQuestion) -> HTTPAnswer
+        _ channel: any Channel, _ handler: sending AnsweringHandler
     ) throws {
         var limits = NIOHTTPDecoderLimitConfiguration()
         limits.maxHeaderFieldSize = 4096
@@ -143,7 +151,7 @@ package final class HTTPListener: Sendable {
         try pipeline.addHandler(
             NIOHTTPServerRequestAggregator(
                 maxContentLength: bodyByteLimit, closeOnExpectationFailed: true))
-        try pipeline.addHandler(AnsweringHandler(answer))
+        try pipeline.addHandler(handler)
     }
 }
 
@@ -152,10 +160,19 @@ private final class AnsweringHandler: ChannelInboundHandler {
     typealias InboundIn = NIOHTTPServerRequestFull
     typealias OutboundOut = HTTPServerResponsePart
 
+    private let deadline: Deadline
+    private let streams: BodyStreams
     private let answer: @Sendable (HTTPQuestion) -> HTTPAnswer
     private var isAnswered = false
 
-    init(_ answer: @escaping @Sendable (HTTPQuestion) -> HTTPAnswer) { self.answer = answer }
+    init(
+        _ deadline: Deadline, _ streams: BodyStreams,
+        _ answer: @escaping @Sendable (HTTPQuestion) -> HTTPAnswer
+    ) {
+        self.deadline = deadline
+        self.streams = streams
+        self.answer = answer
+    }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard !isAnswered else { return }
@@ -169,6 +186,11 @@ private final class AnsweringHandler: ChannelInboundHandler {
         var head = HTTPResponseHead(
             version: .http1_1, status: HTTPResponseStatus(statusCode: answer.status))
         head.headers.add(name: "Content-Type", value: answer.type)
+        if let stream = answer.stream {
+            head.headers.add(name: "Connection", value: "close")
+            context.write(wrapOutboundOut(.head(head)), promise: nil)
+            return streams.start(context.channel, deadline, stream)
+        }
         head.headers.add(name: "Content-Length", value: "\(answer.body.count)")
         head.headers.add(name: "Connection", value: "close")
         context.write(wrapOutboundOut(.head(head)), promise: nil)

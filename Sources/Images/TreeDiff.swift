@@ -26,189 +26,195 @@ public struct TreeDifference: Codable, Sendable, Equatable {
 
 /// A comparison of two stores that nobody else uses.
 package struct TreeDiff {
-    private let old: StoreWorker
-    private let new: StoreWorker
-    private let report: (TreeDifference) -> Void
-    private var bufferOld = [UInt8](repeating: 0, count: 1 << 20)
-    private var bufferNew = [UInt8](repeating: 0, count: 1 << 20)
+    private let report: (TreeDifference) -> Bool
+    private var pair: TreePair
+    /// nil where the whole trees are compared.
+    private let changes: ChangedNames?
+    private var path = WalkedPath()
+    private var folders: [Folder] = []
 
     /// Compares two trees; reports in the order of paths within each directory.
     ///
-    /// - Complexity: O(entries), and content of files that have the same size. Of two states of one
-    ///   tree, files whose inode and times are the same are taken for the same.
+    /// - Parameter report: gets one path after the other; false ends the comparison.
+    /// - Complexity: O(entries), and content of files that have the same size; in memory O(depth and
+    ///   the names of the directories on the way).
     package static func compare(
-        _ old: InodeStore, _ new: InodeStore, isSameTree: Bool = false,
-        report: (TreeDifference) -> Void
+        _ old: InodeStore, _ new: InodeStore, report: (TreeDifference) -> Bool
     ) {
+        run(old, new, nil, report)
+    }
+
+    /// Compares two states of one tree, by the inodes that differ.
+    ///
+    /// - Parameter changed: inodes that are not the same in both: `InodeStore.changedInodes`.
+    /// - Complexity: O(changed inodes, the directories above them and what lies in directories that
+    ///   were moved, added or removed), and their content.
+    package static func compare(
+        _ old: InodeStore, _ new: InodeStore, changed: [NodeID],
+        report: (TreeDifference) -> Bool
+    ) {
+        run(old, new, changed, report)
+    }
+
+    private static func run(
+        _ old: InodeStore, _ new: InodeStore, _ changed: [NodeID]?,
+        _ report: (TreeDifference) -> Bool
+    ) {
+        let pair = TreePair(old: old.worker(0), new: new.worker(0), isSameTree: changed != nil)
+        pair.old.enter()
+        pair.new.enter()
+        defer {
+            pair.old.leave()
+            pair.new.leave()
+        }
         withoutActuallyEscaping(report) { report in
-            var diff = TreeDiff(old: old.worker(0), new: new.worker(0), report: report)
-            diff.old.enter()
-            diff.new.enter()
-            defer {
-                diff.old.leave()
-                diff.new.leave()
-            }
-            guard let oldRoot = try? diff.old.attributes(.root),
-                let newRoot = try? diff.new.attributes(.root)
-            else { return }
-            diff.compare(
-                TreeEntry(path: [], node: .root, attributes: oldRoot),
-                TreeEntry(path: [], node: .root, attributes: newRoot), isSameTree)
+            let names = changed.map { ChangedNames(pair.old, pair.new, $0) }
+            var diff = TreeDiff(report: report, pair: pair, changes: names)
+            diff.walk()
         }
     }
 
     private init(
-        old: StoreWorker, new: StoreWorker, report: @escaping (TreeDifference) -> Void
+        report: @escaping (TreeDifference) -> Bool, pair: TreePair, changes: ChangedNames?
     ) {
-        self.old = old
-        self.new = new
         self.report = report
+        self.pair = pair
+        self.changes = changes
     }
 
-    /// What is still to be looked at: a path of both trees, or one that only one of them has.
-    private enum Step {
-        case both(TreeEntry, TreeEntry)
-        case one(TreeDifference.Kind, TreeEntry)
+    /// A directory on the way, and what of it is still to be looked at.
+    private struct Folder {
+        enum Rest {
+            /// Names of either directory in their order, and which is next.
+            case both([Child], next: Int)
+            /// A directory that only one tree has, and where its listing goes on.
+            case one(TreeDifference.Kind, DirectoryHandle, cookie: UInt64)
+        }
+        var rest: Rest
+        let pathCount: Int
     }
+
+    private struct Child {
+        let name: [UInt8]
+        var old: NodeID?
+        var new: NodeID?
+    }
+
+    // MARK: the walk
 
     /// No recursion: a tree may be deeper than a stack.
-    private mutating func compare(_ a: TreeEntry, _ b: TreeEntry, _ isSameTree: Bool) {
-        var waiting = [Step.both(a, b)]
-        while let step = waiting.popLast() {
-            switch step {
-            case .both(let a, let b):
-                let aspects = aspects(a, b, isSameTree)
-                if !aspects.isEmpty { tell(.changed, a, aspects) }
-                waiting.append(contentsOf: below(a, b).reversed())
-            case .one(let kind, let entry):
-                tell(kind, entry, [])
-                waiting.append(contentsOf: all(kind, entry).reversed())
+    private mutating func walk() {
+        guard look(Child(name: [], old: .root, new: .root)) else { return }
+        while var folder = folders.popLast() {
+            path.cut(to: folder.pathCount)
+            switch folder.rest {
+            case .both(let children, let next):
+                guard next < children.count else { continue }
+                folder.rest = .both(children, next: next + 1)
+                folders.append(folder)
+                guard look(children[next]) else { return }
+            case .one(let kind, let handle, let cookie):
+                let worker = kind == .removed ? pair.old : pair.new
+                guard let entry = worker.nextEntry(handle, from: cookie) else { continue }
+                folder.rest = .one(kind, handle, cookie: entry.nextCookie)
+                folders.append(folder)
+                path.append(entry.nameBytes)
+                guard tell(kind, NodeID(rawValue: entry.nodeID)) else { return }
             }
         }
     }
 
-    private func below(_ a: TreeEntry, _ b: TreeEntry) -> [Step] {
-        guard a.type == FileMode.directory, b.type == FileMode.directory else {
-            return all(.removed, a) + all(.added, b)
+    /// Looks at a name; false when nobody wants to know more.
+    private mutating func look(_ child: Child) -> Bool {
+        if !child.name.isEmpty { path.append(child.name) }
+        guard let oldNode = child.old else { return child.new.map { tell(.added, $0) } ?? true }
+        guard let newNode = child.new else { return tell(.removed, oldNode) }
+        guard let a = try? pair.old.attributes(oldNode), let b = try? pair.new.attributes(newNode)
+        else { return true }
+        let aspects = pair.aspects(a, b)
+        if !aspects.isEmpty, !tell(.changed, aspects) { return false }
+        if a.isDirectory && b.isDirectory {
+            goInto(oldNode, newNode, isSame: pair.isSameInode(a, b))
+            return true
         }
-        let left = old.children(of: a).sorted { $0.path.lexicographicallyPrecedes($1.path) }
-        let right = new.children(of: b).sorted { $0.path.lexicographicallyPrecedes($1.path) }
-        var steps: [Step] = []
-        var i = 0
-        var j = 0
-        while i < left.count || j < right.count {
-            if j == right.count || i < left.count && precedes(left[i], right[j]) {
-                steps.append(.one(.removed, left[i]))
-                i += 1
-            } else if i == left.count || precedes(right[j], left[i]) {
-                steps.append(.one(.added, right[j]))
-                j += 1
-            } else {
-                steps.append(.both(left[i], right[j]))
-                i += 1
-                j += 1
+        // Of a directory that became something else, or the other way round, all names go or come.
+        if b.isDirectory { goInto(.added, newNode) }
+        if a.isDirectory { goInto(.removed, oldNode) }
+        return true
+    }
+
+    /// Tells of a name that one tree has, and goes on below it.
+    private mutating func tell(_ kind: TreeDifference.Kind, _ node: NodeID) -> Bool {
+        guard tell(kind, []) else { return false }
+        goInto(kind, node)
+        return true
+    }
+
+    private func tell(_ kind: TreeDifference.Kind, _ aspects: [TreeDifference.Aspect]) -> Bool {
+        let text = path.bytes.isEmpty ? "." : String(decoding: path.bytes, as: UTF8.self)
+        return report(TreeDifference(kind: kind, path: text, aspects: aspects))
+    }
+
+    private mutating func goInto(_ kind: TreeDifference.Kind, _ node: NodeID) {
+        guard let handle = (kind == .removed ? pair.old : pair.new).peekDirectory(node) else { return }
+        folders.append(
+            Folder(rest: .one(kind, handle, cookie: 0), pathCount: path.bytes.count))
+    }
+
+    private mutating func goInto(_ old: NodeID, _ new: NodeID, isSame: Bool) {
+        var children: [[UInt8]: Child] = [:]
+        if isSame, let changes {
+            for name in changes.names(old, new) {
+                children[name] = Child(
+                    name: name, old: pair.old.target(old, name), new: pair.new.target(new, name))
             }
+        } else {
+            Self.list(pair.old, old) { children[$0] = Child(name: $0, old: $1) }
+            Self.list(pair.new, new) { children[$0, default: Child(name: $0)].new = $1 }
         }
-        return steps
+        if children.isEmpty { return }
+        let sorted = children.values.sorted { $0.name.lexicographicallyPrecedes($1.name) }
+        folders.append(Folder(rest: .both(sorted, next: 0), pathCount: path.bytes.count))
     }
 
-    /// What is in a directory that is in one tree only.
-    private func all(_ kind: TreeDifference.Kind, _ entry: TreeEntry) -> [Step] {
-        guard entry.type == FileMode.directory else { return [] }
-        let worker = kind == .removed ? old : new
-        return worker.children(of: entry).map { .one(kind, $0) }
-    }
-
-    private func precedes(_ a: TreeEntry, _ b: TreeEntry) -> Bool {
-        a.path.lexicographicallyPrecedes(b.path)
-    }
-
-    private func tell(
-        _ kind: TreeDifference.Kind, _ entry: TreeEntry, _ aspects: [TreeDifference.Aspect]
+    private static func list(
+        _ worker: StoreWorker, _ node: NodeID, _ body: ([UInt8], NodeID) -> Void
     ) {
-        report(
-            TreeDifference(
-                kind: kind, path: entry.path.isEmpty ? "." : entry.text, aspects: aspects))
+        guard let handle = worker.peekDirectory(node) else { return }
+        var cookie: UInt64 = 0
+        while let entry = worker.nextEntry(handle, from: cookie) {
+            cookie = entry.nextCookie
+            body(entry.nameBytes, NodeID(rawValue: entry.nodeID))
+        }
+    }
+}
+
+/// The names by which one gets to changed inodes, in each directory above them.
+private struct ChangedNames {
+    private var old: [NodeID: Set<[UInt8]>] = [:]
+    private var new: [NodeID: Set<[UInt8]>] = [:]
+
+    init(_ oldTree: StoreWorker, _ newTree: StoreWorker, _ nodes: [NodeID]) {
+        Self.collect(oldTree, nodes, &old)
+        Self.collect(newTree, nodes, &new)
     }
 
-    // MARK: one path
-
-    private mutating func aspects(
-        _ a: TreeEntry, _ b: TreeEntry, _ isSameTree: Bool
-    ) -> [TreeDifference.Aspect] {
-        let (x, y) = (a.attributes, b.attributes)
-        if a.type != b.type { return [.type] }
-        if isSameTree, x.nodeID == y.nodeID, x.generation == y.generation,
-            same(x.changeTime, y.changeTime), same(x.modificationTime, y.modificationTime)
-        {
-            return []
-        }
-        var found: [TreeDifference.Aspect] = []
-        if a.type == FileMode.regular {
-            if x.size != y.size {
-                found.append(.size)
-            } else if !sameContent(a, b) {
-                found.append(.content)
+    private static func collect(
+        _ worker: StoreWorker, _ nodes: [NodeID], _ found: inout [NodeID: Set<[UInt8]>]
+    ) {
+        var waiting = nodes
+        while let node = waiting.popLast() {
+            for index in 0..<worker.names(of: node) {
+                guard let place = worker.place(of: node, name: index) else { continue }
+                let isFirst = found[place.directory] == nil
+                found[place.directory, default: []].insert(place.name)
+                if isFirst { waiting.append(place.directory) }
             }
         }
-        if x.mode != y.mode { found.append(.mode) }
-        if x.userID != y.userID || x.groupID != y.groupID { found.append(.owner) }
-        // A directory's time tells of its names, which are told of themselves.
-        if a.type != FileMode.directory, !same(x.modificationTime, y.modificationTime) {
-            found.append(.time)
-        }
-        if !sameXattrs(a, b) { found.append(.attributes) }
-        if a.type == FileMode.symlink, target(a, old) != target(b, new) { found.append(.target) }
-        if x.device != y.device { found.append(.device) }
-        if x.flags & InodeFlags.settable != y.flags & InodeFlags.settable { found.append(.flags) }
-        return found
     }
 
-    private func same(_ a: cmem_time, _ b: cmem_time) -> Bool {
-        a.seconds == b.seconds && a.nanoseconds == b.nanoseconds
-    }
-
-    private func target(_ entry: TreeEntry, _ worker: StoreWorker) -> [UInt8]? {
-        unsafe (try? worker.readLink(entry.node)).map { unsafe [UInt8]($0) }
-    }
-
-    private func sameXattrs(_ a: TreeEntry, _ b: TreeEntry) -> Bool {
-        guard let x = try? old.allXattrs(a.node), let y = try? new.allXattrs(b.node) else {
-            return false
-        }
-        return x.count == y.count && zip(x, y).allSatisfy { $0.name == $1.name && $0.value == $1.value }
-    }
-
-    private mutating func sameContent(_ a: TreeEntry, _ b: TreeEntry) -> Bool {
-        let size = a.attributes.size
-        guard let x = try? old.dataExtents(a.node, size: size),
-            let y = try? new.dataExtents(b.node, size: size)
-        else { return false }
-        // Where both have holes there is nothing to compare.
-        for extent in x + y where !sameBytes(a, b, extent.offset, extent.offset + extent.bytes) {
-            return false
-        }
-        return true
-    }
-
-    private mutating func sameBytes(
-        _ a: TreeEntry, _ b: TreeEntry, _ start: UInt64, _ end: UInt64
-    ) -> Bool {
-        var at = start
-        while at < end {
-            guard let x = try? old.read(a.node, offset: at, into: &bufferOld, atMost: end - at),
-                let y = try? new.read(b.node, offset: at, into: &bufferNew, atMost: end - at)
-            else { return false }
-            let count = min(x, y)
-            guard count > 0 else { return x == y }
-            let isSame = unsafe bufferOld.withUnsafeBytes { x in
-                unsafe bufferNew.withUnsafeBytes { y in
-                    unsafe cmem_compare(x.baseAddress!, y.baseAddress!, count) == 0
-                }
-            }
-            guard isSame else { return false }
-            at += UInt64(count)
-        }
-        return true
+    /// Names that may lead to something else than before in a directory that is in both trees.
+    func names(_ oldNode: NodeID, _ newNode: NodeID) -> Set<[UInt8]> {
+        (old[oldNode] ?? []).union(new[newNode] ?? [])
     }
 }

@@ -43,8 +43,9 @@ package enum TreeExporter {
     @safe private struct Export {
         let writer: OpaquePointer
         let worker: StoreWorker
-        /// The first name of each inode that has several.
-        var firstNames: [UInt64: [UInt8]] = [:]
+        /// Which of its names each inode that has several was met by first.
+        private var firstNames: [UInt64: UInt64] = [:]
+        private var isFurtherName = false
         var bytes: UInt64 = 0
         var buffer = [UInt8](repeating: 0, count: Int(TreeExporter.blockBytes))
 
@@ -62,7 +63,7 @@ package enum TreeExporter {
             do throws(Errno) {
                 try begin(entry)
                 if entry.type == FileMode.regular, unsafe carc_entry_begun(writer) == 0 {
-                    if isFirstName(entry) { try content(entry) }
+                    if !isFurtherName { try content(entry) }
                     return
                 }
                 guard entry.type != FileMode.regular, unsafe carc_entry_begun(writer) == 0 else {
@@ -71,12 +72,18 @@ package enum TreeExporter {
             } catch { throw failed(entry) }
         }
 
-        private func isFirstName(_ entry: TreeEntry) -> Bool {
-            firstNames[entry.node.rawValue].map { $0 == entry.path } ?? true
+        private func path(_ node: NodeID, name: UInt64) -> [UInt8] {
+            var components: [Name] = []
+            _ = worker.appendComponents(of: node, name: name, to: &components)
+            return unsafe Array(
+                components.reversed().map { name in
+                    unsafe UnsafeRawBufferPointer(start: name.bytes, count: Int(name.count))
+                }.joined(separator: [UInt8(ascii: "/")]))
         }
 
         private mutating func begin(_ entry: TreeEntry) throws(Errno) {
             let a = entry.attributes
+            isFurtherName = false
             var header = unsafe carc_entry()
             unsafe header.mode = a.mode
             unsafe header.uid = a.userID
@@ -93,9 +100,12 @@ package enum TreeExporter {
             var link: [UInt8] = []
             if entry.type != FileMode.directory && a.links > 1 {
                 if let first = firstNames[entry.node.rawValue] {
-                    link = first
+                    link = self.path(entry.node, name: first)
+                    isFurtherName = true
                 } else {
-                    firstNames[entry.node.rawValue] = entry.path
+                    firstNames[entry.node.rawValue] = (0..<worker.names(of: entry.node)).first {
+                        self.path(entry.node, name: $0) == entry.path
+                    }
                 }
             }
             unsafe (path + [0]).withUnsafeBufferPointer { path in

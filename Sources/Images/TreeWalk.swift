@@ -15,39 +15,55 @@ package struct TreeEntry: Sendable {
     package var text: String { String(decoding: path, as: UTF8.self) }
 }
 
+/// A path that grows and shrinks with a walk, so that the directories on the way share its bytes.
+struct WalkedPath {
+    private(set) var bytes: [UInt8] = []
+
+    /// Goes down by a name; `bytes.count` before it leads back.
+    mutating func append(_ name: some Collection<UInt8>) {
+        if !bytes.isEmpty { bytes.append(UInt8(ascii: "/")) }
+        bytes.append(contentsOf: name)
+    }
+
+    mutating func cut(to count: Int) { bytes.removeLast(bytes.count - count) }
+}
+
+extension DirectoryEntry {
+    /// A copy of the name.
+    var nameBytes: [UInt8] {
+        unsafe Array(UnsafeRawBufferPointer(start: name, count: Int(nameCount)))
+    }
+}
+
 extension StoreWorker {
     /// Calls `body` with the root and all that is below it, in the order of their cookies.
     ///
     /// - Precondition: the worker is not entered; it is while `body` runs.
-    /// - Complexity: O(entries), in memory O(depth and the entries of the directories on the way).
+    /// - Complexity: O(entries and bytes of their paths), in memory O(depth).
     package func walk<Failure>(
         _ body: (TreeEntry) throws(Failure) -> Void
     ) throws(Failure) where Failure: Error {
         enter()
         defer { leave() }
-        guard let attributes = try? attributes(.root) else { return }
+        guard let attributes = try? attributes(.root), let root = peekDirectory(.root) else { return }
+        try body(TreeEntry(path: [], node: .root, attributes: attributes))
+        var path = WalkedPath()
         // No recursion: a tree may be deeper than a stack.
-        var waiting = [TreeEntry(path: [], node: .root, attributes: attributes)]
-        while let entry = waiting.popLast() {
-            try body(entry)
-            guard entry.type == FileMode.directory else { continue }
-            waiting.append(contentsOf: children(of: entry).reversed())
-        }
-    }
-
-    /// The entries of a directory in the order of their cookies.
-    package func children(of entry: TreeEntry) -> [TreeEntry] {
-        guard let handle = peekDirectory(entry.node) else { return [] }
-        var found: [TreeEntry] = []
-        var cookie: UInt64 = 0
-        while let next = nextEntry(handle, from: cookie) {
-            cookie = next.nextCookie
-            let name = unsafe UnsafeRawBufferPointer(start: next.name, count: Int(next.nameCount))
-            let path = unsafe entry.path.isEmpty ? [UInt8](name) : entry.path + [0x2F] + name
+        var folders: [(handle: DirectoryHandle, cookie: UInt64, pathCount: Int)] = [(root, 0, 0)]
+        while let folder = folders.last {
+            path.cut(to: folder.pathCount)
+            guard let next = nextEntry(folder.handle, from: folder.cookie) else {
+                folders.removeLast()
+                continue
+            }
+            folders[folders.count - 1].cookie = next.nextCookie
             let node = NodeID(rawValue: next.nodeID)
-            guard let attributes = try? attributes(node) else { continue }
-            found.append(TreeEntry(path: path, node: node, attributes: attributes))
+            guard let attributes = try? self.attributes(node) else { continue }
+            path.append(next.nameBytes)
+            try body(TreeEntry(path: path.bytes, node: node, attributes: attributes))
+            if attributes.isDirectory, let handle = peekDirectory(node) {
+                folders.append((handle, 0, path.bytes.count))
+            }
         }
-        return found
     }
 }

@@ -64,7 +64,7 @@ package import SystemPackage
     }
 
     /// 64 bits of hash: multiply and fold over words of 8 bytes.
-    @_noLocks func hash() -> UInt64 {
+    @_noLocks package func hash() -> UInt64 {
         var state: UInt64 = 0x9E37_79B9_7F4A_7C15 ^ count
         var at = 0
         let end = Int(truncatingIfNeeded: count)

@@ -1,85 +1,89 @@
-// Paths: names for nodeids, found by walking the tree. Inodes do not know their names, and no
-// request pays for that somebody may want to know; who asks walks, and not for long.
+// Paths: where inodes are, from the names that they know (Names.swift). Nothing here walks the tree, and
+// no lock is taken: a path that others change meanwhile is one of the moments in between, or none.
 
 internal import Arena
+internal import CMemory
 
 extension StoreWorker {
-    /// Entries looked at between two moments in which others may free what they removed.
-    private static var entriesPerEpoch: Int { 512 }
+    // MARK: names; entered
 
-    /// Where some inodes are, as far as `entryLimit` entries of the tree tell; breadth first, so
-    /// that what lies deep in a large tree may stay unnamed. Of several names the first is told.
-    ///
-    /// - Precondition: the worker is not entered, and nobody else uses it.
-    /// - Returns: paths from the root, which is "/", by nodeid.
-    package func paths(of nodes: Set<UInt64>, entryLimit: Int) -> [UInt64: String] {
-        var wanted = nodes
-        var found: [UInt64: String] = [:]
-        if wanted.remove(1) != nil { found[1] = "/" }
-        var folders: [(node: UInt64, path: String)] = [(1, "/")]
-        var next = 0
-        var left = entryLimit
-        while next < folders.count, left > 0, !wanted.isEmpty {
-            let folder = folders[next]
-            next += 1
-            var cookie: UInt64 = 0
-            while let from = walk(folder, from: cookie, &wanted, &found, &folders, &left) {
-                cookie = from
-            }
-        }
-        return found
+    /// Names that an inode has: 1 for the root, 0 for what is gone or was removed.
+    package func names(of node: NodeID) -> UInt64 {
+        guard let inode = try? inode(node) else { return 0 }
+        return inode == store.root ? 1 : nameTotal(inode)
     }
 
-    /// Looks at a few entries of a directory, if it still is one.
+    /// The directory and the bytes of a name; nil for the root and for a name that is not there.
+    package func place(
+        of node: NodeID, name index: UInt64
+    ) -> (directory: NodeID, name: [UInt8])? {
+        guard let inode = try? inode(node), let found = findName(inode, index) else { return nil }
+        let name = name(found.dentry)
+        return unsafe (
+            NodeID(rawValue: nodeID(found.directory)),
+            Array(UnsafeRawBufferPointer(start: name.bytes, count: Int(name.count)))
+        )
+    }
+
+    /// Appends the components of a path, the last one first; none for the root.
     ///
-    /// - Returns: the cookie to go on from; nil at the end of the directory or of the walk.
-    private func walk(
-        _ folder: (node: UInt64, path: String), from cookie: UInt64, _ wanted: inout Set<UInt64>,
-        _ found: inout [UInt64: String], _ folders: inout [(node: UInt64, path: String)],
-        _ left: inout Int
-    ) -> UInt64? {
+    /// - Parameters:
+    ///   - index: which of the inode's names.
+    ///   - components: valid until the worker leaves.
+    ///   - limit: of components.
+    /// - Returns: false when there is no such path, or it has more components.
+    /// - Complexity: O(depth), at most O(limit).
+    package func appendComponents(
+        of node: NodeID, name index: UInt64 = 0, to components: inout [Name], atMost limit: Int = .max
+    ) -> Bool {
+        guard var at = try? inode(node) else { return false }
+        var index = index
+        var left = limit
+        while at != store.root {
+            guard left > 0, let found = findName(at, index) else { return false }
+            left -= 1
+            components.append(name(found.dentry))
+            at = found.directory
+            index = 0
+        }
+        return true
+    }
+
+    private func name(_ dentry: UInt64) -> Name {
+        unsafe Name(region.pointer(dentry + Dentry.name), nameCount(dentry))
+    }
+
+    // MARK: paths; not entered
+
+    /// The first path of an inode as text, from the root, which is "/"; nil without a name.
+    ///
+    /// - Parameter limit: bytes. Of a longer path the last components are told, after ".../".
+    /// - Complexity: O(limit).
+    package func path(of node: NodeID, atMost limit: Int) -> String? {
         enter()
         defer { leave() }
-        guard let handle = peekDirectory(NodeID(rawValue: folder.node)) else { return nil }
-        var cookie = cookie
-        for _ in 0..<Self.entriesPerEpoch {
-            guard left > 0, !wanted.isEmpty, let entry = nextEntry(handle, from: cookie) else {
-                return nil
-            }
-            left -= 1
-            cookie = entry.nextCookie
-            let isDirectory = entry.mode & FileMode.typeMask == FileMode.directory
-            let isWanted = wanted.remove(entry.nodeID) != nil
-            guard isDirectory || isWanted else { continue }
-            let name = unsafe String(
-                decoding: UnsafeRawBufferPointer(start: entry.name, count: Int(entry.nameCount)),
-                as: UTF8.self)
-            let path = folder.path == "/" ? "/\(name)" : "\(folder.path)/\(name)"
-            if isWanted { found[entry.nodeID] = path }
-            if isDirectory { folders.append((entry.nodeID, path)) }
+        guard let target = try? inode(node) else { return nil }
+        var names: [Name] = []
+        var bytes = 0
+        var at = target
+        while at != store.root {
+            guard let found = findName(at, 0) else { return nil }
+            let name = name(found.dentry)
+            bytes += Int(name.count) + 1
+            if bytes > limit, !names.isEmpty { return ".../" + Self.text(names) }
+            names.append(name)
+            at = found.directory
         }
-        return cookie
+        return "/" + Self.text(names)
     }
 
-    /// Calls `body` with every name of the tree: directory, name, and what it leads to.
-    ///
-    /// - Precondition: the store is frozen.
-    /// - Complexity: O(names).
-    package func forEachNameFrozen(_ body: (UInt64, [UInt8], UInt64) -> Void) {
-        var folders: [UInt64] = [1]
-        while let folder = folders.popLast() {
-            guard let handle = peekDirectory(NodeID(rawValue: folder)) else { continue }
-            var cookie: UInt64 = 0
-            while let entry = nextEntry(handle, from: cookie) {
-                cookie = entry.nextCookie
-                let name = unsafe Array(
-                    UnsafeRawBufferPointer(start: entry.name, count: Int(entry.nameCount)))
-                body(folder, name, entry.nodeID)
-                if entry.mode & FileMode.typeMask == FileMode.directory {
-                    folders.append(entry.nodeID)
-                }
-            }
-        }
+    /// The text of components, the last of which comes first.
+    private static func text(_ names: [Name]) -> String {
+        names.reversed().map { name in
+            unsafe String(
+                decoding: UnsafeRawBufferPointer(start: name.bytes, count: Int(name.count)),
+                as: UTF8.self)
+        }.joined(separator: "/")
     }
 
     /// A directory to list without touching its access time: nobody has read it.
@@ -95,5 +99,24 @@ extension StoreWorker {
         defer { leave() }
         guard let inode = try? inode(node) else { return nil }
         return region.load32(inode + Inode.mode)
+    }
+
+    /// Every inode that the kernel has a reference to, and the root.
+    ///
+    /// - Precondition: the worker is not entered. Others may work; what is looked up or forgotten
+    ///   meanwhile may be there or not.
+    /// - Complexity: O(inodes), in the order of memory.
+    package func referredNodes() -> [UInt64] {
+        enter()
+        defer { leave() }
+        var found: [UInt64] = [NodeID.root.rawValue]
+        for chunk in 0..<region.load(Superblock.freshChunk) where store.arena.holdsInodes(chunk) {
+            store.arena.forEachUsedUnit(ofInodes: chunk) { inode in
+                if inode == store.root || region.load32(inode + Inode.mode) == 0 { return }
+                let lookups = sideTable.load(side(inode) + Side.lookups)
+                if lookups != 0, lookups & Side.dead == 0 { found.append(nodeID(inode)) }
+            }
+        }
+        return found
     }
 }

@@ -45,6 +45,7 @@ package final class SnapshotBase: Sendable {
     package let privateBytes: UInt64
     /// Inodes without names that the kernel held.
     let orphans: [UInt64]
+    package var orphanCount: Int { orphans.count }
     /// Content and inodes at that moment.
     package let pagesInUse: UInt64
     package let inodeSpaceInUse: UInt64
@@ -183,7 +184,7 @@ extension InodeStore {
     }
 
     /// Where inodes may be in a page that holds some.
-    private func slots(of page: UInt64) -> StrideTo<UInt64> {
+    func slots(of page: UInt64) -> StrideTo<UInt64> {
         let start = arena.geometry.chunkStart(arena.geometry.chunk(containing: page))
         let first = start + ChunkKind.inodes.firstUnit << ChunkKind.inodes.unitShift
         return stride(
@@ -231,7 +232,7 @@ extension InodeStore {
     }
 
     /// Runs of the one or the other, in ascending order.
-    private static func union(_ one: [PageRun], _ other: [PageRun]) -> [PageRun] {
+    static func union(_ one: [PageRun], _ other: [PageRun]) -> [PageRun] {
         if other.isEmpty { return one }
         var runs: [PageRun] = []
         for run in (one + other).sorted(by: { $0.lowerBound < $1.lowerBound }) {

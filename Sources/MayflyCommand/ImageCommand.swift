@@ -2,6 +2,7 @@ import ArgumentParser
 import Glibc
 import Images
 import Mayfly
+import Synchronization
 
 /// `mayfly image`
 struct ImageCommand: ParsableCommand {
@@ -329,16 +330,18 @@ struct DiffCommand: ParsableCommand {
     var json = false
 
     func run() throws {
-        let found: [TreeDifference]
+        let hasChanges = Atomic<Bool>(false)
         do throws(MountError) {
-            found = try MountControl(directory).differences(since: name)
+            try MountControl(directory).differences(since: name) { [json] difference in
+                hasChanges.store(true, ordering: .relaxed)
+                Self.tell(difference, json: json)
+            }
         } catch {
             guard error.kind == .usage else { throw error }
             Console.complain(error.message)
             throw ExitCode(2)
         }
-        for difference in found { Self.tell(difference, json: json) }
-        if !found.isEmpty { throw ExitCode(1) }
+        if hasChanges.load(ordering: .relaxed) { throw ExitCode(1) }
     }
 
     static func tell(_ difference: TreeDifference, json: Bool) {

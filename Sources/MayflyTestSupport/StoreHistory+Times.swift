@@ -2,6 +2,7 @@
 
 internal import CMemory
 internal import Glibc
+internal import Images
 internal import InodeStore
 internal import SystemPackage
 
@@ -13,10 +14,11 @@ extension StoreHistory {
     }
 
     func passTime() throws {
-        switch random.below(8) {
+        switch random.below(10) {
         case 0, 1, 2: try takeSnapshot()
         case 3, 4, 5: try rollBack()
         case 6: try lookAtFork()
+        case 7, 8: try lookAtDiff()
         default: try lookAtImage()
         }
     }
@@ -79,6 +81,36 @@ extension StoreHistory {
                 if inode.isDirectory { waiting.append(inode) }
             }
         }
+    }
+
+    /// What has changed since each moment, by pages, is what a walk of both trees finds.
+    private func lookAtDiff() throws {
+        log.append("diff")
+        let now = try store.snapshot(base: base)
+        base = now.base
+        for then in moments.map(\.snapshot) + [now] {
+            let old = try opened(then)
+            let new = try opened(now)
+            var whole: [TreeDifference] = []
+            TreeDiff.compare(old, new) {
+                whole.append($0)
+                return true
+            }
+            var byPages: [TreeDifference] = []
+            let changed = InodeStore.changedInodes(then, old, now, new)
+            TreeDiff.compare(old, new, changed: changed) {
+                byPages.append($0)
+                return true
+            }
+            old.unmap()
+            new.unmap()
+            try expect(
+                whole == byPages, "diff by pages: \(byPages), not \(whole)")
+        }
+    }
+
+    private func opened(_ snapshot: StoreSnapshot) throws(Errno) -> InodeStore {
+        try InodeStore(snapshot: snapshot, pageLimit: 1, inodeLimit: 1, workerCount: 1)
     }
 
     private func lookAtFork() throws {

@@ -11,6 +11,8 @@ enum ControlError: Error, Equatable {
     case notPermitted
     /// It listens, but no answer came in time, or none that can be read.
     case silent
+    /// The answer began and did not end.
+    case cut
     /// It answered, and that it will not.
     case refused(String)
 }
@@ -87,7 +89,7 @@ struct ControlClient: Sendable {
             })
     }
 
-    private static func content(
+    static func content(
         of result: Result<HTTPAnswer, HTTPFailure>
     ) throws(ControlError) -> [UInt8] {
         let answer: HTTPAnswer
@@ -97,6 +99,7 @@ struct ControlClient: Sendable {
             switch error {
             case .system(ECONNREFUSED), .system(ENOENT): throw .dead
             case .system(EACCES), .system(EPERM), .system(ECONNRESET): throw .notPermitted
+            case .cut: throw .cut
             default: throw .silent
             }
         }

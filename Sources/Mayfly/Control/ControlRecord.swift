@@ -26,13 +26,18 @@ public enum ControlJSON {
     ///   - value: what is to be written.
     ///   - isPretty: for people, with a line for each value.
     public static func encoded(_ value: some Encodable, isPretty: Bool = false) -> [UInt8] {
+        let encoder = encoder(isPretty: isPretty)
+        // Nothing here has a value that JSON does not know.
+        return (try? encoder.encode(value)).map(Array.init) ?? []
+    }
+
+    static func encoder(isPretty: Bool = false) -> JSONEncoder {
         let encoder = JSONEncoder()
         encoder.outputFormatting =
             isPretty
             ? [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
             : [.sortedKeys, .withoutEscapingSlashes]
-        // Nothing here has a value that JSON does not know.
-        return (try? encoder.encode(value)).map(Array.init) ?? []
+        return encoder
     }
 
     /// nil for what is not JSON of this shape.

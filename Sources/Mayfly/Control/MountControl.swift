@@ -2,6 +2,7 @@
 
 import Glibc
 public import Images
+import Synchronization
 
 /// The server of a mount, found by a directory.
 public struct MountControl: Sendable {
@@ -132,8 +133,16 @@ public struct MountControl: Sendable {
     }
 
     /// What is not as it was when a snapshot was taken; nil for the newest.
-    public func differences(since name: String?) throws(MountError) -> [TreeDifference] {
-        try post([TreeDifference].self, "/v1/diff", SnapshotRequest(name: name))
+    ///
+    /// - Parameter report: gets one path after the other as they come, on another thread.
+    public func differences(
+        since name: String?, report: @escaping @Sendable (TreeDifference) -> Void
+    ) throws(MountError) {
+        let question = ControlJSON.encoded(SnapshotRequest(name: name))
+        do throws(ControlError) {
+            try client.list(
+                TreeDifference.self, "POST", "/v1/diff", body: question, seconds: 600, report)
+        } catch { throw described(error) }
     }
 
     /// - Parameter path: made absolute here; the server writes it.
@@ -159,15 +168,26 @@ public struct MountControl: Sendable {
 
     /// The faults in force, with what they have matched.
     public func faults() throws(MountError) -> [FaultRecord] {
-        do throws(ControlError) {
-            return try client.get([FaultRecord].self, "/v1/faults")
-        } catch { throw described(error) }
+        try faultList("GET", "/v1/faults")
     }
 
     /// - Parameter numbers: nil for all.
     /// - Returns: what is left.
     public func clearFaults(_ numbers: [Int]?) throws(MountError) -> [FaultRecord] {
-        try post([FaultRecord].self, "/v1/faults/clear", FaultClearing(numbers: numbers))
+        try faultList(
+            "POST", "/v1/faults/clear", ControlJSON.encoded(FaultClearing(numbers: numbers)))
+    }
+
+    private func faultList(
+        _ method: String, _ path: String, _ question: [UInt8] = []
+    ) throws(MountError) -> [FaultRecord] {
+        let records = Mutex<[FaultRecord]>([])
+        do throws(ControlError) {
+            try client.list(FaultRecord.self, method, path, body: question, seconds: 600) { record in
+                records.withLock { $0.append(record) }
+            }
+        } catch { throw described(error) }
+        return records.withLock { $0 }
     }
 
     /// Loses what was not synced.
@@ -195,6 +215,11 @@ public struct MountControl: Sendable {
                 .mount,
                 Self.silence(
                     mountpoint, connection: client.connection, server: client.record?.processID))
+        case .cut:
+            MountError(
+                .mount,
+                "the answer about \(mountpoint) broke off: ask again, or see with `mayfly list` "
+                    + "whether it is mounted still")
         case .refused(let message): MountError(.usage, message)
         }
     }

@@ -148,8 +148,12 @@ public struct HotNode: Codable, Sendable, Equatable {
     public var nodeID: UInt64
     /// "file", "directory", "link" or "other".
     public var kind: String
-    /// From the mount's root; missing where the tree is too large to look for it.
+    /// From the mount's root. Of a path of more than 4,096 bytes the last components are told, after
+    /// ".../"; a file without a name has none.
     public var path: String?
+
+    /// Bytes of a path that is told whole.
+    static let pathBytes = 4096
     /// The part of the sampled requests, 0 to 1.
     public var share: Double
 }
@@ -168,7 +172,7 @@ public struct CheckSummary: Codable, Sendable, Equatable {
     public var entries: UInt64
     /// Pages of content, in bytes.
     public var contentBytes: UInt64
-    /// For so long no request was answered.
+    /// How long it took. In a mount without a snapshot no request was answered meanwhile.
     public var nanoseconds: UInt64
 }
 

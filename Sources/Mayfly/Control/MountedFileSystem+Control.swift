@@ -49,7 +49,7 @@ extension MountedFileSystem {
 
     /// The inodes that most of the last requests were about, the hottest first.
     ///
-    /// - Complexity: walks up to 100,000 entries of the tree for their names.
+    /// - Complexity: O(limit).
     public func hotNodes(limit: Int) -> [HotNode] {
         whileMounted { parts in
             var samples: [UInt64: UInt64] = [:]
@@ -59,31 +59,46 @@ extension MountedFileSystem {
             let all = samples.values.reduce(0, +)
             let hottest = samples.sorted { ($0.value, $1.key) > ($1.value, $0.key) }.prefix(limit)
             let observer = parts.observer
-            let paths = observer.paths(of: Set(hottest.map(\.key)), entryLimit: 100_000)
             return hottest.compactMap { node, count in
                 // What has been removed meanwhile is hot no longer.
                 guard let mode = observer.mode(of: NodeID(rawValue: node)) else { return nil }
                 return HotNode(
-                    nodeID: node, kind: Self.kind(mode), path: paths[node],
+                    nodeID: node, kind: Self.kind(mode),
+                    path: observer.path(of: NodeID(rawValue: node), atMost: HotNode.pathBytes),
                     share: Double(count) / Double(all))
             }
         } ?? []
     }
 
-    /// Looks at everything in the mount between two requests; those that come meanwhile wait. Nil
-    /// once it is unmounted.
+    /// Looks at everything in the mount. Nil once it is unmounted.
+    ///
+    /// A mount that has a snapshot, or began from an image or as a fork, is looked at in another
+    /// snapshot of this moment, and requests wait as for that. In any other mount requests wait until
+    /// all is looked at: its first snapshot would copy everything, and the copy would stay.
     ///
     /// - Complexity: O(everything), in time and memory: about a second for a million files.
     public func check() -> CheckSummary? {
-        whileMounted { parts in
-            let start = cmem_monotonic_nanoseconds()
-            let report = parts.observer.check()
-            return CheckSummary(
-                problems: report.problems, inodes: report.inodes, orphans: report.orphans,
-                directories: report.directories, entries: report.dentries,
-                contentBytes: report.pages * SizeText.pageBytes,
-                nanoseconds: cmem_monotonic_nanoseconds() - start)
+        let start = cmem_monotonic_nanoseconds()
+        if let moment = momentIfCheap(),
+            let store = try? InodeStore(
+                snapshot: moment, pageLimit: 1, inodeLimit: 1, workerCount: 1)
+        {
+            defer { store.unmap() }
+            var summary = Self.summary(store.worker(0).check(), since: start)
+            // A store that is opened from a snapshot leaves them out.
+            summary.orphans += UInt64(moment.orphanCount)
+            summary.inodes += UInt64(moment.orphanCount)
+            return summary
         }
+        return whileMounted { parts in Self.summary(parts.observer.check(), since: start) }
+    }
+
+    private static func summary(_ report: CheckReport, since start: UInt64) -> CheckSummary {
+        CheckSummary(
+            problems: report.problems, inodes: report.inodes, orphans: report.orphans,
+            directories: report.directories, entries: report.dentries,
+            contentBytes: report.pages * SizeText.pageBytes,
+            nanoseconds: cmem_monotonic_nanoseconds() - start)
     }
 
     /// Changes the limits while mounted.

@@ -55,7 +55,7 @@ final class DurabilityLog: Sendable {
                 return lost
             }
             state.prepare(operation, request, worker)
-            let places = FaultEngine.places(operation, request)
+            let places = NamePlace.all(of: operation, request)
             let before = places.map { state.held($0, worker) }
             let isSynced = Self.isWrittenThrough(operation, request)
             let reply = answer()
@@ -229,7 +229,7 @@ extension DurabilityLog.State {
     /// What is moved into a directory is lost with it: so the two belong together.
     private mutating func joinAncestors(_ place: NamePlace, _ worker: StoreWorker) {
         var at = place.parent
-        while at != NameMap.root {
+        while at != NodeID.root.rawValue {
             if let above = names.placeOfDirectory(at) { names.join(place, above) }
             guard let up = worker.parent(of: NodeID(rawValue: at))?.rawValue, up != at else { return }
             at = up

@@ -23,9 +23,9 @@ extension MountedFileSystem {
         return try whileHooked { parts in
             let begin = cmem_monotonic_nanoseconds()
             var summary = log.whileLosing {
-                let (summary, nodes) = log.whileHeld { lose(seed, &$0, parts) }
-                relearnNames(parts)
-                parts.session.forget(nodes)
+                let summary = log.whileHeld { lose(seed, &$0, parts) }
+                // What has changed, and every file that the kernel may have unwritten pages of.
+                parts.session.forget(parts.observer.referredNodes())
                 return summary
             }
             summary.nanoseconds = cmem_monotonic_nanoseconds() - begin
@@ -34,20 +34,15 @@ extension MountedFileSystem {
     }
 
     /// Changes the tree.
-    ///
-    /// - Returns: what the kernel must forget: what has changed, and every file that it may have
-    ///   unwritten pages of.
     private func lose(
         _ seed: UInt64, _ log: inout DurabilityLog.State, _ parts: Parts
-    ) -> (CrashSummary, [UInt64]) {
+    ) -> CrashSummary {
         parts.store.whileFrozen {
             let worker = parts.store.worker(0)
             var loss = PowerLoss(seed: seed, worker: worker)
             loss.undo(log)
-            var nodes = loss.changedNodes
-            worker.forEachNameFrozen { _, _, node in nodes.insert(node) }
             log.reset(worker)
-            return (loss.summary, nodes.filter { worker.isReferred(NodeID(rawValue: $0)) }.sorted())
+            return loss.summary
         }
     }
 

@@ -14,8 +14,8 @@ struct FaultEffect {
 /// A rule in force. A value, guarded by its owner.
 struct ArmedRule: Sendable {
     private(set) var record: FaultRecord
-    let operations: Set<Opcode>
-    private let pattern: PathPattern?
+    let operations: OpcodeMask
+    let pattern: PathPattern?
     private let errno: Int32
 
     private static let longestDelay: UInt64 = 60_000_000_000
@@ -40,7 +40,7 @@ struct ArmedRule: Sendable {
         }
         try Self.check(rule, operations, answersAll: answersAll)
         record = FaultRecord(number: number, rule: rule, matched: 0, fired: 0)
-        self.operations = operations
+        self.operations = OpcodeMask(operations)
         pattern = rule.path.map(PathPattern.init)
         self.errno = errno
     }
@@ -82,12 +82,6 @@ struct ArmedRule: Sendable {
             throw wrong(
                 "the kernel does not ask for '\(rule.operation)' in this way: mount with --faults")
         }
-    }
-
-    /// Whether the rule is about any of these paths; an inode without one is of no pattern.
-    func covers(_ paths: @autoclosure () -> [[UInt8]]) -> Bool {
-        guard let pattern else { return true }
-        return paths().contains(where: pattern.matches)
     }
 
     /// Counts a request that matches, and adds what is to happen to it.

@@ -13,7 +13,6 @@ internal import SystemPackage
 /// What is known of a request before it is answered, when its names may be written over.
 struct FaultedRequest {
     var effect = FaultEffect()
-    var places: [NamePlace] = []
     /// Of OPEN: whether reads and writes must come through.
     var opensDirect = false
 }
@@ -23,10 +22,14 @@ final class FaultEngine: Sendable {
     /// Whether the mount is asked for OPEN, FLUSH and FSYNC.
     let answersAll: Bool
 
-    private struct State: Sendable {
-        var rules: [ArmedRule] = []
+    fileprivate struct State: Sendable {
+        /// By number: in the order in which they were added.
+        var rules: [Int: ArmedRule] = [:]
         var lastNumber = 0
-        var names = NameMap()
+        var index = FaultIndex()
+        /// Components of one path, and rules that match: kept for their memory.
+        var components: [Name] = []
+        var matching: [Int] = []
     }
 
     private let state = Mutex(State())
@@ -38,30 +41,41 @@ final class FaultEngine: Sendable {
     // MARK: rules
 
     /// - Throws: `.usage`.
+    /// - Complexity: O(length of the pattern).
     func add(_ rule: FaultRule) throws(MountError) -> FaultRecord {
         let added: Result<FaultRecord, MountError> = state.withLock { state in
             do throws(MountError) {
                 let armed = try ArmedRule(
                     rule, number: state.lastNumber + 1, answersAll: answersAll)
                 state.lastNumber += 1
-                state.rules.append(armed)
+                state.rules[state.lastNumber] = armed
+                state.index.insert(armed)
                 return .success(armed.record)
             } catch { return .failure(error) }
         }
         return try added.get()
     }
 
-    var records: [FaultRecord] { state.withLock { $0.rules.map(\.record) } }
+    var records: [FaultRecord] {
+        state.withLock { $0.rules.values.map(\.record) }.sorted { $0.number < $1.number }
+    }
 
     /// - Parameter numbers: nil for all.
     /// - Returns: whether rules are left.
     /// - Throws: `.usage` for a number that there is not; nothing is cleared then.
     func clear(_ numbers: [Int]?) throws(MountError) -> Bool {
         let missing = state.withLock { state -> Int? in
-            let known = state.rules.map(\.record.number)
-            if let missing = (numbers ?? []).first(where: { !known.contains($0) }) { return missing }
-            state.rules.removeAll { numbers?.contains($0.record.number) ?? true }
-            if state.rules.isEmpty { state.names = NameMap() }
+            if let missing = (numbers ?? []).first(where: { state.rules[$0] == nil }) {
+                return missing
+            }
+            for number in numbers ?? [] {
+                if let rule = state.rules.removeValue(forKey: number) { state.index.remove(rule) }
+            }
+            if numbers == nil { state.rules = [:] }
+            if state.rules.isEmpty || state.index.isStale(ruleCount: state.rules.count) {
+                state.index = FaultIndex()
+                for rule in state.rules.values { state.index.insert(rule) }
+            }
             return nil
         }
         if let missing {
@@ -70,54 +84,25 @@ final class FaultEngine: Sendable {
         return state.withLock { !$0.rules.isEmpty }
     }
 
-    /// Learns every name anew.
-    ///
-    /// - Precondition: the store is frozen.
-    func learn(_ worker: StoreWorker) {
-        var names = NameMap()
-        worker.forEachNameFrozen { parent, name, node in
-            names.set(NamePlace(parent: parent, name: name), to: node)
-        }
-        state.withLock { $0.names = names }
-    }
-
-    /// Inodes that a rule is about.
-    func nodes(of number: Int) -> [UInt64] {
-        state.withLock { state in
-            guard let rule = state.rules.first(where: { $0.record.number == number }) else {
-                return []
-            }
-            return state.names.named.filter { rule.covers(state.names.paths(of: $0)) }
-        }
-    }
-
     // MARK: requests
 
     /// Looks at a request that is about to be answered.
-    func before(_ request: FuseRequest) -> FaultedRequest {
+    ///
+    /// - Precondition: the worker is entered.
+    func before(_ request: FuseRequest, _ worker: StoreWorker) -> FaultedRequest {
         guard let operation = request.operation else { return FaultedRequest() }
         var faulted = FaultedRequest()
-        faulted.places = Self.places(operation, request)
-        let node = Self.node(operation, request)
-        let places = faulted.places
         return state.withLock { state in
-            for index in state.rules.indices where state.rules[index].operations.contains(operation) {
-                if state.rules[index].covers(Self.paths(node, places, state.names)) {
-                    state.rules[index].count(&faulted.effect)
-                }
-            }
+            state.find(operation, request, worker)
+            for number in state.matching { state.rules[number]?.count(&faulted.effect) }
             if operation == .open && answersAll {
-                faulted.opensDirect = state.rules.contains { rule in
-                    !rule.operations.isDisjoint(with: [.read, .write])
-                        && rule.covers(state.names.paths(of: node))
-                }
+                faulted.opensDirect = state.isRead(request.nodeID, worker)
             }
             return faulted
         }
     }
 
-    /// Takes note of what a request that was answered has done to names, and has the kernel keep
-    /// nothing.
+    /// Has the kernel keep nothing of what a request was answered.
     func after(_ faulted: FaultedRequest, _ request: FuseRequest, _ reply: Reply) {
         guard let operation = request.operation, reply.error == 0 else { return }
         FaultReply(request: request, reply: reply).keepNothing(operation)
@@ -127,53 +112,74 @@ final class FaultEngine: Sendable {
             open.open_flags = UInt32(CFK_FOPEN_DIRECT_IO)
             unsafe request.reply.storeBytes(of: open, as: cfk_open_out.self)
         }
-        guard let place = faulted.places.first else { return }
-        let made = reply.bytes >= 8 ? unsafe request.reply.load(as: UInt64.self) : 0
-        state.withLock { state in
-            switch operation {
-            case .unlink, .rmdir: state.names.remove(place)
-            case .rename, .rename2:
-                let flags = operation == .rename ? 0
-                    : unsafe request.argument.load(as: cfk_rename2_in.self).flags
-                state.names.rename(
-                    place, to: faulted.places[1], isExchange: flags & RenameFlags.exchange != 0)
-            case .mknod, .mkdir, .symlink, .create:
-                state.names.set(place, to: made, isNew: true)
-            case .link: state.names.set(place, to: made)
-            case .lookup:
-                let isDots = place.name == [0x2E] || place.name == [0x2E, 0x2E]
-                if made != 0, !isDots, state.names.node(place) != made {
-                    state.names.set(place, to: made)
-                }
-            default: break
-            }
-        }
     }
 
     /// The inode whose content or attributes a request is about.
-    private static func node(_ operation: Opcode, _ request: FuseRequest) -> UInt64 {
+    fileprivate static func node(_ operation: Opcode, _ request: FuseRequest) -> UInt64 {
         switch operation {
         case .copyFileRange, .copyFileRange64:
             unsafe request.argument.load(as: cfk_copy_file_range_in.self).nodeid_out
         default: request.nodeID
         }
     }
+}
 
-    private static func paths(
-        _ node: UInt64, _ places: [NamePlace], _ names: NameMap
-    ) -> [[UInt8]] {
-        places.isEmpty ? names.paths(of: node) : places.compactMap(names.path)
+extension FaultEngine.State {
+    /// Puts the numbers of the rules that a request matches into `matching`, in ascending order.
+    ///
+    /// A request about a name is of that name's path, of RENAME of both; any other is of each path
+    /// of its inode. No path is built where no rule of the operation asks for one.
+    mutating func find(_ operation: Opcode, _ request: FuseRequest, _ worker: StoreWorker) {
+        matching.removeAll(keepingCapacity: true)
+        index.addAlways(operation, &matching)
+        if let longest = index.longestPath(operation) {
+            var isNaming = false
+            NamePlace.forEach(of: operation, request) { parent, name in
+                isNaming = true
+                components.removeAll(keepingCapacity: true)
+                components.append(name)
+                let directory = NodeID(rawValue: parent)
+                if longest > 0,
+                    worker.appendComponents(of: directory, to: &components, atMost: longest - 1)
+                {
+                    index.match(operation, components, &matching)
+                }
+            }
+            if !isNaming {
+                match(operation, FaultEngine.node(operation, request), worker, atMost: longest)
+            }
+        }
+        if matching.count < 2 { return }
+        matching.sort()
+        var last = 0
+        // A rule counts a request once, whichever of its paths it matches.
+        matching.removeAll { number in
+            defer { last = number }
+            return number == last
+        }
     }
 
-    /// The names that a request is about; of RENAME the old one and the new one.
-    static func places(_ operation: Opcode, _ request: FuseRequest) -> [NamePlace] {
-        guard FaultOperations.naming.contains(operation), let first = unsafe request.name() else {
-            return []
+    private mutating func match(
+        _ operation: Opcode, _ node: UInt64, _ worker: StoreWorker, atMost longest: Int
+    ) {
+        let node = NodeID(rawValue: node)
+        for name in 0..<worker.names(of: node) {
+            components.removeAll(keepingCapacity: true)
+            if worker.appendComponents(of: node, name: name, to: &components, atMost: longest) {
+                index.match(operation, components, &matching)
+            }
         }
-        let place = unsafe NamePlace(parent: request.nodeID, name: Array(first))
-        guard operation == .rename || operation == .rename2 else { return [place] }
-        guard let second = unsafe request.name(at: place.name.count + 1) else { return [] }
-        let directory = unsafe request.argument.load(as: cfk_rename_in.self).newdir
-        return unsafe [place, NamePlace(parent: directory, name: Array(second))]
+    }
+
+    /// Whether a rule is about reading or writing an inode.
+    mutating func isRead(_ node: UInt64, _ worker: StoreWorker) -> Bool {
+        matching.removeAll(keepingCapacity: true)
+        for operation in [Opcode.read, .write] {
+            index.addAlways(operation, &matching)
+            if let longest = index.longestPath(operation) {
+                match(operation, node, worker, atMost: longest)
+            }
+        }
+        return !matching.isEmpty
     }
 }

@@ -21,18 +21,22 @@ enum FaultInterface {
         _ question: HTTPQuestion, _ fileSystem: MountedFileSystem
     ) throws(MountError) -> HTTPAnswer {
         switch (question.method, question.path) {
-        case ("GET", "/v1/faults"): return .json(try fileSystem.faults())
+        case ("GET", "/v1/faults"): return list(try fileSystem.faults())
         case ("POST", "/v1/faults"):
             return .json(try fileSystem.addFault(try question.body(as: FaultRule.self)))
         case ("POST", "/v1/faults/clear"):
             try fileSystem.clearFaults(try question.body(as: FaultClearing.self).numbers)
-            return .json(try fileSystem.faults())
+            return list(try fileSystem.faults())
         case ("POST", "/v1/crash"):
             return .json(
                 try fileSystem.crash(seed: try question.body(as: CrashRequest.self).seed))
         default:
             return .failure(405, "\(question.path) does not know \(question.method)")
         }
+    }
+
+    private static func list(_ records: [FaultRecord]) -> HTTPAnswer {
+        .jsonList { send in _ = records.allSatisfy(send) }
     }
 }
 

@@ -16,16 +16,10 @@ extension MountedFileSystem {
     public func addFault(_ rule: FaultRule) throws(MountError) -> FaultRecord {
         try whileHooked { parts throws(MountError) in
             let record = try hooks.faults.add(rule)
-            if !hooks.isOn.hasFaults {
-                parts.store.whileFrozen {
-                    hooks.faults.learn(parts.store.worker(0))
-                    hooks.isOn.hasFaults = true
-                }
-            } else {
-                // Requests that began before it are over.
-                parts.store.whileFrozen {}
-            }
-            parts.session.forget(hooks.faults.nodes(of: record.number))
+            // Requests that began before it are over when everybody has stopped once.
+            parts.store.whileFrozen { hooks.isOn.hasFaults = true }
+            let walk = FaultWalk(rule.path.map(PathPattern.init), parts.observer)
+            parts.session.forget(walk.referredNodes())
             return record
         }
     }
@@ -45,12 +39,6 @@ extension MountedFileSystem {
             hooks.isOn.hasFaults = false
             parts.store.whileFrozen {}
         }
-    }
-
-    /// Learns the names anew, where somebody wants to know them, after the tree was exchanged.
-    func relearnNames(_ parts: Parts) {
-        guard hooks.isOn.hasFaults else { return }
-        parts.store.whileFrozen { hooks.faults.learn(parts.store.worker(0)) }
     }
 
     func whileHooked<Result: Sendable>(

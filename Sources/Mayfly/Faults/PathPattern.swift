@@ -1,45 +1,58 @@
-// PathPattern: a glob over paths in the mount.
+// PathPattern: a glob over paths in the mount, and one of its components.
+
+internal import InodeStore
 
 /// Components, divided by slashes; `*` and `?` stay within one, `**` alone stands for any number.
 struct PathPattern: Sendable {
-    private let components: [[UInt8]]
+    let components: [[UInt8]]
+
+    static let anyNumber = Array("**".utf8)
 
     init(_ text: String) {
-        components = Self.split(Array(text.utf8))
+        components = Array(text.utf8).split(separator: UInt8(ascii: "/")).map(Array.init)
+    }
+}
+
+/// One component with a star or a question mark. What is literal at its ends is known apart, so that an
+/// index finds the few patterns that a name can match.
+struct NamePattern: Sendable, Equatable {
+    let bytes: [UInt8]
+    /// Literal bytes at the beginning and at the end.
+    let headCount: Int
+    let tailCount: Int
+
+    private static let star = UInt8(ascii: "*")
+    private static let any = UInt8(ascii: "?")
+
+    /// - Returns: nil for what has neither star nor question mark.
+    init?(_ bytes: [UInt8]) {
+        func isWild(_ byte: UInt8) -> Bool { byte == Self.star || byte == Self.any }
+        guard let first = bytes.firstIndex(where: isWild),
+            let last = bytes.lastIndex(where: isWild)
+        else { return nil }
+        self.bytes = bytes
+        headCount = first
+        tailCount = bytes.count - last - 1
     }
 
-    /// - Parameter path: from the root of the mount, without a slash at its beginning; the root
-    ///   itself is empty.
-    func matches(_ path: [UInt8]) -> Bool {
-        Self.match(components[...], Self.split(path)[...])
+    /// Linear in the name for each star.
+    func matches(_ name: UnsafeRawBufferPointer) -> Bool {
+        unsafe bytes.withUnsafeBytes { pattern in unsafe Self.matches(pattern, name) }
     }
 
-    private static func split(_ bytes: [UInt8]) -> [[UInt8]] {
-        bytes.split(separator: UInt8(ascii: "/")).map(Array.init)
-    }
-
-    private static func match(_ pattern: ArraySlice<[UInt8]>, _ path: ArraySlice<[UInt8]>) -> Bool {
-        guard let first = pattern.first else { return path.isEmpty }
-        let rest = pattern.dropFirst()
-        if first == Array("**".utf8) {
-            return (path.startIndex...path.endIndex).contains { match(rest, path[$0...]) }
-        }
-        guard let name = path.first, matches(first, name) else { return false }
-        return match(rest, path.dropFirst())
-    }
-
-    /// One component: linear in the name for each `*`.
-    private static func matches(_ pattern: [UInt8], _ name: [UInt8]) -> Bool {
+    private static func matches(
+        _ pattern: UnsafeRawBufferPointer, _ name: UnsafeRawBufferPointer
+    ) -> Bool {
         var at = 0
         var position = 0
         // Where the last star stood, and how much of the name it has taken.
         var star: (pattern: Int, name: Int)?
         while position < name.count {
-            if at < pattern.count, pattern[at] == UInt8(ascii: "*") {
+            if at < pattern.count, unsafe pattern[at] == Self.star {
                 star = (at, position)
                 at += 1
             } else if at < pattern.count,
-                pattern[at] == name[position] || pattern[at] == UInt8(ascii: "?")
+                unsafe pattern[at] == name[position] || pattern[at] == Self.any
             {
                 at += 1
                 position += 1
@@ -51,6 +64,7 @@ struct PathPattern: Sendable {
                 return false
             }
         }
-        return pattern[at...].allSatisfy { $0 == UInt8(ascii: "*") }
+        while at < pattern.count, unsafe pattern[at] == Self.star { at += 1 }
+        return at == pattern.count
     }
 }

@@ -313,7 +313,10 @@ public struct TreeImage: Sendable {
     ) throws(MountError) {
         try withStore { old throws(MountError) in
             try other.withStore { new throws(MountError) in
-                TreeDiff.compare(old, new, report: report)
+                TreeDiff.compare(old, new) {
+                    report($0)
+                    return true
+                }
             }
         }
     }
@@ -330,28 +333,5 @@ extension ImageEntry {
             groupID: a.groupID, links: a.links, size: a.size,
             modified: [a.modificationTime.seconds, Int64(a.modificationTime.nanoseconds)],
             target: unsafe target.map { unsafe String(decoding: $0, as: UTF8.self) })
-    }
-}
-
-extension MountedFileSystem {
-    /// What is different now from what a snapshot was of.
-    ///
-    /// - Parameter name: nil for the newest.
-    /// - Complexity: O(entries). Requests wait as for a snapshot, not for the comparison.
-    public func differences(since name: String? = nil) throws(MountError) -> [TreeDifference] {
-        let (then, now) = try snapshotPair(name)
-        func store(_ snapshot: StoreSnapshot) throws(MountError) -> InodeStore {
-            do throws(Errno) {
-                return try InodeStore(
-                    snapshot: snapshot, pageLimit: 1, inodeLimit: 1, workerCount: 1)
-            } catch { throw MountError(.system, "no memory to compare in (\(error))") }
-        }
-        let old = try store(then)
-        defer { old.unmap() }
-        let new = try store(now)
-        defer { new.unmap() }
-        var found: [TreeDifference] = []
-        TreeDiff.compare(old, new, isSameTree: true) { found.append($0) }
-        return found
     }
 }

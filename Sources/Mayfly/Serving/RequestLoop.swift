@@ -85,7 +85,7 @@ struct RequestLoop: Sendable {
     @inline(never)
     private func answerHooked(_ request: FuseRequest, _ retry: Retry) -> Reply {
         guard isHooked.hasFaults else { return answerLogged(request, retry) }
-        let faulted = hooks.faults.before(request)
+        let faulted = hooks.faults.before(request, operations.worker)
         delay(faulted.effect.delayNanoseconds)
         var error = faulted.effect.errno
         if error == 0 { error = faulted.effect.applied(to: request) }

@@ -74,7 +74,6 @@ extension MountedFileSystem {
             let frozen = cmem_monotonic_nanoseconds()
             let effect = resetDurability(parts) { parts.store.rollBack(to: item.snapshot) }
             let thawed = cmem_monotonic_nanoseconds()
-            relearnNames(parts)
             parts.session.forget(effect.changedNodes, attributes: effect.touchedNodes)
             return RollbackSummary(
                 name: item.record.name, pages: effect.pagesDropped,
@@ -123,6 +122,16 @@ extension MountedFileSystem {
     ) throws(MountError) -> (then: StoreSnapshot, now: StoreSnapshot) {
         try onShelf { shelf, parts throws(MountError) in
             (try shelf.item(name).snapshot, try take(&shelf, parts))
+        }
+    }
+
+    /// This moment, where a snapshot copies no more than what has changed; nil otherwise.
+    func momentIfCheap() -> StoreSnapshot? {
+        try? onShelf { shelf, parts throws(MountError) in
+            guard shelf.base != nil else {
+                throw MountError(.usage, "the mount has no snapshot")
+            }
+            return try take(&shelf, parts)
         }
     }
 

@@ -47,9 +47,9 @@ enum SnapshotInterface {
             return .json(
                 try fileSystem.rollback(to: try question.body(as: SnapshotRequest.self).name))
         case ("POST", "/v1/diff"):
-            return .json(
-                try fileSystem.differences(
-                    since: try question.body(as: SnapshotRequest.self).name))
+            let name = try question.body(as: SnapshotRequest.self).name
+            let comparison = try fileSystem.comparison(since: name)
+            return .jsonList { comparison.run($0) }
         case ("POST", "/v1/save"):
             let path = try absolute(question)
             return .json(SaveSummary(path: path, bytes: try fileSystem.save(to: path)))
