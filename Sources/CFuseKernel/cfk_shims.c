@@ -1,5 +1,6 @@
 // See include/cfk_shims.h.
 #include "cfk_shims.h"
+#include "cfk_mounts.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -73,7 +74,7 @@ static int detached_fusectl(void) {
     return folder;
 }
 
-int cfk_abort_connection(uint32_t connection, const char *mountpoint) {
+int cfk_abort_connection(uint32_t connection, uint64_t mount, const char *mountpoint) {
     int folder = open("/sys/fs/fuse/connections", O_PATH | O_DIRECTORY | O_CLOEXEC);
     bool aborted = folder >= 0 && abort_below(folder, connection);
     if (folder >= 0) close(folder);
@@ -83,7 +84,7 @@ int cfk_abort_connection(uint32_t connection, const char *mountpoint) {
     if (folder >= 0) close(folder);
     if (aborted) return 0;
     // Without the right to it a forced unmount aborts as well, where the mount is in our tree.
-    return umount2(mountpoint, MNT_FORCE | MNT_DETACH) ? -errno : 0;
+    return cfk_unmount(mountpoint, connection, mount, MNT_FORCE | MNT_DETACH);
 }
 
 static const char *const names[] = {

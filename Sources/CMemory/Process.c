@@ -12,6 +12,35 @@
 
 char **cmem_environment(void) { return environ; }
 
+static char **arguments_at_start;
+
+// glibc calls constructors as it calls main.
+__attribute__((constructor)) static void keep_arguments(int count, char **arguments) {
+    (void)count;
+    arguments_at_start = arguments;
+}
+
+char **cmem_arguments(void) { return arguments_at_start; }
+
+// A descriptor that reads as empty or fails, and that nothing comes of when it is written.
+static int open_nothing(void) {
+    int descriptor = open("/dev/null", O_RDWR | O_CLOEXEC);
+    // Every read(2) and write(2) of such a descriptor is EBADF.
+    return descriptor >= 0 ? descriptor : open("/", O_PATH | O_CLOEXEC);
+}
+
+void cmem_fill_standard_descriptors(void) {
+    for (;;) {
+        int descriptor = open_nothing();
+        if (descriptor < 0) return;
+        if (descriptor > STDERR_FILENO) {
+            close(descriptor);
+            return;
+        }
+        fcntl(descriptor, F_SETFD, 0);
+    }
+}
+
 void cmem_name_process(const char *name) { prctl(PR_SET_NAME, name); }
 
 int cmem_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
@@ -82,7 +111,9 @@ int cmem_start_self(char *const arguments[], char *const environment[], const vo
         posix_spawn_file_actions_destroy(&actions);
         return error;
     }
-    error = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    int nothing = open_nothing();
+    if (nothing < 0) error = errno;
+    if (error == 0) error = posix_spawn_file_actions_adddup2(&actions, nothing, STDIN_FILENO);
     if (error == 0) error = posix_spawn_file_actions_adddup2(&actions, ready, ready_target);
     if (error == 0) error = posix_spawn_file_actions_addclosefrom_np(&actions, ready_target + 1);
     if (error == 0) error = posix_spawnattr_setsigmask(&attributes, mask);
@@ -95,6 +126,7 @@ int cmem_start_self(char *const arguments[], char *const environment[], const vo
         error = posix_spawn(process, "/proc/self/exe", &actions, &attributes, arguments,
                             environment);
     }
+    if (nothing >= 0) close(nothing);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     return error;

@@ -1,4 +1,4 @@
-// HTTPClient: requests to Unix sockets, one to each. For commands, so it waits, but not for long.
+// HTTPClient: requests over connected sockets, one over each. For commands, so it waits, but not for long.
 
 internal import NIOCore
 internal import NIOHTTP1
@@ -6,7 +6,7 @@ internal import NIOPosix
 
 /// Why there is no answer.
 package enum HTTPFailure: Error, Equatable {
-    /// connect(2) or the connection failed with this errno.
+    /// The connection failed with this errno.
     case system(Int32)
     /// No answer came in time, or none that is HTTP.
     case silent
@@ -19,17 +19,20 @@ package enum HTTPClient {
     private static let answerByteLimit = 4 << 20
     package static let answerSeconds = 5
 
+    /// Requests that are made at one time; each takes a descriptor.
+    package static let requestLimit = 256
+
     /// Lives as long as the command.
     private static let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
 
     package static func ask(
-        _ method: String, _ path: String, body: [UInt8], socket: String,
+        _ method: String, _ path: String, body: [UInt8], socket: Int32,
         seconds: Int = answerSeconds
     ) throws(HTTPFailure) -> HTTPAnswer {
         try answer(
             send(
-                HTTPMethod(rawValue: method), path, body: body, to: socket,
-                within: .seconds(Int64(seconds))))
+                HTTPMethod(rawValue: method), path, body: body, over: socket,
+                within: .seconds(Int64(seconds)), byteLimit: answerByteLimit))
     }
 
     /// Asks for an answer of any length.
@@ -39,14 +42,13 @@ package enum HTTPClient {
     ///   - receive: gets the pieces of a body with status 200, on a thread of its own.
     /// - Returns: the answer, with a body where its status is another.
     package static func stream(
-        _ method: String, _ path: String, body: [UInt8], socket: String, seconds: Int,
+        _ method: String, _ path: String, body: [UInt8], socket: Int32, seconds: Int,
         receive: @escaping @Sendable ([UInt8]) -> Void
     ) throws(HTTPFailure) -> HTTPAnswer {
         let loop = group.next()
         let promise = loop.makePromise(of: HTTPAnswer.self)
         connect(
-            HTTPMethod(rawValue: method), path, body: body, to: socket, loop, within: .seconds(5),
-            failing: promise
+            HTTPMethod(rawValue: method), path, body: body, over: socket, loop, failing: promise
         ) { channel in
             let deadline = Deadline(channel, milliseconds: seconds * 1000)
             try channel.pipeline.syncOperations.addHandler(
@@ -70,21 +72,17 @@ package enum HTTPClient {
     }
 
     /// Asks many servers at the same time, so that those which hang are waited for together.
+    ///
+    /// - Precondition: they are no more than `requestLimit`.
     package static func get(
-        _ path: String, sockets: [String], seconds: Int
+        _ path: String, sockets: [Int32], seconds: Int, byteLimit: Int
     ) -> [Result<HTTPAnswer, HTTPFailure>] {
-        var results: [Result<HTTPAnswer, HTTPFailure>] = []
-        // A socket each, of 1024 descriptors that a process has as a rule.
-        for start in stride(from: 0, to: sockets.count, by: 256) {
-            let sent = sockets[start..<min(start + 256, sockets.count)].map {
-                send(.GET, path, body: [], to: $0, within: .seconds(Int64(seconds)))
-            }
-            for future in sent {
-                results.append(
-                    Result { () throws(HTTPFailure) -> HTTPAnswer in try answer(future) })
-            }
-        }
-        return results
+        precondition(sockets.count <= requestLimit, "HTTPClient.get: too many at one time")
+        return sockets.map {
+            send(
+                .GET, path, body: [], over: $0, within: .seconds(Int64(seconds)),
+                byteLimit: byteLimit)
+        }.map { sent in Result { () throws(HTTPFailure) -> HTTPAnswer in try answer(sent) } }
     }
 
     private static func answer(
@@ -97,42 +95,43 @@ package enum HTTPClient {
             body: answer.body.map { Array($0.readableBytesView) } ?? [])
     }
 
+    /// - Parameter socket: connected, and taken over; -1 where no descriptor was left for it.
     private static func send(
-        _ method: HTTPMethod, _ path: String, body: [UInt8], to socket: String,
-        within time: TimeAmount
+        _ method: HTTPMethod, _ path: String, body: [UInt8], over socket: Int32,
+        within time: TimeAmount, byteLimit: Int
     ) -> EventLoopFuture<NIOHTTPClientResponseFull> {
         let loop = group.next()
         let answer = loop.makePromise(of: NIOHTTPClientResponseFull.self)
-        connect(method, path, body: body, to: socket, loop, within: time, failing: answer) { channel in
+        connect(method, path, body: body, over: socket, loop, failing: answer) { channel in
             let deadline = channel.eventLoop.scheduleTask(in: time) {
                 channel.close(promise: nil)
             }
             channel.closeFuture.whenComplete { _ in deadline.cancel() }
             let pipeline = channel.pipeline.syncOperations
             try pipeline.addHandler(
-                NIOHTTPClientResponseAggregator(maxContentLength: answerByteLimit))
+                NIOHTTPClientResponseAggregator(maxContentLength: byteLimit))
             try pipeline.addHandler(AnswerHandler(answer))
         }
         return answer.futureResult
     }
 
-    /// Connects and sends a request.
+    /// Sends a request over a connected socket.
     ///
     /// - Parameter equip: adds the handlers of the answer.
     private static func connect<Answer>(
-        _ method: HTTPMethod, _ path: String, body: [UInt8], to socket: String,
-        _ loop: any EventLoop, within time: TimeAmount, failing answer: EventLoopPromise<Answer>,
+        _ method: HTTPMethod, _ path: String, body: [UInt8], over socket: Int32,
+        _ loop: any EventLoop, failing answer: EventLoopPromise<Answer>,
         equip: @escaping @Sendable (any Channel) throws -> Void
     ) {
+        guard socket >= 0 else { return answer.fail(HTTPFailure.silent) }
         let connected = ClientBootstrap(group: loop)
-            .connectTimeout(time)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHTTPClientHandlers()
                     try equip(channel)
                 }
             }
-            .connect(unixDomainSocketPath: socket)
+            .withConnectedSocket(socket)
         connected.whenFailure { answer.fail($0) }
         connected.whenSuccess { channel in
             var head = HTTPRequestHead(version: .http1_1, method: method, uri: path)

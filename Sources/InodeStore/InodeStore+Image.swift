@@ -44,6 +44,9 @@ extension InodeStore {
         growth: (pageLimit: UInt64, inodeLimit: UInt64) = (0, 0), workerCount: Int,
         least: UInt64 = 0, options: StoreOptions
     ) throws(Errno) {
+        guard Self.accepts(pageLimit: limits.pages, inodeLimit: limits.inodes) else {
+            throw .invalidArgument
+        }
         let (arena, sideTable) = try Self.reserve(
             limits: limits, growth: growth, workerCount: workerCount,
             atLeast: max(header.imageBytes, least)

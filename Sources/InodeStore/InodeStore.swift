@@ -55,6 +55,12 @@ enum StoreSuperblock {
     /// - Source: mm/shmem.c, BOGO_INODE_SIZE.
     package static var inodeSpaceUnit: UInt64 { @_noLocks get { 1024 } }
 
+    /// Whether a store can have these limits: content of less than 64 TiB, and fewer inodes than nodeids
+    /// can count.
+    package static func accepts(pageLimit: UInt64, inodeLimit: UInt64) -> Bool {
+        pageLimit > 0 && inodeLimit > 0 && pageLimit < 1 << 34 && inodeLimit < 1 << 32
+    }
+
     /// Makes an empty tree: a root directory.
     ///
     /// - Parameters:
@@ -71,7 +77,7 @@ enum StoreSuperblock {
         options: StoreOptions = StoreOptions(), backing: Backing = .anonymous
     ) throws(Errno) {
         self.options = options
-        guard pageLimit > 0, inodeLimit > 0, pageLimit < 1 << 34, inodeLimit < 1 << 32 else {
+        guard Self.accepts(pageLimit: pageLimit, inodeLimit: inodeLimit) else {
             throw .invalidArgument
         }
         (arena, sideTable) = try Self.reserve(

@@ -17,10 +17,10 @@ extension MountConfiguration {
                 .usage, "noperm and allow_other: with both, anybody might do everything")
         }
         permissionChecks = checksPermissions ? .always : .never
-        let path = try Self.directory(mountpoint)
-        mountpoint = path
+        let path = try Self.directory(mountPath)
+        mountPath = path
         if MountTable.current().entry(at: path)?.isOwn == true {
-            throw MountError.mountedAlready(path)
+            throw MountError.mountedAlready(path.text)
         }
         guard Self.mayMount(status: HostFile.text(at: "/proc/self/status")) else {
             throw MountError.notPermitted
@@ -38,20 +38,21 @@ extension MountConfiguration {
     }
 
     /// The canonical path of the directory at `path`.
-    static func directory(_ path: String) throws(MountError) -> String {
-        guard !path.isEmpty else {
+    static func directory(_ path: PathBytes) throws(MountError) -> PathBytes {
+        guard !path.bytes.isEmpty else {
             throw MountError(.usage, "the mountpoint is empty: name a directory")
         }
         var status = stat()
-        guard unsafe stat(path, &status) == 0, let canonical = HostFile.canonical(path) else {
+        let isThere = unsafe path.withCString { unsafe stat($0, &status) } == 0
+        guard isThere, let canonical = HostFile.canonical(path) else {
             let error = Errno(rawValue: errno)
             switch error {
-            case .noSuchFileOrDirectory: throw MountError.missing(path)
-            case .notDirectory: throw MountError.notDirectory(path)
-            default: throw MountError.unreachable(path, error)
+            case .noSuchFileOrDirectory: throw MountError.missing(path.text)
+            case .notDirectory: throw MountError.notDirectory(path.text)
+            default: throw MountError.unreachable(path.text, error)
             }
         }
-        guard status.st_mode & S_IFMT == S_IFDIR else { throw MountError.notDirectory(path) }
+        guard status.st_mode & S_IFMT == S_IFDIR else { throw MountError.notDirectory(path.text) }
         return canonical
     }
 

@@ -49,8 +49,14 @@ public struct MountConfiguration: Sendable, Equatable {
     /// The bytes one ring entry may carry; always whole pages.
     public static let maxPayloadRange = 8 * 1024...1024 * 1024
 
-    /// The directory to mount on, absolute or relative to the working directory.
-    public var mountpoint: String
+    /// The directory to mount on, absolute or relative to the working directory. U+FFFD stands for
+    /// what is not UTF-8 in a path that was given as bytes.
+    public var mountpoint: String {
+        get { mountPath.text }
+        set { mountPath = PathBytes(newValue) }
+    }
+    /// The same as the kernel has it.
+    package var mountPath: PathBytes
     /// The image that the mount starts from, shared with every other mount of it; nil: an empty
     /// tree. The root directory is the image's, with its mode and owner.
     public var from: String?
@@ -143,9 +149,7 @@ public struct MountConfiguration: Sendable, Equatable {
     public var fsType = MountTable.ownType
 
     /// A mount on a directory, with the defaults for all else.
-    public init(mountpoint: String) {
-        self.mountpoint = mountpoint
-    }
+    public init(mountpoint: String) { mountPath = PathBytes(mountpoint) }
 
     /// Whether the kernel is to go on asking for what there is nothing to do for.
     var answersAll: Bool { faults || durability == .fsync }

@@ -26,8 +26,12 @@ public final class MountedFileSystem: Sendable {
 
     /// The connection, nil once it has ended: whoever still holds this object holds no descriptor.
     private let session: Mutex<FuseSession?>
+    /// Which mount was made; nil where it could not be found again.
+    let identity: MountIdentity?
     /// The number of the FUSE connection; nil where it is not known.
-    let connection: UInt32?
+    var connection: UInt32? { identity?.connection }
+    /// Whether the mount is in the tree, wherever it is by now.
+    var isInTree: Bool { identity?.place != nil }
     private let store: InodeStore
     private let maintenance: Maintenance
     private let counters: [RequestCounters]
@@ -83,25 +87,25 @@ public final class MountedFileSystem: Sendable {
         try configuration.check()
         let memory = SystemMemory.current()
         let limits = configuration.limits(in: memory)
+        // Before the mount is made, so that what cannot be had leaves no mount behind.
+        let sessionConfiguration = configuration.session(in: memory)
+        let readers = max(2, Self.onlineProcessors)
+        let queues = FuseSession.mostQueues(sessionConfiguration)
+        // One more than serve: for who looks at the tree from outside of it.
+        let workerCount = max(queues + 1, queues == 0 ? readers : 0) + 1
+        let pageBytes = SizeText.pageBytes
+        let store = try Self.store(
+            configuration, origin, limits: limits, memory: memory, workerCount: workerCount)
         let session: FuseSession
         do throws(SessionError) {
-            session = try FuseSession.mount(configuration.session(in: memory))
+            session = try FuseSession.mount(sessionConfiguration)
         } catch {
+            store.unmap()
             throw MountError.session(error, configuration.mountpoint)
         }
-        let deviceReaders = session.queueCount > 0 ? 1 : max(2, Self.onlineProcessors)
-        // One more than serve: for who looks at the tree from outside of it.
+        // Where the kernel refuses the ring after all, these are no more than the queues and one.
+        let deviceReaders = session.queueCount > 0 ? 1 : readers
         let servingCount = session.queueCount + deviceReaders
-        let workerCount = servingCount + 1
-        let pageBytes = SizeText.pageBytes
-        let store: InodeStore
-        do throws(MountError) {
-            store = try Self.store(
-                configuration, origin, limits: limits, memory: memory, workerCount: workerCount)
-        } catch {
-            session.end()
-            throw error
-        }
         // What an image holds may be more than the default.
         let most = store.limits
         let sizeBytes = most.pages * pageBytes
@@ -112,7 +116,7 @@ public final class MountedFileSystem: Sendable {
         self.configuration = configuration
         let counters = (0..<servingCount).map { _ in RequestCounters.make() }
         self.session = Mutex(session)
-        connection = session.connection == 0 ? nil : session.connection
+        identity = session.identity
         self.store = store
         self.counters = counters
         gate = YieldGate()
@@ -153,6 +157,16 @@ public final class MountedFileSystem: Sendable {
     ) throws(MountError) -> InodeStore {
         let pages = max(1, limits.sizeBytes / SizeText.pageBytes)
         let inodes = max(1, limits.inodes)
+        guard InodeStore.accepts(pageLimit: pages, inodeLimit: 1) else {
+            throw MountError(
+                .usage,
+                "a size of \(SizeText.described(bytes: limits.sizeBytes)) is more than a mount can "
+                    + "have: give a --size below 64t")
+        }
+        guard InodeStore.accepts(pageLimit: 1, inodeLimit: inodes) else {
+            throw MountError(
+                .usage, "\(inodes) inodes are more than a mount can have: give --inodes below 4g")
+        }
         let growth = (memory.usableBytes / SizeText.pageBytes, memory.defaultInodes)
         let options = configuration.storeOptions
         if case .image(let file) = origin { try configuration.checkRoom(for: file) }
@@ -245,7 +259,7 @@ public final class MountedFileSystem: Sendable {
     ///
     /// - Throws: `.busy` naming who uses it, unless `lazy` or `force`.
     public func unmount(lazy: Bool, force: Bool) throws(MountError) {
-        try Unmounting.unmount(summary.mountpoint, lazy: lazy, force: force)
+        try Unmounting.unmount(identity, place, lazy: lazy, force: force)
     }
 
     /// Ends the connection whatever it is doing: open requests and files fail from now on.
@@ -386,7 +400,7 @@ extension MountConfiguration {
 
     /// The transport's part of the configuration.
     fileprivate func session(in memory: SystemMemory) -> SessionConfiguration {
-        var session = SessionConfiguration(mountpoint: mountpoint)
+        var session = SessionConfiguration(mountpointBytes: mountPath.bytes)
         session.source = source
         session.fsType = fsType
         session.readOnly = readOnly

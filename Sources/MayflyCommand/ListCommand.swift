@@ -25,7 +25,8 @@ struct ListCommand: ParsableCommand {
     var json = false
 
     func run() throws {
-        let mounts = MountList.current()
+        let (mounts, remarks) = MountList.survey()
+        for remark in remarks { Console.complain(Console.printable(remark)) }
         if json {
             Console.write(ControlJSON.encoded(mounts, isPretty: true))
             return

@@ -38,8 +38,14 @@ struct MayflyCommand: ParsableCommand {
     static func main() {
         let arguments = Invocation.arguments
         let failed = arguments.first == "run" ? ExitStatus.runFailed : nil
+        HostFacts.fillStandardDescriptors()
         do {
             var command = try parseAsRoot(arguments)
+            // Where help was asked for, that has been thrown; and images are files like any other.
+            let names = configuration.subcommands.map { $0.configuration.commandName }
+            if let name = arguments.first, names.contains(name), name != "image" {
+                try HostFacts.checkProc()
+            }
             try command.run()
         } catch let error as MountError {
             Console.complain(error.message)

@@ -52,6 +52,7 @@ struct MountCommand: ParsableCommand {
             throw MountHelper.remount(directory, options: list)
         }
         var configuration = try options.configuration(mountpoint: directory)
+        configuration.mountPath = Invocation.path(directory)
         try configuration.check()
         if fake { return }
         if foreground {
@@ -66,7 +67,7 @@ struct MountCommand: ParsableCommand {
         let given = Invocation.arguments.dropFirst()
         let status = try BackgroundServer.start(
             arguments: ["mount", "--foreground", "--ready-fd"]
-                + ["\(BackgroundServer.readyDescriptor)"] + given)
+                + ["\(BackgroundServer.readyDescriptor)"] + given.map(Invocation.path))
         if status != 0 { throw ExitCode(status) }
     }
 }

@@ -8,12 +8,14 @@ import Mayfly
 enum Invocation {
     /// The arguments after the program's name.
     static let arguments: [String] = {
-        let given = Array(CommandLine.arguments.dropFirst())
-        guard let program = CommandLine.arguments.first, MountHelper.isCalled(by: program) else {
-            return given
-        }
+        let all = ProcessArguments.all.map(\.text)
+        let given = Array(all.dropFirst())
+        guard let program = all.first, MountHelper.isCalled(by: program) else { return given }
         return MountHelper(given).arguments
     }()
+
+    /// A path that was an argument, as the kernel has it.
+    static func path(_ text: String) -> PathBytes { ProcessArguments.path(text) }
 }
 
 /// The call `mount.mayfly SOURCE DIR [-sfnv] [-N NAMESPACE] [-o OPTIONS] [-t TYPE]`.

@@ -56,7 +56,8 @@ struct RunCommand: ParsableCommand {
         if let at, at.isEmpty {
             throw MountError(.usage, "--at is empty: name a directory, or leave it out")
         }
-        let configuration = try options.configuration(mountpoint: at ?? "")
+        var configuration = try options.configuration(mountpoint: at ?? "")
+        configuration.mountPath = Invocation.path(at ?? "")
         var runOptions = ScratchRun.Options()
         runOptions.quiet = quiet
         runOptions.reportPath = report

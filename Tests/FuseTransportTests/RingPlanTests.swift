@@ -126,6 +126,6 @@ import Testing
         ("a\\999", "a\\999"),
     ])
     func mountPathsAreUnescaped(text: String, path: String) {
-        #expect(Machine.unescape(text[...]) == path)
+        #expect(MountLine.unescaped(Array(text.utf8)[...]) == Array(path.utf8))
     }
 }

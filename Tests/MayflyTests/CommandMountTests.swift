@@ -19,12 +19,12 @@ struct CommandMountTests {
             (["sh", "-c", "kill -KILL $$"], 128 + SIGKILL),
         ] as [([String], Int32)])
     func theStatusOfTheCommandIsPassedOn(_ command: [String], _ status: Int32) throws {
-        let before = MountTable.current().entries.count { $0.mountpoint.contains("mayfly-run-") }
+        let before = MountTable.current().entries.count { $0.mountpoint.text.contains("mayfly-run-") }
         let outcome = try BuiltCommand.run(["run", "--quiet", "--"] + command)
         #expect(outcome.status == status, "\(outcome.report)")
         let isOurs = status == ExitStatus.notFound || status == ExitStatus.notExecutable
         #expect(outcome.errors.hasPrefix("mayfly: \(command[0]) ") == isOurs, "\(outcome.errors)")
-        let after = MountTable.current().entries.count { $0.mountpoint.contains("mayfly-run-") }
+        let after = MountTable.current().entries.count { $0.mountpoint.text.contains("mayfly-run-") }
         #expect(after <= before)
     }
 

@@ -1,3 +1,4 @@
+import CFuseKernel
 import Glibc
 import SystemPackage
 import Testing
@@ -87,6 +88,8 @@ import Testing
         #expect(table.entries[1].mountpoint == "/mnt/a b")
         #expect(table.entries[1].source == "my\\fly")
         #expect(table.entries[1].device == "0:39")
+        #expect(table.entries[1].mountID == 63 && table.entries[1].parentID == 43)
+        #expect(table.entries[1].root == "/")
         #expect(table.entries[1].connection == 39)
         #expect(table.entries.map(\.userID) == [nil, 7, nil, nil])
         #expect(table.entry(at: "/mnt/a b")?.device == "0:40")
@@ -130,8 +133,9 @@ import Testing
     }
 
     /// What this process holds it has from its caller, who is named in its place.
-    @Test func theCallerHoldsItsRoot() {
-        let holders = MountHolders.of(mountpoint: "/", device: nil)
+    @Test func theCallerHoldsItsRoot() throws {
+        let root = try #require(MountHolders.uses(of: getpid()).dropFirst().first)
+        let holders = MountHolders.of(mountID: root.id, device: nil)
         #expect(holders.contains { $0.processID == getppid() })
         #expect(!holders.contains { $0.processID == getpid() })
     }

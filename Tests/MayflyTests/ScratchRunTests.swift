@@ -114,12 +114,18 @@ struct ScratchRunTests {
     }
 
     @Test func aProcessThatSitsInAFolderIsFound() throws {
-        let keeper = try keeper(["sleep", "60"], in: "/usr/share")
+        let keeper = try keeper(["sleep", "60"], in: "/proc")
         defer { keeper.end() }
         #expect(keeper.begin("sleep") == .started)
-        let sitting = MountHolders.of(mountpoint: "/usr/share", device: nil)
-        #expect(sitting.contains { keeper.others().contains($0) })
-        let others = MountHolders.of(mountpoint: "/usr/sha", device: nil)
+        let table = MountTable.current()
+        let there = try #require(table.entry(at: "/proc"))
+        #expect(poll(seconds: 30) {
+            MountHolders.of(mountID: there.mountID, device: nil).contains {
+                keeper.others().contains($0)
+            }
+        })
+        let elsewhere = try #require(table.entry(at: "/sys"))
+        let others = MountHolders.of(mountID: elsewhere.mountID, device: nil)
         #expect(!others.contains { keeper.others().contains($0) })
     }
 }

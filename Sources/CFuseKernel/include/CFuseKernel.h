@@ -2,5 +2,6 @@
 #ifndef CFUSEKERNEL_H
 #define CFUSEKERNEL_H
 #include "cfk_abi.h"
+#include "cfk_mounts.h"
 #include "cfk_shims.h"
 #endif

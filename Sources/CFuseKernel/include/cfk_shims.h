@@ -30,10 +30,11 @@ int cfk_wake_open(void);
 CFK_NO_LOCKS_SHIM void cfk_wake(int wake);
 CFK_NO_LOCKS_SHIM void cfk_unwake(int wake);
 
-// Aborts a connection: through fusectl by its number, mounted or not, else by a forced unmount of
-// the path.
+// Aborts a connection: through fusectl by its number, mounted or not, else by a forced unmount of its
+// mount with the number `mount`, if that is what is mounted on the path.
 // Returns 0 or a negated errno.
-CFK_NO_LOCKS_SHIM int cfk_abort_connection(uint32_t connection, const char *mountpoint);
+CFK_NO_LOCKS_SHIM int cfk_abort_connection(
+    uint32_t connection, uint64_t mount, const char *mountpoint);
 
 // Prints a request or a reply on standard error, in one write(2). device: it came by /dev/fuse.
 CFK_NO_LOCKS_SHIM void cfk_trace_request(

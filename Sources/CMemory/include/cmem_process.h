@@ -45,6 +45,14 @@ int cmem_pipe(int ends[2]);
 // Names this process for ps(1) and top(1), at most 15 bytes; threads started later take it over.
 void cmem_name_process(const char *name);
 
+// The arguments that this process was started with, ended by NULL. Swift reads them from /proc, which need
+// not be there.
+char **cmem_arguments(void);
+
+// Opens /dev/null, or where that cannot be done something that can neither be read nor written, as each
+// of the descriptors 0, 1 and 2 that is closed: another file would get its number otherwise.
+void cmem_fill_standard_descriptors(void);
+
 // The environment of this process: environ(7).
 char **cmem_environment(void);
 

@@ -49,8 +49,9 @@ struct SessionControl: ~Copyable {
     let strayCompletions = Atomic<Int>(0)
     /// Requests answered by the transport because their sizes did not fit together.
     let malformedRequests = Atomic<Int>(0)
-    /// The kernel's number of the connection; 0 until mounted.
+    /// The kernel's numbers of the connection and of the mount that was made; 0 until mounted.
     let connection = Atomic<UInt32>(0)
+    let mount = Atomic<UInt64>(0)
     /// How many times the device reader has found /dev/fuse empty.
     let deviceDrains = Atomic<UInt64>(0)
     /// The errno that made the kernel refuse the ring, 0 for none.
@@ -112,7 +113,8 @@ struct SessionControl: ~Copyable {
     @_noLocks
     @discardableResult
     borrowing func abort() -> Bool {
-        let code = unsafe cfk_abort_connection(connection.load(ordering: .relaxed), mountpoint)
+        let code = unsafe cfk_abort_connection(
+            connection.load(ordering: .relaxed), mount.load(ordering: .relaxed), mountpoint)
         end()
         return code == 0
     }

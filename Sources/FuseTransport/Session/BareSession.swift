@@ -10,7 +10,7 @@ package final class BareSession: Sendable {
 
     /// - Throws: `EMFILE`, `ENFILE`, `ENOMEM`.
     package init(queueCount: Int, trace: Bool = false) throws(Errno) {
-        core = try SessionCore(device: -1, mountpoint: "", queueCount: queueCount, trace: trace)
+        core = try SessionCore(device: -1, mountpoint: [], queueCount: queueCount, trace: trace)
     }
 
     /// A queue over a ring whose `enter` is set, and whose words are in the caller's memory.

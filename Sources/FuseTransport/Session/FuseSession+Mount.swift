@@ -17,7 +17,14 @@ extension FuseSession {
     package static func mount(
         _ configuration: SessionConfiguration
     ) throws(SessionError) -> FuseSession {
-        let mountpoint = try resolve(configuration.mountpoint)
+        let mountpoint = try resolve(configuration.mountpointBytes)
+        let target: MountTarget
+        do throws(Errno) {
+            target = try MountTarget(mountpoint)
+        } catch {
+            throw SessionError("mount point \(text(mountpoint))", code: error)
+        }
+        defer { target.close() }
         let plan = try RingPlan.make(
             queueCount: Machine.possibleCPUs().count, depth: configuration.queueDepth,
             payloadBytes: configuration.maxPayloadBytes,
@@ -35,7 +42,7 @@ extension FuseSession {
             }
         }
         let handshake = try attach(
-            core, configuration, mountpoint: mountpoint, plan: plan, ring: refusal == nil)
+            core, configuration, target, plan: plan, ring: refusal == nil)
         if refusal == nil, !handshake.usesRing {
             core.dropRings()
             refusal = "the kernel did not offer it at INIT"
@@ -43,11 +50,13 @@ extension FuseSession {
         if refusal != nil {
             unsafe core.control.pointee.advance(to: .refused)
         }
-        let connection = Machine.mounts().last { $0.path == mountpoint }?.connection ?? 0
-        unsafe core.control.pointee.connection.store(connection, ordering: .relaxed)
+        let identity = target.mount(servedBy: core.device)
+        unsafe core.control.pointee.connection.store(
+            identity?.connection ?? 0, ordering: .relaxed)
+        unsafe core.control.pointee.mount.store(identity?.mountID ?? 0, ordering: .relaxed)
         let session = FuseSession(
-            core: core, mountpoint: mountpoint, plan: plan, handshake: handshake,
-            connection: connection, ringRefusal: refusal)
+            core: core, mountpoint: text(mountpoint), plan: plan, handshake: handshake,
+            identity: identity, ringRefusal: refusal)
         if let refusal, configuration.transport == .ring {
             session.end()
             throw SessionError("no ring: \(refusal)")
@@ -56,14 +65,16 @@ extension FuseSession {
     }
 
     /// The mount point as an absolute path without symbolic links.
-    private static func resolve(_ path: String) throws(SessionError) -> String {
-        guard let resolved = unsafe realpath(path, nil) else {
-            throw SessionError("mount point \(path)", code: Errno(rawValue: errno))
+    private static func resolve(_ path: [UInt8]) throws(SessionError) -> [UInt8] {
+        let given = (path + [0]).map { CChar(bitPattern: $0) }
+        guard let resolved = unsafe realpath(given, nil) else {
+            throw SessionError("mount point \(text(path))", code: Errno(rawValue: errno))
         }
         defer { unsafe free(resolved) }
-        let name = unsafe String(cString: resolved)
+        let bytes = unsafe Array(UnsafeRawBufferPointer(start: resolved, count: strlen(resolved)))
+        let name = text(bytes)
         var status = stat()
-        guard unsafe stat(name, &status) == 0 else {
+        guard unsafe stat(resolved, &status) == 0 else {
             let code = Errno(rawValue: errno)
             if code == .socketNotConnected {
                 throw SessionError(
@@ -75,7 +86,14 @@ extension FuseSession {
         guard status.st_mode & S_IFMT == S_IFDIR else {
             throw SessionError("mount point \(name) is not a directory")
         }
-        return name
+        return bytes
+    }
+
+    private static func text(_ path: [UInt8]) -> String { String(decoding: path, as: UTF8.self) }
+
+    /// The queues that a session will have at most; 0 where the ring is not even tried.
+    package static func mostQueues(_ configuration: SessionConfiguration) -> Int {
+        ringRefusal(configuration) == nil ? Machine.possibleCPUs().count : 0
     }
 
     /// Why the ring is not even tried, nil where it is.
@@ -91,7 +109,7 @@ extension FuseSession {
     }
 
     private static func openCore(
-        _ configuration: SessionConfiguration, mountpoint: String, plan: RingPlan
+        _ configuration: SessionConfiguration, mountpoint: [UInt8], plan: RingPlan
     ) throws(SessionError) -> SessionCore {
         let device = unsafe open("/dev/fuse", O_RDWR | O_CLOEXEC)
         guard device >= 0 else {
@@ -147,16 +165,18 @@ extension FuseSession {
 
     /// mount(2) and INIT.
     private static func attach(
-        _ core: SessionCore, _ configuration: SessionConfiguration, mountpoint: String,
+        _ core: SessionCore, _ configuration: SessionConfiguration, _ target: MountTarget,
         plan: RingPlan, ring: Bool
     ) throws(SessionError) -> Handshake {
+        let mountpoint = text(configuration.mountpointBytes)
+        let place = target.link
         let options = mountOptions(core, configuration)
         let flags = mountFlags(configuration)
         let source = configuration.source
         let fsType = configuration.fsType
         let result = MountResult()
         let work: @Sendable () -> Void = {
-            let code = unsafe Glibc.mount(source, mountpoint, fsType, flags, options)
+            let code = unsafe Glibc.mount(source, place, fsType, flags, options)
             result.code.store(code == 0 ? 0 : errno, ordering: .releasing)
         }
         var thread: QueueThread?
@@ -179,7 +199,7 @@ extension FuseSession {
             thread?.join()
             thread = nil
             if result.code.load(ordering: .acquiring) == 0 {
-                unsafe _ = umount2(mountpoint, Int32(MNT_DETACH) | Int32(UMOUNT_NOFOLLOW))
+                _ = target.mount(servedBy: core.device)?.unmount(flags: Int32(MNT_DETACH))
             }
             throw error
         }

@@ -30,28 +30,28 @@ package final class FuseSession: Sendable {
     }
 
     let core: SessionCore
-    /// Absolute path of the mount point.
+    /// Absolute path of the mount point when the mount was made.
     package let mountpoint: String
+    /// Which mount was made; nil where it could not be found.
+    package let identity: MountIdentity?
     package let plan: RingPlan
     /// INIT flags in force (`CFK_INIT_*`).
     package let initFlags: UInt64
     /// Minor version of the protocol that the kernel speaks.
     package let kernelMinorVersion: UInt32
-    /// Number of the connection under /sys/fs/fuse/connections; 0 where it could not be found.
-    package let connection: UInt32
     /// Why the ring was not taken at mount, nil where it was.
     package let ringRefusal: String?
 
     init(
         core: SessionCore, mountpoint: String, plan: RingPlan, handshake: Handshake,
-        connection: UInt32, ringRefusal: String?
+        identity: MountIdentity?, ringRefusal: String?
     ) {
         self.core = core
         self.mountpoint = mountpoint
         self.plan = plan
         initFlags = handshake.flags
         kernelMinorVersion = handshake.kernelMinor
-        self.connection = connection
+        self.identity = identity
         self.ringRefusal = ringRefusal
     }
 
@@ -62,6 +62,9 @@ package final class FuseSession: Sendable {
 
     /// Where the session stands.
     package var state: SessionState { core.state }
+
+    /// Number of the connection under /sys/fs/fuse/connections; 0 where it could not be found.
+    package var connection: UInt32 { identity?.connection ?? 0 }
 
     /// Which way requests come; `device` as well after the kernel has refused the ring.
     package var transportInUse: Transport {
@@ -149,16 +152,14 @@ package final class FuseSession: Sendable {
     ///
     /// - Throws: `SessionError`: `EBUSY` with `normal`; `EPERM`.
     package func unmount(_ mode: UnmountMode = .normal) throws(SessionError) {
-        guard isMounted else { return }
+        guard let identity else { return }
         let flags: Int32 =
             switch mode {
             case .normal: 0
             case .lazy: Int32(MNT_DETACH)
             case .force: Int32(MNT_FORCE) | Int32(MNT_DETACH)
             }
-        if unsafe umount2(mountpoint, flags | Int32(UMOUNT_NOFOLLOW)) != 0 {
-            let code = Errno(rawValue: errno)
-            if code == .invalidArgument, !isMounted { return }
+        if let code = identity.unmount(flags: flags), code != .invalidArgument {
             if code == .resourceBusy {
                 throw SessionError(
                     "\(mountpoint) is in use: close its files, or unmount it lazily", code: code)
@@ -167,11 +168,8 @@ package final class FuseSession: Sendable {
         }
     }
 
-    /// Whether this connection, and not another mount, is at the mount point.
-    package var isMounted: Bool {
-        let top = Machine.mounts().last { $0.path == mountpoint }
-        return top?.connection == connection
-    }
+    /// Whether the mount that was made is in the tree, wherever it is by now.
+    package var isMounted: Bool { identity?.place != nil }
 
     /// Ends the session whatever it is doing: open requests fail with `ECONNABORTED`, and the mount
     /// leaves the tree.
@@ -181,7 +179,7 @@ package final class FuseSession: Sendable {
     @discardableResult
     package func end() -> Bool {
         let isAborted = unsafe core.control.pointee.abort()
-        if isMounted { unsafe _ = umount2(mountpoint, Int32(MNT_DETACH) | Int32(UMOUNT_NOFOLLOW)) }
+        _ = identity?.unmount(flags: Int32(MNT_DETACH))
         return isAborted
     }
 
@@ -189,7 +187,7 @@ package final class FuseSession: Sendable {
     ///
     /// - Returns: false when that takes rights that we have not, or there is no such connection.
     package static func abort(connection: UInt32) -> Bool {
-        unsafe cfk_abort_connection(connection, "") == 0
+        unsafe cfk_abort_connection(connection, 0, "") == 0
     }
 }
 

@@ -8,7 +8,7 @@ package enum Machine {
     ///
     /// - Returns: Their numbers; where /sys does not tell, as many as are configured.
     package static func possibleCPUs() -> [Int] {
-        if let text = readFile("/sys/devices/system/cpu/possible") {
+        if let text = text(at: "/sys/devices/system/cpu/possible") {
             let list = parseCPUList(text)
             if !list.isEmpty { return list }
         }
@@ -31,12 +31,12 @@ package enum Machine {
 
     /// NUMA node of each CPU; empty where the kernel has no nodes or only one.
     static func nodes() -> [Int: Int] {
-        guard let text = readFile("/sys/devices/system/node/online") else { return [:] }
+        guard let text = text(at: "/sys/devices/system/node/online") else { return [:] }
         let nodes = parseCPUList(text)
         if nodes.count < 2 { return [:] }
         var result: [Int: Int] = [:]
         for node in nodes {
-            guard let cpus = readFile("/sys/devices/system/node/node\(node)/cpulist") else {
+            guard let cpus = Self.text(at: "/sys/devices/system/node/node\(node)/cpulist") else {
                 continue
             }
             for cpu in parseCPUList(cpus) { result[cpu] = node }
@@ -46,61 +46,25 @@ package enum Machine {
 
     /// Whether FUSE over io_uring is switched on; nil where the kernel does not have it.
     package static func ringEnabled() -> Bool? {
-        guard let text = readFile("/sys/module/fuse/parameters/enable_uring") else { return nil }
+        guard let text = text(at: "/sys/module/fuse/parameters/enable_uring") else { return nil }
         return text.hasPrefix("Y") || text.hasPrefix("1")
     }
 
     /// Pages that one request may have: fs.fuse.max_pages_limit, 256 where it is not told.
     static func pageLimit() -> Int {
-        guard let text = readFile("/proc/sys/fs/fuse/max_pages_limit") else { return 256 }
+        guard let text = text(at: "/proc/sys/fs/fuse/max_pages_limit") else { return 256 }
         return Int(text.trimmingEnd()) ?? 256
     }
 
     static var pageBytes: Int { sysconf(Int32(_SC_PAGESIZE)) }
 
-    /// A mount as /proc/self/mountinfo has it.
-    struct Mount {
-        /// Minor number of its device, which is the FUSE connection's number.
-        var connection: UInt32
-        var path: String
-    }
-
-    /// Mounts on anonymous devices, the last one on top.
-    static func mounts() -> [Mount] {
-        guard let text = readFile("/proc/self/mountinfo") else { return [] }
-        var result: [Mount] = []
-        for line in text.split(separator: "\n") {
-            let fields = line.split(separator: " ", maxSplits: 5)
-            guard fields.count > 5, fields[2].hasPrefix("0:"),
-                let minor = UInt32(fields[2].dropFirst(2))
-            else { continue }
-            result.append(Mount(connection: minor, path: unescape(fields[4])))
-        }
-        return result
-    }
-
-    /// A path of /proc/self/mountinfo, in which blanks stand as octal.
-    package static func unescape(_ text: Substring) -> String {
-        let bytes = Array(text.utf8)
-        var result: [UInt8] = []
-        var index = 0
-        while index < bytes.count {
-            if bytes[index] == UInt8(ascii: "\\"), index + 3 < bytes.count,
-                let code = UInt8(
-                    String(decoding: bytes[(index + 1)...(index + 3)], as: UTF8.self), radix: 8)
-            {
-                result.append(code)
-                index += 4
-            } else {
-                result.append(bytes[index])
-                index += 1
-            }
-        }
-        return String(decoding: result, as: UTF8.self)
-    }
-
     /// A whole small file as text, nil where it cannot be read.
-    static func readFile(_ path: String) -> String? {
+    static func text(at path: String) -> String? {
+        readFile(path).map { String(decoding: $0, as: UTF8.self) }
+    }
+
+    /// A whole small file, nil where it cannot be read.
+    static func readFile(_ path: String) -> [UInt8]? {
         let fd = unsafe open(path, O_RDONLY | O_CLOEXEC)
         guard fd >= 0 else { return nil }
         defer { close(fd) }
@@ -114,7 +78,7 @@ package enum Machine {
             if count == 0 { break }
             bytes.append(contentsOf: buffer[0..<count])
         }
-        return String(decoding: bytes, as: UTF8.self)
+        return bytes
     }
 }
 

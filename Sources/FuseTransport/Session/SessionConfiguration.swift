@@ -14,8 +14,8 @@ package struct SessionConfiguration: Sendable {
         case relative, never, strict
     }
 
-    /// Path of an existing directory.
-    package var mountpoint: String
+    /// Path of an existing directory, as the kernel has it: in no particular encoding.
+    package var mountpointBytes: [UInt8]
     /// First column of /proc/self/mounts.
     package var source = "mayfly"
     /// Third column of /proc/self/mounts: `fuse` or `fuse.` and a name.
@@ -58,7 +58,9 @@ package struct SessionConfiguration: Sendable {
     /// Granularity of timestamps in nanoseconds.
     package var timeGranularity: UInt32 = 1
 
-    package init(mountpoint: String) {
-        self.mountpoint = mountpoint
+    package init(mountpoint: String) { self.init(mountpointBytes: Array(mountpoint.utf8)) }
+
+    package init(mountpointBytes: [UInt8]) {
+        self.mountpointBytes = mountpointBytes
     }
 }

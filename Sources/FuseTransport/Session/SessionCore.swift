@@ -31,7 +31,7 @@ final class SessionCore: @unchecked Sendable {
     ///
     /// - Throws: `EMFILE`, `ENFILE`, `ENOMEM` from eventfd(2); the descriptor is closed then.
     init(
-        device: Int32, mountpoint: String, queueCount: Int, trace: Bool
+        device: Int32, mountpoint: [UInt8], queueCount: Int, trace: Bool
     ) throws(Errno) {
         let wake = cfk_wake_open()
         if wake < 0 {
@@ -40,7 +40,7 @@ final class SessionCore: @unchecked Sendable {
         }
         self.device = device
         self.wake = wake
-        unsafe self.mountpoint = strdup(mountpoint)
+        unsafe self.mountpoint = strdup((mountpoint + [0]).map { CChar(bitPattern: $0) })
         unsafe control = .allocate(capacity: 1)
         unsafe control.initialize(
             to: SessionControl(

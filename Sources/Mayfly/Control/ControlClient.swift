@@ -2,6 +2,7 @@
 
 internal import ControlHTTP
 internal import Glibc
+internal import SystemPackage
 
 /// Why a server has not answered as it should.
 enum ControlError: Error, Equatable {
@@ -9,6 +10,8 @@ enum ControlError: Error, Equatable {
     case dead
     /// Not this user's mount.
     case notPermitted
+    /// Somebody listens who does not serve this connection.
+    case untrue
     /// It listens, but no answer came in time, or none that can be read.
     case silent
     /// The answer began and did not end.
@@ -26,32 +29,117 @@ struct ControlClient: Sendable {
     /// is awake takes milliseconds, on a busy machine tenths of a second.
     static let reportSeconds = 2
 
+    /// Bytes of a report. One with 512 queues and every opcode takes half of it.
+    static let reportByteLimit = 128 << 10
+
     private static let reportPath = "/v1/mount"
 
-    /// What the server has left beside its socket.
+    /// What the server has left beside its socket. Anybody whose folder it is can have written it.
     var record: ControlRecord? {
         folder.read("\(connection).json").flatMap { ControlJSON.decoded(ControlRecord.self, $0) }
     }
 
+    // MARK: trust
+
+    /// Connects to the server.
+    ///
+    /// - Throws: `.untrue` where the process at the other end is not the connection's server.
+    func connect() throws(ControlError) -> ControlPeer {
+        let peer: ControlPeer
+        do throws(Errno) {
+            peer = try folder.connect(connection)
+        } catch {
+            switch error {
+            case .connectionRefused, .noSuchFileOrDirectory: throw .dead
+            case .permissionDenied, .notPermitted: throw .notPermitted
+            case .notSocket, .tooManySymbolicLinkLevels: throw .untrue
+            default: throw .silent
+            }
+        }
+        guard isBelieved(peer.processID, peer.userID) else { throw .untrue }
+        return peer
+    }
+
+    /// Whether a process of a user may speak for the connection: it serves it, and the folder is that
+    /// user's. A folder proves nothing by itself: its owner can write any number into it.
+    ///
+    /// - Parameter processID: 0 where it cannot be seen.
+    func isBelieved(_ processID: Int32, _ userID: UInt32) -> Bool {
+        guard userID == folder.owner else { return false }
+        if processID > 0, let served = MountHolders.connections(servedBy: processID) {
+            return served.contains(connection)
+        }
+        // What a process serves is told since Linux 6.15, to those who may look at it.
+        if folder.isOwn { return true }
+        let tables = [MountTable.current(), MountTable(ofProcess: "\(processID)")]
+        return tables.contains { table in
+            table.entries.contains {
+                $0.connection == connection && $0.type.hasPrefix("fuse") && $0.userID == userID
+            }
+        }
+    }
+
+    /// The connection's server, which need not answer; nil where nothing that is believed tells it.
+    ///
+    /// - Parameter peer: who listens; nil where too many wait for it already.
+    func server(_ peer: ControlPeer?) -> Int32? {
+        if let peer { return peer.processID > 0 ? peer.processID : record?.processID }
+        guard let processID = record?.processID,
+            let userID = MountHolders.userID(of: processID), isBelieved(processID, userID)
+        else { return nil }
+        return processID
+    }
+
+    /// The connection's server, if somebody listens who is believed to be it.
+    var believedServer: Int32? {
+        do throws(ControlError) {
+            return server(try connect()) ?? 0
+        } catch {
+            return error == .silent ? server(nil) : nil
+        }
+    }
+
+    /// Whether what listens is not known to be another than the connection's server.
+    var isOfTheServer: Bool {
+        do throws(ControlError) {
+            _ = try connect()
+            return true
+        } catch {
+            return error != .untrue
+        }
+    }
+
+    // MARK: questions
+
     /// What the mount is, holds and has done.
     func report() throws(ControlError) -> MountReport {
-        let bytes = try exchange("GET", Self.reportPath, seconds: Self.reportSeconds)
-        guard let report = ControlJSON.decoded(MountReport.self, bytes) else { throw .silent }
-        return report
+        let peer = try connect()
+        let answers = HTTPClient.get(
+            Self.reportPath, sockets: [peer.duplicate()], seconds: Self.reportSeconds,
+            byteLimit: Self.reportByteLimit)
+        return try Self.report(answers[0], peer)
     }
 
     /// The reports of many, who are asked at the same time.
-    static func reports(of clients: [ControlClient]) -> [Result<MountReport, ControlError>] {
-        let sockets = clients.map { $0.folder.reach($0.folder.socketName($0.connection)) }
-        return HTTPClient.get(reportPath, sockets: sockets, seconds: reportSeconds).map { answer in
-            Result { () throws(ControlError) -> MountReport in
-                let bytes = try content(of: answer)
-                guard let report = ControlJSON.decoded(MountReport.self, bytes) else {
-                    throw .silent
-                }
-                return report
-            }
+    static func reports(
+        of peers: [ControlPeer]
+    ) -> [Result<MountReport, ControlError>] {
+        let answers = HTTPClient.get(
+            reportPath, sockets: peers.map { $0.duplicate() }, seconds: reportSeconds,
+            byteLimit: reportByteLimit)
+        return zip(answers, peers).map { answer, peer in
+            Result { () throws(ControlError) -> MountReport in try report(answer, peer) }
         }
+    }
+
+    private static func report(
+        _ answer: Result<HTTPAnswer, HTTPFailure>, _ peer: ControlPeer
+    ) throws(ControlError) -> MountReport {
+        let bytes = try content(of: answer)
+        guard var report = ControlJSON.decoded(MountReport.self, bytes) else { throw .silent }
+        // The server's own number may be another pid namespace's.
+        if peer.processID > 0 { report.processID = peer.processID }
+        return report
     }
 
     /// Asks for JSON and reads it.
@@ -81,11 +169,11 @@ struct ControlClient: Sendable {
         _ method: String, _ path: String, body: [UInt8] = [],
         seconds: Int = HTTPClient.answerSeconds
     ) throws(ControlError) -> [UInt8] {
-        try Self.content(
+        let peer = try connect()
+        return try Self.content(
             of: Result { () throws(HTTPFailure) -> HTTPAnswer in
                 try HTTPClient.ask(
-                    method, path, body: body, socket: folder.reach(folder.socketName(connection)),
-                    seconds: seconds)
+                    method, path, body: body, socket: peer.duplicate(), seconds: seconds)
             })
     }
 
@@ -97,7 +185,6 @@ struct ControlClient: Sendable {
             answer = try result.get()
         } catch {
             switch error {
-            case .system(ECONNREFUSED), .system(ENOENT): throw .dead
             case .system(EACCES), .system(EPERM), .system(ECONNRESET): throw .notPermitted
             case .cut: throw .cut
             default: throw .silent

@@ -9,55 +9,111 @@
 // The folder has mode 0700 and belongs to its user, which is checked on an open descriptor;
 // everything after that goes through this descriptor, so that nobody can put another in its place.
 // Names are made and removed under an exclusive lock on the folder.
+//
+// Root looks into the folders of others, who can put anything there. So nothing in them is opened that is
+// a link or lies in another mount, and what they say is believed only as `ControlClient` tells.
 
+internal import CFuseKernel
 import Glibc
 import SystemPackage
 
 /// An open folder of control sockets.
 final class ControlFolder: Sendable {
     let path: String
+    /// Whose it is.
+    let owner: uid_t
+    /// Why it is not where it should be; nil where it is.
+    let remark: String?
     private let descriptor: Int32
 
-    private init(path: String, descriptor: Int32) {
+    private init(path: String, owner: uid_t, remark: String? = nil, descriptor: Int32) {
         self.path = path
+        self.owner = owner
+        self.remark = remark
         self.descriptor = descriptor
     }
 
     deinit { close(descriptor) }
 
+    /// Whether it is this user's.
+    var isOwn: Bool { owner == geteuid() }
+
     // MARK: where
 
     /// The folder for new mounts of this user, made if it is not there.
+    ///
+    /// Where somebody else has taken its name in /tmp, one with a suffix that nobody can guess.
     static func own() throws(MountError) -> ControlFolder {
         let paths = ownPaths()
         for path in paths {
             _ = unsafe mkdir(path, 0o700)
-            if let folder = open(path, owner: geteuid()) { return folder }
+            if let folder = openOwn(path) { return folder }
         }
-        throw MountError(
-            .system,
-            "no folder for the control socket: \(paths.joined(separator: " or ")) must be "
-                + "a directory of yours with mode 0700")
+        let taken = paths[paths.count - 1]
+        let spare = spareFolders(of: trueUserID, owner: geteuid()).first
+        guard let folder = spare ?? makeSpare(taken) else {
+            throw MountError(
+                .system,
+                "no folder for the control socket: \(paths.joined(separator: " or ")) must be "
+                    + "a directory of yours with mode 0700")
+        }
+        return folder.saying(
+            "\(taken) is not a directory of yours alone, so the control socket is in \(folder.path)")
     }
 
-    /// The folders that this user may look into: their own, and for root everyone's.
+    private static func makeSpare(_ path: String) -> ControlFolder? {
+        var template = Array("\(path).XXXXXX".utf8CString)
+        guard unsafe mkdtemp(&template) != nil else { return nil }
+        return open(
+            String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self),
+            owner: geteuid())
+    }
+
+    private func saying(_ remark: String) -> ControlFolder {
+        let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 3)
+        return ControlFolder(path: path, owner: owner, remark: remark, descriptor: copy)
+    }
+
+    /// The folders that this user may look into: their own first, and for root everyone's.
     static func all() -> [ControlFolder] {
-        var folders = ownPaths().compactMap { open($0, owner: geteuid()) }
+        var folders = ownPaths().compactMap(openOwn)
+        folders += spareFolders(of: trueUserID, owner: geteuid())
         guard isTrueRoot else { return folders }
-        // What a user has mounted there may never answer.
-        let table = MountTable.current()
-        func users(_ path: String, _ user: uid_t) -> ControlFolder? {
-            table.entry(at: path) == nil ? open(path, owner: user) : nil
-        }
         for name in HostFile.names(in: "/run/user") {
-            guard let user = uid_t(name) else { continue }
-            folders += [users("/run/user/\(name)/mayfly", user)].compactMap(\.self)
+            guard let user = uid_t(name), "\(user)" == name, user != 0 else { continue }
+            folders += [open("/run/user/\(name)/mayfly", owner: user)].compactMap(\.self)
         }
-        for name in HostFile.names(in: "/tmp") where name.hasPrefix("mayfly-") {
-            guard let user = uid_t(name.dropFirst("mayfly-".count)), user != 0 else { continue }
-            folders += [users("/tmp/\(name)", user)].compactMap(\.self)
+        let prefix = "mayfly-"
+        var users: Set<uid_t> = []
+        for name in HostFile.names(in: temporary) where name.hasPrefix(prefix) {
+            let number = name.dropFirst(prefix.count).prefix { $0 != "." }
+            guard let user = uid_t(number), "\(user)" == number, user != 0 else { continue }
+            users.insert(user)
+        }
+        for user in users.sorted() {
+            folders += [open("\(temporary)/\(prefix)\(user)", owner: user)].compactMap(\.self)
+            folders += spareFolders(of: user, owner: user)
         }
         return folders
+    }
+
+    /// The folders that a user has in place of one that somebody else had taken; a few of them at most.
+    private static func spareFolders(of user: uid_t, owner: uid_t) -> [ControlFolder] {
+        let prefix = "mayfly-\(user)."
+        let names = HostFile.names(in: temporary).filter { $0.hasPrefix(prefix) }
+        var folders: [ControlFolder] = []
+        for name in names.sorted().prefix(1000) where folders.count < 4 {
+            folders += [open("\(temporary)/\(name)", owner: owner)].compactMap(\.self)
+        }
+        return folders
+    }
+
+    /// /tmp, which may be a link.
+    private static let temporary = HostFile.canonical("/tmp") ?? "/tmp"
+
+    /// One of this user's, whose path may have links.
+    private static func openOwn(_ path: String) -> ControlFolder? {
+        HostFile.canonicalParent(path).flatMap { open($0, owner: geteuid()) }
     }
 
     /// In the order of preference.
@@ -89,16 +145,35 @@ final class ControlFolder: Sendable {
         return inside
     }
 
-    /// The folder at `path`, if it is one of `owner`'s alone; nobody's link is followed.
+    /// The folder at `path`, if it is one of `owner`'s alone; nobody's link is followed, and no mount of
+    /// FUSE is asked anything: it may be a user's, and never answer.
     static func open(_ path: String, owner: uid_t) -> ControlFolder? {
-        let descriptor = unsafe Glibc.open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+        let descriptor: Int32 = unsafe PathBytes(path).withCString { path in
+            var name: UnsafePointer<CChar>?
+            let parent = unsafe cfk_open_parent(path, &name)
+            guard parent >= 0, let name = unsafe name else { return -1 }
+            defer { close(parent) }
+            let place = unsafe cfk_open_place(parent, name, true)
+            guard place >= 0 else { return -1 }
+            defer { close(place) }
+            var mount = cfk_mount()
+            guard unsafe cfk_look(place, "", false, &mount) == 0, !isOfFUSE(mount) else {
+                return -1
+            }
+            return unsafe Glibc.openat(place, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        }
         guard descriptor >= 0 else { return nil }
-        let folder = ControlFolder(path: path, descriptor: descriptor)
+        let folder = ControlFolder(path: path, owner: owner, descriptor: descriptor)
         var status = stat()
         guard unsafe fstat(descriptor, &status) == 0, status.st_uid == owner,
             status.st_mode & 0o077 == 0
         else { return nil }
         return folder
+    }
+
+    private static func isOfFUSE(_ mount: cfk_mount) -> Bool {
+        let entry = MountTable.current().entries.last { $0.mountID == mount.id }
+        return entry?.type.hasPrefix("fuse") != false
     }
 
     // MARK: names
@@ -122,8 +197,11 @@ final class ControlFolder: Sendable {
     }
 
     /// The connections that a name stands for.
-    func connections() -> [UInt32] {
-        let numbers = HostFile.names(in: reach(".")).compactMap { name -> UInt32? in
+    ///
+    /// - Parameter limit: how many names are looked at.
+    func connections(limit: Int = .max) -> [UInt32] {
+        let names = HostFile.namesIfReadable(in: reach("."), limit: limit) ?? []
+        let numbers = names.compactMap { name -> UInt32? in
             guard let dot = name.firstIndex(of: "."), [".sock", ".json"].contains(name[dot...])
             else { return nil }
             return UInt32(name[..<dot])
@@ -159,13 +237,39 @@ final class ControlFolder: Sendable {
 
     /// Whether somebody listens. The kernel answers for the server, which may be as slow as it is.
     func isServed(_ connection: UInt32) -> Bool {
+        do throws(Errno) {
+            _ = try connect(connection)
+            return true
+        } catch {
+            return error != .connectionRefused && error != .noSuchFileOrDirectory
+        }
+    }
+
+    /// Connects to a connection's socket, without waiting.
+    ///
+    /// - Throws: errors of connect(2): `ECONNREFUSED` and `ENOENT` where nobody listens, `EAGAIN` where too
+    ///   many wait already; `ENOTSOCK` for what is no socket of this folder.
+    func connect(_ connection: UInt32) throws(Errno) -> ControlPeer {
+        let place = unsafe cfk_open_place(descriptor, socketName(connection), false)
+        guard place >= 0 else { throw Errno(rawValue: -place) }
+        defer { close(place) }
+        var here = cfk_mount()
+        var there = cfk_mount()
+        guard unsafe cfk_look(descriptor, "", false, &here) == 0,
+            unsafe cfk_look(place, "", false, &there) == 0, here.id == there.id,
+            UInt32(there.mode) & UInt32(S_IFMT) == UInt32(S_IFSOCK)
+        else { throw .notSocket }
         let client = Self.socket(nonBlocking: true)
-        guard client >= 0 else { return true }  // cannot tell
-        defer { close(client) }
-        let path = reach(socketName(connection))
-        let code = unsafe Self.withAddress(path) { unsafe connect(client, $0, $1) }
-        if code == 0 { return true }
-        return errno != ECONNREFUSED && errno != ENOENT
+        guard client >= 0 else { throw Errno(rawValue: errno) }
+        let code = unsafe Self.withAddress("/proc/self/fd/\(place)") {
+            unsafe Glibc.connect(client, $0, $1)
+        }
+        guard code == 0 else {
+            let error = Errno(rawValue: errno)
+            close(client)
+            throw error
+        }
+        return ControlPeer(client)
     }
 
     /// Makes a listening socket under a connection's name, in one step, in place of any other.
@@ -212,14 +316,18 @@ final class ControlFolder: Sendable {
 
     /// The content of a plain file of at most 64 KiB.
     func read(_ name: String) -> [UInt8]? {
-        let flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC
-        let file = unsafe openat(descriptor, name, flags)
+        let place = unsafe cfk_open_place(descriptor, name, false)
+        guard place >= 0 else { return nil }
+        defer { close(place) }
+        var here = cfk_mount()
+        var there = cfk_mount()
+        guard unsafe cfk_look(descriptor, "", false, &here) == 0,
+            unsafe cfk_look(place, "", false, &there) == 0, here.id == there.id,
+            UInt32(there.mode) & UInt32(S_IFMT) == UInt32(S_IFREG)
+        else { return nil }
+        let file = unsafe Glibc.open("/proc/self/fd/\(place)", O_RDONLY | O_CLOEXEC)
         guard file >= 0 else { return nil }
         defer { close(file) }
-        var status = stat()
-        guard unsafe fstat(file, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
-            return nil
-        }
         var content = [UInt8](repeating: 0, count: 65536)
         let count = unsafe Glibc.read(file, &content, content.count)
         return count < 0 ? nil : Array(content.prefix(count))

@@ -18,6 +18,9 @@ enum ControlInterface {
     static func answer(
         _ question: HTTPQuestion, _ fileSystem: MountedFileSystem
     ) -> HTTPAnswer {
+        if hasNUL(question.body) {
+            return .failure(400, "the body has a NUL, which no name or path can have: leave it out")
+        }
         let isReading = question.method == "GET" || question.method == "HEAD"
         do throws(MountError) {
             if SnapshotInterface.paths.contains(question.path) {
@@ -53,6 +56,18 @@ enum ControlInterface {
         default:
             return .failure(404, "there is no \(question.path): Docs/Control.md lists what there is")
         }
+    }
+
+    /// Whether a body has a NUL, as itself or escaped: a path would be taken for the part before it.
+    static func hasNUL(_ body: [UInt8]) -> Bool {
+        var rest = body[...]
+        while let byte = rest.popFirst() {
+            if byte == 0 { return true }
+            // What follows a backslash belongs to it, so that an escaped one begins nothing.
+            guard byte == UInt8(ascii: "\\"), let kind = rest.popFirst() else { continue }
+            if kind == 0 || kind == UInt8(ascii: "u") && rest.starts(with: "0000".utf8) { return true }
+        }
+        return false
     }
 
     /// Unmounts, and tells how things were before. The answer is on its way before the server sees

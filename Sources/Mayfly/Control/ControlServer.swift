@@ -13,6 +13,9 @@ public final class ControlServer: Sendable {
     /// Where it listens.
     public let path: String
 
+    /// Why it is not where it should be; nil where it is.
+    var remark: String? { folder.remark }
+
     private let folder: ControlFolder
     private let connection: UInt32
     private let inode: UInt64?

@@ -44,10 +44,11 @@ extension ControlClient {
         seconds: Int = HTTPClient.answerSeconds, _ body: @escaping @Sendable (Element) -> Void
     ) throws(ControlError) {
         let lines = ElementLines(body)
+        let peer = try connect()
         let answer = Result { () throws(HTTPFailure) -> HTTPAnswer in
             try HTTPClient.stream(
-                method, path, body: question, socket: folder.reach(folder.socketName(connection)),
-                seconds: seconds, receive: lines.take)
+                method, path, body: question, socket: peer.duplicate(), seconds: seconds,
+                receive: lines.take)
         }
         _ = try Self.content(of: answer)
         guard lines.areSound else { throw .silent }

@@ -14,7 +14,9 @@ public struct MountControl: Sendable {
     ///
     /// - Throws: `.usage` when there is none, or none that this user may talk to; `.mount` when its
     ///   server is dead.
-    public init(_ path: String) throws(MountError) {
+    public init(_ path: String) throws(MountError) { try self.init(PathBytes(path)) }
+
+    package init(_ path: PathBytes) throws(MountError) {
         let folders = ControlFolder.all()
         let table = MountTable.current()
         let found = Self.entry(path, in: table)
@@ -30,44 +32,49 @@ public struct MountControl: Sendable {
                 .usage,
                 "\(path) is not in a mayfly mount\(place): `mayfly list` names those there are")
         }
-        mountpoint = entry.mountpoint
-        guard let folder = folders.first(where: { $0.socketInode(connection) != nil }) else {
+        mountpoint = entry.mountpoint.text
+        let clients = folders.filter { $0.socketInode(connection) != nil }
+            .map { ControlClient(folder: $0, connection: connection) }
+        guard let client = clients.first(where: \.isOfTheServer) else {
             if let owner = entry.userID, owner != geteuid(), geteuid() != 0 {
-                throw Self.foreign(entry.mountpoint)
+                throw Self.foreign(entry.mountpoint.text)
             }
-            throw Self.unreachable(entry.mountpoint)
+            throw Self.unreachable(entry)
         }
-        client = ControlClient(folder: folder, connection: connection)
+        self.client = client
     }
 
     /// A mount that no table here has, by what its server calls it or by the server's process.
     static func elsewhere(
-        _ name: String, _ folders: [ControlFolder]
+        _ name: PathBytes, _ folders: [ControlFolder]
     ) throws(MountError) -> (mountpoint: String, client: ControlClient)? {
-        var found: [(record: ControlRecord, client: ControlClient)] = []
+        var found: [(mountpoint: String, server: Int32, client: ControlClient)] = []
         for folder in folders {
-            for connection in folder.connections() where folder.isServed(connection) {
+            for connection in folder.connections(limit: folder.isOwn ? .max : 512) {
                 let client = ControlClient(folder: folder, connection: connection)
-                guard let record = client.record,
-                    record.mountpoint == name || "\(record.processID)" == name
+                guard let record = client.record else { continue }
+                let isNamed = PathBytes(record.mountpoint) == name
+                // A process has the number that is seen from here.
+                guard isNamed || Int32(name.text) != nil,
+                    let server = client.believedServer, isNamed || "\(server)" == name.text
                 else { continue }
-                found.append((record, client))
+                found.append((record.mountpoint, server, client))
             }
         }
         guard found.count < 2 else {
-            let servers = found.map { "\($0.record.processID)" }.joined(separator: ", ")
+            let servers = found.map { "\($0.server)" }.joined(separator: ", ")
             throw MountError(
                 .usage,
                 "\(name) is \(found.count) mounts in different namespaces: name one by its server, "
                     + "which is \(servers)")
         }
-        return found.first.map { ($0.record.mountpoint, $0.client) }
+        return found.first.map { ($0.mountpoint, $0.client) }
     }
 
     /// Whether the mount is there still: in this namespace's table, or, where it is another's, as
     /// long as its server has a socket.
     public var isMounted: Bool {
-        MountTable.current().entry(at: mountpoint) != nil
+        MountTable.current().entries.contains { $0.connection == client.connection && $0.isOwn }
             || client.folder.socketInode(client.connection) != nil
     }
 
@@ -155,8 +162,8 @@ public struct MountControl: Sendable {
 
     /// Mounts a fork on a directory, which the same server serves.
     public func fork(to directory: String) throws(MountError) -> MountReport {
-        let target = try MountConfiguration.directory(directory)
-        return try post(MountReport.self, "/v1/fork", PathRequest(path: target))
+        let target = try MountConfiguration.directory(PathBytes(directory))
+        return try post(MountReport.self, "/v1/fork", PathRequest(path: target.text))
     }
 
     // MARK: faults
@@ -208,13 +215,15 @@ public struct MountControl: Sendable {
 
     private func described(_ error: ControlError) -> MountError {
         switch error {
-        case .dead: Self.unreachable(mountpoint)
+        case .dead, .untrue:
+            Self.unreachable(
+                mountpoint, MountTable.current().entry(at: mountpoint)?.connection)
         case .notPermitted: Self.foreign(mountpoint)
         case .silent:
             MountError(
                 .mount,
                 Self.silence(
-                    mountpoint, connection: client.connection, server: client.record?.processID))
+                    mountpoint, connection: client.connection, server: client.believedServer))
         case .cut:
             MountError(
                 .mount,
@@ -247,12 +256,13 @@ public struct MountControl: Sendable {
         }
     }
 
-    private static func unreachable(_ mountpoint: String) -> MountError {
-        let entry = MountTable.current().entry(at: mountpoint)
+    private static func unreachable(_ entry: MountTable.Entry) -> MountError {
+        unreachable(entry.mountpoint.text, entry.connection)
+    }
+
+    private static func unreachable(_ mountpoint: String, _ connection: UInt32?) -> MountError {
         // Root sees every process, so one that is not to be seen is not there.
-        if geteuid() == 0, let connection = entry?.connection,
-            MountHolders.server(ofConnection: connection) == nil
-        {
+        if geteuid() == 0, let connection, MountHolders.server(ofConnection: connection) == nil {
             return MountError(
                 .mount,
                 "the server of \(mountpoint) is dead: take the mount away with "
@@ -265,7 +275,7 @@ public struct MountControl: Sendable {
     }
 
     /// The mount that a path lies in.
-    private static func entry(_ path: String, in table: MountTable) -> MountTable.Entry? {
+    private static func entry(_ path: PathBytes, in table: MountTable) -> MountTable.Entry? {
         guard let place = table.place(of: path), let entry = table.entry(around: place),
             entry.isOwn || HostFile.canonical(path) != nil
         else { return nil }

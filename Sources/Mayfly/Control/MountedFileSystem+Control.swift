@@ -19,7 +19,7 @@ extension MountedFileSystem {
             let transferred = parts.counters.map(\.transferred)
             let faults = parts.session.faults
             return MountReport(
-                version: MayflyVersion.text, mountpoint: summary.mountpoint,
+                version: MayflyVersion.text, mountpoint: place,
                 connection: parts.session.connection, processID: getpid(),
                 transport: parts.session.transportInUse.rawValue,
                 queueDepth: summary.queueDepth, payloadBytes: summary.payloadBytes,

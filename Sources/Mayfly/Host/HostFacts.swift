@@ -1,8 +1,20 @@
 // What a report says of the machine it was made on.
 
+internal import CMemory
 import Glibc
 
 package enum HostFacts {
+    /// Makes sure that the descriptors 0, 1 and 2 are open, before anything else is opened.
+    package static func fillStandardDescriptors() { cmem_fill_standard_descriptors() }
+
+    /// - Throws: `.system` where /proc does not tell what this process sees mounted.
+    package static func checkProc() throws(MountError) {
+        guard HostFile.bytes(at: "/proc/self/mountinfo") == nil else { return }
+        throw MountError(
+            .system,
+            "/proc is missing, which tells what is mounted: mount it with `mount -t proc proc /proc`")
+    }
+
     /// The kernel's release.
     package static var kernel: String {
         let text = HostFile.text(at: "/proc/sys/kernel/osrelease") ?? "unknown"
@@ -11,12 +23,6 @@ package enum HostFacts {
 
     /// The type of the file system that `path`, absolute and without links, lies in.
     package static func fileSystemType(at path: String) -> String? {
-        let holding = MountTable.current().entries.filter { entry in
-            entry.mountpoint == "/" || entry.mountpoint == path
-                || path.hasPrefix("\(entry.mountpoint)/")
-        }
-        // Of two at the same place the later one is seen.
-        let longest = holding.map(\.mountpoint.utf8.count).max()
-        return holding.last { $0.mountpoint.utf8.count == longest }?.type
+        MountTable.current().entry(around: PathBytes(path))?.type
     }
 }

@@ -5,6 +5,11 @@ import Glibc
 enum HostFile {
     /// What the file at `path` holds, decoded as UTF-8 with repairs; nil when it cannot be read.
     static func text(at path: String) -> String? {
+        bytes(at: path).map { String(decoding: $0, as: UTF8.self) }
+    }
+
+    /// The same as it is.
+    static func bytes(at path: String) -> [UInt8]? {
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return nil }
         defer { close(descriptor) }
@@ -21,32 +26,39 @@ enum HostFile {
             if count == 0 { break }
             content.append(contentsOf: chunk[..<count])
         }
-        return String(decoding: content, as: UTF8.self)
+        return content
     }
 
     /// Where the symbolic link at `path` leads; nil when it cannot be read.
-    static func link(at path: String) -> String? {
-        let capacity = Int(PATH_MAX) + 64
-        var failed = false
-        let target = unsafe String(unsafeUninitializedCapacity: capacity) { buffer in
-            let count = unsafe buffer.withMemoryRebound(to: CChar.self) { characters in
-                unsafe readlink(path, characters.baseAddress!, characters.count)
+    static func link(at path: String) -> String? { linkBytes(at: PathBytes(path))?.text }
+
+    /// The same as it is.
+    static func linkBytes(at path: PathBytes) -> PathBytes? {
+        let target = unsafe [UInt8](unsafeUninitializedCapacity: Int(PATH_MAX) + 64) {
+            buffer, count in
+            let bytes = UnsafeMutableRawBufferPointer(buffer)
+            count = unsafe path.withCString { path in
+                max(
+                    0,
+                    unsafe readlink(
+                        path, bytes.baseAddress!.assumingMemoryBound(to: CChar.self), bytes.count))
             }
-            failed = count < 0
-            return max(0, count)
         }
-        return failed ? nil : target
+        // No link leads to an empty path: symlink(2).
+        return target.isEmpty ? nil : PathBytes(bytes: target)
     }
 
     /// The names in the folder at `path`, without "." and ".."; empty when it cannot be read.
     static func names(in path: String) -> [String] { namesIfReadable(in: path) ?? [] }
 
     /// The same; nil when it cannot be read.
-    static func namesIfReadable(in path: String) -> [String]? {
+    ///
+    /// - Parameter limit: how many are read: a folder may be anybody's.
+    static func namesIfReadable(in path: String, limit: Int = .max) -> [String]? {
         guard let folder = unsafe opendir(path) else { return nil }
         defer { unsafe closedir(folder) }
         var names: [String] = []
-        while let entry = unsafe readdir(folder) {
+        while names.count < limit, let entry = unsafe readdir(folder) {
             let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
                 unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
             }
@@ -56,10 +68,16 @@ enum HostFile {
     }
 
     /// `path` without symbolic links, "." and ".."; nil when it does not exist.
-    static func canonical(_ path: String) -> String? {
-        guard let resolved = unsafe realpath(path, nil) else { return nil }
-        defer { unsafe free(resolved) }
-        return unsafe String(cString: resolved)
+    static func canonical(_ path: String) -> String? { canonical(PathBytes(path))?.text }
+
+    /// The same as it is.
+    static func canonical(_ path: PathBytes) -> PathBytes? {
+        unsafe path.withCString { path in
+            guard let resolved = unsafe realpath(path, nil) else { return nil }
+            defer { unsafe free(resolved) }
+            return unsafe PathBytes(
+                bytes: UnsafeRawBufferPointer(start: resolved, count: strlen(resolved)))
+        }
     }
 
     /// `path` made absolute: its last name kept as it is, the folder above it without links.

@@ -1,5 +1,7 @@
 // Who keeps a mount busy, found in /proc the way fuser(1) does it, and who serves it.
 
+internal import CFuseKernel
+internal import CMemory
 internal import Glibc
 
 /// A process with something open in a mount.
@@ -12,28 +14,57 @@ public struct MountHolder: Sendable, Equatable, CustomStringConvertible {
     public var description: String { "\(processID) (\(command))" }
 }
 
+extension MountHolder {
+    /// A process, with the name that /proc has for it.
+    init(processID: Int32) {
+        self.processID = processID
+        let name = HostFile.text(at: "/proc/\(processID)/comm")?.prefix { $0 != "\n" }
+        command = name.map(String.init) ?? "?"
+    }
+}
+
 enum MountHolders {
-    /// The processes that keep the mount at `mountpoint` busy, as far as the caller may look: those
-    /// with their working directory, root, program, a descriptor or a mapping in it.
+    /// The processes that keep a mount busy, as far as the caller may look: those with their working
+    /// directory, root, program, a descriptor or a mapping in it.
     ///
-    /// - Parameter mountpoint: absolute and without links.
-    static func of(mountpoint: String, device: String?) -> [MountHolder] {
-        let inside = mountpoint.hasSuffix("/") ? mountpoint : mountpoint + "/"
-        let holders: [MountHolder] = processIDs().compactMap { processID in
-            let folder = "/proc/\(processID)"
-            var links = ["\(folder)/cwd", "\(folder)/root", "\(folder)/exe"]
-            let open = descriptors(of: folder)
-            links += open.names.map { "\(open.folder)/fd/\($0)" }
-            let linked = links.contains { link in
-                guard let target = HostFile.link(at: link) else { return false }
-                return target == mountpoint || target.hasPrefix(inside)
-            }
-            guard linked || maps(of: folder, name: device) else { return nil }
-            return MountHolder(processID: processID, command: command(of: folder))
-        }
+    /// - Parameter device: the mount's, as /proc spells it: a mapping tells no mount.
+    static func of(mountID: UInt64, device: String?) -> [MountHolder] {
+        let slow = slowMountpoints
+        let holders = processIDs().filter { processID in
+            uses(of: processID, skipping: slow).contains { $0.id == mountID }
+                || maps(of: "/proc/\(processID)", name: device)
+        }.map(MountHolder.init(processID:))
         // What this process holds it has from its caller, as a rule, who is named.
         let others = holders.filter { $0.processID != getpid() }
         return others.isEmpty ? holders : others
+    }
+
+    /// The mounts that a process has something open in, for each thing that is open. No mount is asked.
+    ///
+    /// - Parameter skipping: mountpoints below which nothing is looked at.
+    static func uses(
+        of processID: Int32, skipping slow: [PathBytes] = []
+    ) -> [cfk_mount] {
+        let folder = "/proc/\(processID)"
+        let open = descriptors(of: folder)
+        let links = ["\(folder)/cwd", "\(folder)/root", "\(folder)/exe"]
+            + open.names.map { "\(open.folder)/fd/\($0)" }
+        return links.compactMap { link in
+            if !slow.isEmpty, let target = HostFile.linkBytes(at: PathBytes(link)),
+                slow.contains(where: { $0.contains(target) })
+            {
+                return nil
+            }
+            var mount = cfk_mount()
+            return unsafe cfk_look(AT_FDCWD, link, true, &mount) == 0 ? mount : nil
+        }
+    }
+
+    /// Where file systems of the network are mounted. The kernel asks their servers whenever a link of
+    /// /proc leads there: fs/nfs/dir.c, `nfs_weak_revalidate()`.
+    static var slowMountpoints: [PathBytes] {
+        let types = ["nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "afs"]
+        return MountTable.current().entries.filter { types.contains($0.type) }.map(\.mountpoint)
     }
 
     /// One line naming a few of `holders`; nil when there are none.
@@ -53,18 +84,26 @@ enum MountHolders {
     }
 
     static func serves(_ processID: Int32, connection number: UInt32) -> Bool {
-        connections(servedBy: processID).contains(number)
+        connections(servedBy: processID)?.contains(number) == true
     }
 
-    /// The servers of all connections, as far as they can be seen from here.
-    static func servers() -> [UInt32: Int32] {
+    /// The servers of connections, as far as they can be seen from here within a time.
+    ///
+    /// - Returns: the processes, and whether all processes were looked at that had to be.
+    static func servers(
+        of wanted: Set<UInt32>, seconds: UInt64
+    ) -> (servers: [UInt32: Int32], isComplete: Bool) {
+        let deadline = cmem_monotonic_nanoseconds() + seconds * 1_000_000_000
         var servers: [UInt32: Int32] = [:]
         for processID in processIDs() {
-            for connection in connections(servedBy: processID) where servers[connection] == nil {
+            if servers.count == wanted.count { break }
+            if cmem_monotonic_nanoseconds() > deadline { return (servers, false) }
+            for connection in connections(servedBy: processID) ?? []
+            where wanted.contains(connection) && servers[connection] == nil {
                 servers[connection] = processID
             }
         }
-        return servers
+        return (servers, true)
     }
 
     /// Whether a server that cannot be seen from here is not there: for root of the whole machine.
@@ -75,15 +114,32 @@ enum MountHolders {
             && HostFile.link(at: "/proc/self/ns/user") == "user:[4026531837]"
     }
 
-    private static func connections(servedBy processID: Int32) -> [UInt32] {
+    /// The connections that a process serves; nil where it may not be looked at, or where the kernel
+    /// does not tell which connection a descriptor of /dev/fuse belongs to.
+    ///
+    /// - Source: fs/fuse/dev.c, `fuse_dev_show_fdinfo()`.
+    static func connections(servedBy processID: Int32) -> [UInt32]? {
         let (folder, names) = descriptors(of: "/proc/\(processID)")
-        return names.compactMap { name in
-            guard HostFile.link(at: "\(folder)/fd/\(name)") == "/dev/fuse",
-                let information = HostFile.text(at: "\(folder)/fdinfo/\(name)")
-            else { return nil }
+        if names.isEmpty, unsafe access("\(folder)/fd", R_OK) != 0 { return nil }
+        var numbers: [UInt32] = []
+        for name in names where HostFile.link(at: "\(folder)/fd/\(name)") == "/dev/fuse" {
+            guard let information = HostFile.text(at: "\(folder)/fdinfo/\(name)") else { continue }
             let line = information.split(separator: "\n").first { $0.hasPrefix("fuse_connection:") }
-            return line?.split(whereSeparator: \.isWhitespace).last.flatMap { UInt32($0) }
+            guard let line else { return nil }
+            numbers += [line.split(whereSeparator: \.isWhitespace).last.flatMap { UInt32($0) }]
+                .compactMap(\.self)
         }
+        return numbers
+    }
+
+    /// The user that a process runs as, as seen from here; nil when it is not there.
+    ///
+    /// - Source: proc_pid_status(5). The owner of /proc/PID says less: it is root for a process that
+    ///   cannot be dumped.
+    static func userID(of processID: Int32) -> UInt32? {
+        let status = HostFile.text(at: "/proc/\(processID)/status")
+        let line = status?.split(separator: "\n").first { $0.hasPrefix("Uid:") }
+        return line?.split(whereSeparator: \.isWhitespace).dropFirst(2).first.flatMap { UInt32($0) }
     }
 
     /// The numbers of a process's descriptors, and the folder of its first thread that has any: of
@@ -105,19 +161,12 @@ enum MountHolders {
         HostFile.text(at: "/proc/\(processID)/stat")?.split(separator: ")").last?.first { $0 != " " }
     }
 
-    private static func processIDs() -> [Int32] {
-        HostFile.names(in: "/proc").compactMap { Int32($0) }
-    }
-
-    private static func command(of folder: String) -> String {
-        let name = HostFile.text(at: "\(folder)/comm")?.prefix { $0 != "\n" }
-        return name.map(String.init) ?? "?"
-    }
+    static func processIDs() -> [Int32] { HostFile.names(in: "/proc").compactMap { Int32($0) } }
 
     /// Whether a process maps a file of the device with this name, "0:47" for instance.
     ///
     /// /proc spells the numbers of maps in hexadecimal, of mountinfo in decimal.
-    private static func maps(of folder: String, name: String?) -> Bool {
+    static func maps(of folder: String, name: String?) -> Bool {
         let numbers = name?.split(separator: ":").compactMap { UInt64($0) } ?? []
         guard numbers.count == 2, let maps = HostFile.text(at: "\(folder)/maps") else {
             return false

@@ -1,12 +1,20 @@
 // The mounts this process sees, from /proc/self/mountinfo. Reading it asks no mount anything.
 
-/// One line of the mount table.
+internal import FuseTransport
+
+/// The lines of a mount table.
 struct MountTable: Sendable {
     struct Entry: Sendable, Equatable {
+        /// The mount's number; one that is given again when the mount is gone.
+        var mountID: UInt64
+        /// The number of the mount that it is mounted on.
+        var parentID: UInt64
         /// "major:minor" as /proc spells it; the minor number is the FUSE connection's.
         var device: String
+        /// The part of the file system that is mounted: "/" unless it is a bind mount of a part.
+        var root: PathBytes
         /// The absolute path mounted on.
-        var mountpoint: String
+        var mountpoint: PathBytes
         /// "fuse.mayfly" for instance.
         var type: String
         var source: String
@@ -20,32 +28,47 @@ struct MountTable: Sendable {
     /// In the order of mounting, so that the last one at a path is the visible one.
     var entries: [Entry]
 
-    static func current() -> MountTable {
-        MountTable(parsing: HostFile.text(at: "/proc/self/mountinfo") ?? "")
+    static func current() -> MountTable { MountTable(ofProcess: "self") }
+
+    /// The mounts that a process sees; none where it may not be looked at.
+    init(ofProcess process: String) {
+        self.init(parsing: HostFile.bytes(at: "/proc/\(process)/mountinfo") ?? [])
     }
 
+    init(parsing text: String) { self.init(parsing: Array(text.utf8)) }
+
     /// - Source: proc_pid_mountinfo(5).
-    init(parsing text: String) {
-        entries = text.split(separator: "\n").compactMap { line in
-            let fields = line.split(separator: " ")
-            guard let dash = fields.firstIndex(of: "-"), dash >= 6, fields.count > dash + 2
+    init(parsing bytes: [UInt8]) {
+        func text(_ field: ArraySlice<UInt8>) -> String { String(decoding: field, as: UTF8.self) }
+        entries = bytes.split(separator: UInt8(ascii: "\n")).compactMap { line in
+            let fields = line.split(separator: UInt8(ascii: " "))
+            guard let dash = fields.firstIndex(of: [UInt8(ascii: "-")]), dash >= 6,
+                fields.count > dash + 2, let mountID = UInt64(text(fields[0])),
+                let parentID = UInt64(text(fields[1]))
             else { return nil }
             return Entry(
-                device: String(fields[2]), mountpoint: Self.unescaped(fields[4]),
-                type: String(fields[dash + 1]), source: Self.unescaped(fields[dash + 2]),
-                options: fields.count > dash + 3 ? String(fields[dash + 3]) : "")
+                mountID: mountID, parentID: parentID, device: text(fields[2]),
+                root: PathBytes(bytes: MountLine.unescaped(fields[3])),
+                mountpoint: PathBytes(bytes: MountLine.unescaped(fields[4])),
+                type: text(fields[dash + 1]),
+                source: text(MountLine.unescaped(fields[dash + 2])[...]),
+                options: fields.count > dash + 3 ? text(fields[dash + 3]) : "")
         }
     }
 
     /// The visible mount at exactly `path`; nil when none is mounted there.
-    func entry(at path: String) -> Entry? { entries.last { $0.mountpoint == path } }
+    func entry(at path: PathBytes) -> Entry? { entries.last { $0.mountpoint == path } }
+
+    /// The same for a path that was given as text.
+    func entry(at path: String) -> Entry? { entry(at: PathBytes(path)) }
 
     /// The mount that `path`, absolute and without links, lies in.
-    func entry(around path: String) -> Entry? {
-        var folder = path[...]
+    func entry(around path: PathBytes) -> Entry? {
+        var folder = path.bytes[...]
         while true {
-            if let entry = entry(at: folder.isEmpty ? "/" : String(folder)) { return entry }
-            guard let slash = folder.lastIndex(of: "/") else { return nil }
+            let place: PathBytes = folder.isEmpty ? "/" : PathBytes(bytes: folder)
+            if let entry = entry(at: place) { return entry }
+            guard let slash = folder.lastIndex(of: UInt8(ascii: "/")) else { return nil }
             folder = folder[..<slash]
         }
     }
@@ -53,55 +76,52 @@ struct MountTable: Sendable {
     /// `path` without "." and "..", and without symbolic links, but for those in a Mayfly mount:
     /// its server may hang, and what asks it then waits for as long as it does and cannot even be
     /// killed. nil for links without end.
-    func place(of path: String) -> String? {
-        var place = ""
-        var rest = Array(path.split(separator: "/").reversed())
-        if !path.hasPrefix("/") {
-            rest += (HostFile.link(at: "/proc/self/cwd") ?? "/").split(separator: "/").reversed()
+    func place(of path: PathBytes) -> PathBytes? {
+        let slash = UInt8(ascii: "/")
+        var place: [UInt8] = []
+        var rest = Array(path.names.reversed())
+        if path.bytes.first != slash {
+            rest += (HostFile.linkBytes(at: "/proc/self/cwd") ?? "/").names.reversed()
         }
         var links = 0
         while let name = rest.popLast() {
-            if name == "." { continue }
-            if name == ".." {
-                place = place.lastIndex(of: "/").map { String(place[..<$0]) } ?? ""
+            if name == [UInt8(ascii: ".")] { continue }
+            if name == Array("..".utf8)[...] {
+                place = place.lastIndex(of: slash).map { Array(place[..<$0]) } ?? []
                 continue
             }
-            let next = "\(place)/\(name)"
-            if entry(around: next)?.isOwn != true, let target = HostFile.link(at: next) {
+            let next = PathBytes(bytes: place + [slash] + name)
+            if entry(around: next)?.isOwn != true, let target = HostFile.linkBytes(at: next) {
                 links += 1
                 if links > 40 { return nil }  // as many as the kernel follows
-                if target.hasPrefix("/") { place = "" }
-                rest += target.split(separator: "/").reversed()
+                if target.bytes.first == slash { place = [] }
+                rest += target.names.reversed()
             } else {
-                place = next
+                place = next.bytes
             }
         }
-        return place.isEmpty ? "/" : place
-    }
-
-    /// Text in which space, tab, newline and backslash stand as \ and three octal digits.
-    private static func unescaped(_ field: Substring) -> String {
-        guard field.contains("\\") else { return String(field) }
-        let source = Array(field.utf8)
-        var result: [UInt8] = []
-        var index = 0
-        while index < source.count {
-            if source[index] == UInt8(ascii: "\\"), index + 3 < source.count,
-                let value = UInt8(
-                    String(decoding: source[(index + 1)...(index + 3)], as: UTF8.self), radix: 8)
-            {
-                result.append(value)
-                index += 4
-            } else {
-                result.append(source[index])
-                index += 1
-            }
-        }
-        return String(decoding: result, as: UTF8.self)
+        return place.isEmpty ? "/" : PathBytes(bytes: place)
     }
 }
 
 extension MountTable.Entry {
     /// Whether it is a Mayfly mount, as far as the mount table tells.
     var isOwn: Bool { type == MountTable.ownType || (type == "fuse" && source == "mayfly") }
+
+    /// The number of the FUSE connection.
+    var connection: UInt32? { device.split(separator: ":").last.flatMap { UInt32($0) } }
+
+    /// Which mount it is, whatever its path becomes.
+    var identity: MountIdentity? {
+        connection.map { MountIdentity(connection: $0, mountID: mountID) }
+    }
+
+    /// The user that mounted it.
+    ///
+    /// - Source: fs/fuse/inode.c, `fuse_show_options()`.
+    var userID: UInt32? {
+        let prefix = "user_id="
+        let option = options.split(separator: ",").first { $0.hasPrefix(prefix) }
+        return option.flatMap { UInt32($0.dropFirst(prefix.count)) }
+    }
 }

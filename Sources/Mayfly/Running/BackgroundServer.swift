@@ -24,6 +24,11 @@ public enum BackgroundServer {
     ///   `ForegroundServer.serve` with `readyDescriptor`.
     /// - Returns: 0 once it is ready, or the exit status that it failed with, its message printed.
     public static func start(arguments: [String]) throws(MountError) -> Int32 {
+        try start(arguments: arguments.map { PathBytes($0) })
+    }
+
+    /// The same for arguments that need not be UTF-8.
+    package static func start(arguments: [PathBytes]) throws(MountError) -> Int32 {
         let signals = SignalWatch([SIGTERM, SIGINT, SIGHUP])
         var ends: [Int32] = [-1, -1]
         guard unsafe cmem_pipe(&ends) == 0 else { throw cannotStart(errno) }
@@ -59,7 +64,7 @@ public enum BackgroundServer {
     }
 
     private static func spawn(
-        _ arguments: [String], ready: Int32, mask: sigset_t
+        _ arguments: [PathBytes], ready: Int32, mask: sigset_t
     ) throws(MountError) -> pid_t {
         var mask = mask
         var process: pid_t = 0

@@ -31,7 +31,14 @@ enum ChildStatus: Sendable, Equatable {
 func withCStrings<Result>(
     _ strings: [String], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> Result
 ) -> Result {
-    var vector = unsafe strings.map { unsafe strdup($0) }
+    unsafe withCStrings(strings.map { PathBytes($0) }, body)
+}
+
+/// The same for words that need not be UTF-8.
+func withCStrings<Result>(
+    _ words: [PathBytes], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> Result
+) -> Result {
+    var vector = unsafe words.map { unsafe $0.withCString { unsafe strdup($0) } }
     unsafe vector.append(nil)
     defer { unsafe vector.forEach { unsafe free($0) } }
     return unsafe vector.withUnsafeBufferPointer { unsafe body($0.baseAddress!) }

@@ -10,8 +10,8 @@ import Synchronization
 public enum ForegroundServer {
     /// Mounts, says what was mounted, and returns once the mount is gone.
     ///
-    /// SIGTERM, SIGINT and SIGHUP unmount in order; when the mount is busy it is detached and the
-    /// server ends with its last user, or at the next signal.
+    /// SIGTERM, SIGINT and SIGHUP unmount in order. A mount that is busy is detached. Then the server
+    /// ends with the last who uses the file system, bind mounts of it among them, or at the next signal.
     ///
     /// - Parameters:
     ///   - configuration: what to mount.
@@ -62,7 +62,8 @@ public enum ForegroundServer {
     ) throws(MountError) -> String {
         var configuration = configuration
         try configuration.check()
-        let mountpoint = configuration.mountpoint
+        try DescriptorLimit.check(configuration)
+        let mountpoint = configuration.mountPath
         let fileSystem = try MountedFileSystem(configuration) { () throws(MountError) in
             try Privileges.giveUp(mountpoint: mountpoint)
         }
@@ -70,9 +71,7 @@ public enum ForegroundServer {
         say(summary.transportLine)
         say(summary.memoryLine)
         if let warning = summary.kernelWarning() { complain(warning) }
-        if let failure = try mounts.add(fileSystem) {
-            say("\(failure.message): `mayfly stat` and others will not find it")
-        }
+        if let line = try mounts.add(fileSystem) { complain(line) }
         return summary.transportLine
     }
 
@@ -96,14 +95,13 @@ public enum ForegroundServer {
         private func end(_ fileSystem: MountedFileSystem, insist: Bool) {
             do {
                 if insist {
-                    try fileSystem.unmount(lazy: true, force: true)
+                    try fileSystem.endForAll()
                 } else {
                     try fileSystem.endInOrder { log.warning("\($0)") }
                 }
             } catch {
-                // In other namespaces only, or detached and asked twice: whoever is left there is not
-                // waited for.
-                let isGone = MountTable.current().entry(at: fileSystem.summary.mountpoint) == nil
+                // Detached, or in other namespaces only: whoever is left there is not waited for.
+                let isGone = !fileSystem.isInTree
                 if isGone || insist {
                     mounts.stopControls()
                     // Not exit(3): its handlers would run beside threads that still serve.
@@ -119,11 +117,10 @@ public enum ForegroundServer {
         _ = unsafe chdir("/")
         guard !keepingOutput else { return }
         fflush(nil)
-        let null = unsafe open("/dev/null", O_WRONLY | O_CLOEXEC)
-        guard null >= 0 else { return }
-        dup2(null, STDOUT_FILENO)
-        dup2(null, STDERR_FILENO)
-        close(null)
+        // Whoever reads our output waits for its end. The standard input is /dev/null, or nothing where
+        // that could not be opened (cmem_start_self).
+        dup2(STDIN_FILENO, STDOUT_FILENO)
+        dup2(STDIN_FILENO, STDERR_FILENO)
     }
 
     private static func announce(on descriptor: Int32) {

@@ -17,8 +17,10 @@ enum Privileges {
     /// CAP_SYS_NICE brings a thread back from SCHED_IDLE where the resource limit does not.
     ///
     /// - Precondition: no thread that is to be bound by it has been started.
-    static func giveUp(mountpoint: String) throws(MountError) {
-        let reaches = unsafe cmem_reaches_with(administrate, mountpoint) != 0
+    static func giveUp(mountpoint: PathBytes) throws(MountError) {
+        let reaches = unsafe mountpoint.withCString {
+            unsafe cmem_reaches_with(administrate, $0) != 0
+        }
         var kept = reaches ? administrate : administrate | searchAll
         if cmem_allow_ordinary_scheduling() != 0 { kept |= schedule }
         var failure = cmem_keep_capabilities(kept)

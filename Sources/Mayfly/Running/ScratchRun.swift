@@ -61,7 +61,7 @@ public enum ScratchRun {
         let signals = SignalWatch([SIGINT, SIGTERM, SIGHUP, SIGQUIT])
         if !configuration.mountpoint.isEmpty {
             // Before the namespace is entered, so that its absence is not taken for another thing.
-            configuration.mountpoint = try MountConfiguration.directory(configuration.mountpoint)
+            configuration.mountPath = try MountConfiguration.directory(configuration.mountPath)
         }
         let kept = try options.keepPath.map { path throws(MountError) in try KeptTree(path) }
         let reportFile: ReportFile?
@@ -85,11 +85,14 @@ public enum ScratchRun {
             environment: environment(root: root), mask: signals.originalMask)
         defer { keeper.end() }
 
+        // After the keeper is started, so that the command has the caller's limit.
+        try DescriptorLimit.check(configuration)
+        let place = configuration.mountPath
         let fileSystem = try MountedFileSystem(configuration) { () throws(MountError) in
-            try Privileges.giveUp(mountpoint: root)
+            try Privileges.giveUp(mountpoint: place)
         }
         let mounts = ServedMounts()
-        try mounts.add(fileSystem)
+        if let line = try mounts.add(fileSystem), !options.quiet { say(line) }
         defer { mounts.stopControls() }
         tellOfTransport(fileSystem.summary, say)
         var report: RunReport

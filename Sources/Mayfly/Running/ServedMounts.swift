@@ -28,12 +28,12 @@ final class ServedMounts: Sendable {
     ///
     /// A mount without a control socket is as good a mount.
     ///
-    /// - Returns: why there is no socket, nil where there is one.
+    /// - Returns: why there is no socket, or why it is not where it should be; nil where it is.
     /// - Throws: when no thread can be had; the mount is taken back then.
     @discardableResult
-    func add(_ fileSystem: MountedFileSystem) throws(MountError) -> MountError? {
+    func add(_ fileSystem: MountedFileSystem) throws(MountError) -> String? {
         fileSystem.setForkHost { [weak self] fork throws(MountError) in try self?.add(fork) }
-        let failure = Mutex<MountError?>(nil)
+        let line = Mutex<String?>(nil)
         do throws(Errno) {
             // Not here: a control socket's thread, which may be the caller, must not wait for
             // another's to start.
@@ -41,9 +41,12 @@ final class ServedMounts: Sendable {
                 do throws(MountError) {
                     let control = try ControlServer(fileSystem)
                     note(Item(fileSystem: fileSystem, control: control))
+                    line.withLock { $0 = control.remark }
                 } catch {
                     note(Item(fileSystem: fileSystem, control: nil))
-                    failure.withLock { $0 = error }
+                    line.withLock {
+                        $0 = "\(error.message): `mayfly stat` and others will not find the mount"
+                    }
                 }
             }.join()
             let thread = try QueueThread.start(cpu: nil, name: "mayfly-wait") { [self] in
@@ -57,7 +60,7 @@ final class ServedMounts: Sendable {
             fileSystem.waitUntilUnmounted()
             throw MountError(.system, "no thread can be started (\(error)): raise `ulimit -u`")
         }
-        return failure.withLock { $0 }
+        return line.withLock { $0 }
     }
 
     private func note(_ item: Item) { state.withLock { $0.items.append(item) } }

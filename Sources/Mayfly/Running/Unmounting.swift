@@ -7,136 +7,206 @@ import SystemPackage
 
 /// Taking mounts out of the tree.
 public enum Unmounting {
-    /// Ends the Mayfly mount at `path` and waits until its server has let go of it.
+    /// Unmounts the Mayfly mount at `path`, and waits until its server has freed everything if
+    /// nothing else uses the file system.
     ///
-    /// What `mayfly umount` does. Works on a mount whose server has died as well.
+    /// What `mayfly umount` does. Works on a mount whose server has died as well. Bind mounts of it,
+    /// copies in other mount namespaces and open files go on, as after umount(8), and the server with
+    /// them.
     ///
     /// - Parameters:
     ///   - path: the mount's directory.
     ///   - lazy: takes it out of the tree now and lets those who use it finish.
     ///   - force: aborts the connection, so that requests that hang fail.
+    /// - Returns: one line that says why the server goes on; nil when it has ended, or with `lazy`.
     /// - Throws: `path` is no Mayfly mount; it is busy; the caller may not unmount.
-    public static func unmountOwn(_ path: String, lazy: Bool, force: Bool) throws(MountError) {
+    @discardableResult
+    public static func unmountOwn(
+        _ path: String, lazy: Bool, force: Bool
+    ) throws(MountError) -> String? {
+        try unmountOwn(PathBytes(path), lazy: lazy, force: force)
+    }
+
+    /// The same for a path that need not be UTF-8.
+    package static func unmountOwn(
+        _ path: PathBytes, lazy: Bool, force: Bool
+    ) throws(MountError) -> String? {
         let table = MountTable.current()
         let place = table.place(of: path)
         guard let entry = place.flatMap(table.entry(at:)) else {
-            if let elsewhere = try MountControl.elsewhere(path, ControlFolder.all()) {
-                return try end(elsewhere.client, path, force: force)
+            try endElsewhere(path, place, table, force: force)
+            return nil
+        }
+        guard entry.isOwn, let identity = entry.identity else {
+            throw MountError(
+                .usage,
+                "\(path) is not a mayfly mount but \(entry.type) from \(entry.source): "
+                    + "use umount(8)")
+        }
+        let server = MountHolders.server(ofConnection: identity.connection)
+        try unmount(identity, entry.mountpoint.text, lazy: lazy, force: force)
+        // A server that was killed has left its socket.
+        defer { if let folder = try? ControlFolder.own() { folder.removeStale() } }
+        if lazy || server == getpid() { return nil }
+        return try awaitEnd(of: identity.connection, path.text, server)
+    }
+
+    /// Waits until the server of an unmounted mount has let go of it, or somebody is seen for whom it
+    /// goes on.
+    private static func awaitEnd(
+        of connection: UInt32, _ path: String, _ server: Int32?
+    ) throws(MountError) -> String? {
+        let begin = cmem_monotonic_nanoseconds()
+        let who = server.map { "its server \($0)" } ?? "its server"
+        // A look at every process, so it is not taken often.
+        var looks: [UInt64] = [50_000_000, 300_000_000, patienceNanoseconds]
+        while true {
+            let isAlive = MountUsers.isAlive(connection: connection)
+            if let server {
+                if !MountHolders.serves(server, connection: connection) { return nil }
+            } else if isAlive != true {
+                return nil
             }
+            let waited = cmem_monotonic_nanoseconds() - begin
+            if isAlive != false, let next = looks.first, waited > next {
+                looks.removeFirst()
+                if let reason = MountUsers.of(connection: connection).reason {
+                    return "\(path) is unmounted; \(who) goes on, because \(reason)"
+                }
+                if looks.isEmpty, isAlive == true {
+                    return "\(path) is unmounted; \(who) goes on, because something that cannot be "
+                        + "seen from here uses the file system"
+                }
+            }
+            // One that is stopped would hear of the end never.
+            if let server, waited > patienceNanoseconds,
+                let state = MountHolders.state(of: server), "Tt".contains(state)
+            {
+                kill(server, SIGCONT)
+            }
+            guard waited < releaseNanoseconds else {
+                throw MountError(
+                    .mount,
+                    "\(path) is unmounted, but \(who) still holds its memory: "
+                        + "end it with `kill \(server ?? 0)`")
+            }
+            usleep(2000)
+        }
+    }
+
+    /// Ends a mount that is in no tree here, or says why it cannot be done.
+    private static func endElsewhere(
+        _ path: PathBytes, _ place: PathBytes?, _ table: MountTable, force: Bool
+    ) throws(MountError) {
+        guard let found = try MountControl.elsewhere(path, ControlFolder.all()) else {
             let around = place.flatMap(table.entry(around:))
             if around?.isOwn != true, HostFile.canonical(path) == nil {
                 throw MountError(.usage, "\(path) does not exist: name a mayfly mount's directory")
             }
             throw MountError(
                 .usage,
-                "\(path) is not a mountpoint: `findmnt -t fuse.mayfly` lists those there are"
-            )
+                "\(path) is not a mountpoint: `findmnt -t fuse.mayfly` lists those there are")
         }
-        guard entry.isOwn else {
+        let client = found.client
+        if let moved = table.entries.last(where: { $0.connection == client.connection && $0.isOwn }) {
             throw MountError(
                 .usage,
-                "\(path) is not a mayfly mount but \(entry.type) from \(entry.source): "
-                    + "use umount(8)")
+                "\(path) is mounted on \(moved.mountpoint) now: run `mayfly umount "
+                    + "\(moved.mountpoint)`")
         }
-        let connection = entry.connection
-        let server = connection.flatMap(MountHolders.server(ofConnection:))
-        try unmount(entry.mountpoint, lazy: lazy, force: force)
-        // A server that was killed has left its socket.
-        defer { if let folder = try? ControlFolder.own() { folder.removeStale() } }
-        guard !lazy, let connection, let server, server != getpid() else { return }
-        let begin = cmem_monotonic_nanoseconds()
-        let deadline = begin + releaseNanoseconds
-        var isAsked = false
-        while MountHolders.serves(server, connection: connection) {
-            // Nobody here uses it any more, but a mount namespace that was made meanwhile has a
-            // copy of the mount, and would keep it for as long as it lives.
-            if !isAsked, cmem_monotonic_nanoseconds() > begin + patienceNanoseconds {
-                isAsked = true
-                kill(server, SIGTERM)
-                kill(server, SIGCONT)  // one that is stopped would hear of it never
-            }
-            guard cmem_monotonic_nanoseconds() < deadline else {
-                throw MountError(
-                    .mount,
-                    "\(path) is unmounted, but its server \(server) still holds its memory: "
-                        + "end it with `kill \(server)`")
-            }
-            usleep(2000)
-        }
-    }
-
-    /// Ends a mount that is in no tree here.
-    private static func end(
-        _ client: ControlClient, _ name: String, force: Bool
-    ) throws(MountError) {
         guard force else {
             throw MountError(
                 .usage,
-                "\(name) is detached or in another mount namespace: "
-                    + "`mayfly umount --force \(name)` ends it")
+                "\(path) is detached or in another mount namespace: "
+                    + "`mayfly umount --force \(path)` ends it")
         }
         guard FuseSession.abort(connection: client.connection) else {
             throw MountError(
-                .usage, "ending \(name), which is not mounted here, is not permitted: run as root")
+                .usage, "ending \(path), which is not mounted here, is not permitted: run as root")
         }
         let deadline = cmem_monotonic_nanoseconds() + releaseNanoseconds
         while client.folder.isServed(client.connection), cmem_monotonic_nanoseconds() < deadline {
             usleep(2000)
         }
-        client.folder.removeStale()
+        if client.folder.isOwn { client.folder.removeStale() }
     }
 
-    /// umount2(2) with errors that say what to do.
+    /// umount2(2) of one mount, wherever it is by now, with errors that say what to do.
     ///
     /// - Throws: `.busy` naming who keeps it so; `.usage` when not permitted or not mounted.
-    static func unmount(_ mountpoint: String, lazy: Bool, force: Bool) throws(MountError) {
-        guard var failure = attempt(mountpoint, lazy: lazy, force: force) else { return }
+    static func unmount(
+        _ identity: MountIdentity?, _ name: String, lazy: Bool, force: Bool
+    ) throws(MountError) {
+        guard var failure = attempt(identity, lazy: lazy, force: force) else { return }
         // Those whose requests the first attempt made fail need a moment to let go.
         for _ in 0..<50 where force && failure == .resourceBusy {
             usleep(10_000)
-            guard let next = attempt(mountpoint, lazy: lazy, force: force) else { return }
+            guard let next = attempt(identity, lazy: lazy, force: force) else { return }
             failure = next
         }
+        throw error(failure, identity, name)
+    }
+
+    /// Why a mount could not be unmounted.
+    static func error(_ failure: Errno, _ identity: MountIdentity?, _ name: String) -> MountError {
         switch failure {
-        case .resourceBusy:
-            throw busy(mountpoint)
+        case .resourceBusy: busy(identity, name)
         case .notPermitted, .permissionDenied:
-            throw MountError(
+            MountError(
                 .usage,
-                "unmounting \(mountpoint) is not permitted: run as root, or in the namespace "
+                "unmounting \(name) is not permitted: run as root, or in the namespace "
                     + "that mounted it")
         case .invalidArgument, .noSuchFileOrDirectory:
-            throw MountError(.usage, "\(mountpoint) is not mounted: there is nothing to do")
-        case let error:
-            throw MountError(
-                .mount, "unmounting \(mountpoint) failed (\(error)): try --force or --lazy")
+            MountError(.usage, "\(name) is not mounted: there is nothing to do")
+        case .staleNFSFileHandle:
+            MountError(
+                .busy,
+                "\(name) cannot be reached, because something else is mounted over it or over a "
+                    + "folder above it: unmount that first")
+        default:
+            MountError(
+                .mount, "unmounting \(name) failed (\(failure)): try --force or --lazy")
         }
     }
 
     /// umount2(2) alone: nil when it is done.
-    static func attempt(_ mountpoint: String, lazy: Bool, force: Bool) -> Errno? {
-        var flags = Int32(UMOUNT_NOFOLLOW)
-        if lazy { flags |= Int32(MNT_DETACH) }
-        if force { flags |= Int32(MNT_FORCE) }
-        return unsafe umount2(mountpoint, flags) == 0 ? nil : Errno(rawValue: errno)
+    static func attempt(_ identity: MountIdentity?, lazy: Bool, force: Bool) -> Errno? {
+        guard let identity else { return .invalidArgument }
+        return identity.unmount(
+            flags: (lazy ? Int32(MNT_DETACH) : 0) | (force ? Int32(MNT_FORCE) : 0))
     }
 
-    /// How long a server may take to end by itself before it is asked to.
+    /// How long a server may take to end by itself before it is woken.
     private static let patienceNanoseconds: UInt64 = 1_000_000_000
 
     /// How long `unmountOwn` waits for the server: freeing memory takes 0.1 s per GiB at worst.
     private static let releaseNanoseconds: UInt64 = 60 * 1_000_000_000
 
-    static func busy(_ mountpoint: String) -> MountError {
-        let device = MountTable.current().entry(at: mountpoint)?.device
-        let holders = MountHolders.of(mountpoint: mountpoint, device: device)
-        if let who = MountHolders.described(holders) {
+    private static func busy(_ identity: MountIdentity?, _ name: String) -> MountError {
+        let table = MountTable.current()
+        let entry = table.entries.last { $0.identity == identity }
+        if entry?.mountpoint == "/" {
             return MountError(
-                .busy, "\(mountpoint) is busy, kept so by \(who): end them, or use --lazy")
+                .busy, "\(name) is the root directory here: unmount it where it was mounted")
+        }
+        let below = table.entries.filter { $0.parentID == identity?.mountID }
+        if let mount = below.first {
+            let more = below.count > 1 ? " and \(below.count - 1) more" : ""
+            return MountError(
+                .busy,
+                "\(name) is busy, because \(mount.mountpoint)\(more) is mounted in it: unmount that "
+                    + "first, or use --lazy")
+        }
+        let holders = identity.map {
+            MountHolders.of(mountID: $0.mountID, device: "0:\($0.connection)")
+        }
+        if let who = holders.flatMap({ MountHolders.described($0) }) {
+            return MountError(
+                .busy, "\(name) is busy, kept so by \(who): end them, or use --lazy")
         }
         return MountError(
             .busy,
-            "\(mountpoint) is busy, and nothing that can be seen from here keeps it so: look for "
-                + "mounts below it or other users' processes as root, or use --lazy")
+            "\(name) is busy, and nothing that can be seen from here keeps it so: look for other "
+                + "users' processes as root, or use --lazy")
     }
 }

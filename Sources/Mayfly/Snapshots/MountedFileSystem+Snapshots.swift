@@ -162,7 +162,10 @@ extension MountedFileSystem {
     /// What programs have stored in mappings is in the kernel's pages until now.
     private func writeBack(_ parts: Parts) {
         // Where the mountpoint is not reachable, nobody can have mapped much of it since.
-        _ = unsafe cmem_sync_mount(summary.mountpoint, parts.session.connection)
+        guard let identity, let place = identity.place else { return }
+        _ = unsafe PathBytes(bytes: place).withCString {
+            unsafe cmem_sync_mount($0, identity.connection)
+        }
     }
 
     /// Asks before anything is changed: without it cached names would go on to be seen.

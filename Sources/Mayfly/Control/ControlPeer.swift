@@ -1,0 +1,27 @@
+// ControlPeer: the other end of a control socket, as the kernel tells it.
+
+internal import Glibc
+
+/// A connected socket, and the process that listens at its other end.
+final class ControlPeer: Sendable {
+    let descriptor: Int32
+    /// As this process's pid namespace has it; 0 where it cannot be seen there.
+    let processID: Int32
+    let userID: UInt32
+
+    /// - Parameter descriptor: a connected Unix socket, taken over.
+    init(_ descriptor: Int32) {
+        self.descriptor = descriptor
+        // struct ucred, which the Glibc module leaves out: unix(7), SO_PEERCRED.
+        var credentials: [UInt32] = [0, .max, .max]
+        var size = socklen_t(MemoryLayout<UInt32>.size * 3)
+        unsafe _ = getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &credentials, &size)
+        processID = Int32(bitPattern: credentials[0])
+        userID = credentials[1]
+    }
+
+    deinit { close(descriptor) }
+
+    /// Another descriptor of the socket, for whoever takes it over; -1 where there is none.
+    func duplicate() -> Int32 { fcntl(descriptor, F_DUPFD_CLOEXEC, 3) }
+}

@@ -1,0 +1,85 @@
+// MountUsers: who still has a file system of FUSE after one of its mounts was taken away: bind mounts of
+// it, copies in other mount namespaces, and processes with something open in it.
+
+internal import CFuseKernel
+internal import CMemory
+internal import Glibc
+
+/// What keeps a FUSE connection alive.
+struct MountUsers: Sendable, Equatable {
+    /// Mountpoints in this process's tree.
+    var mountpoints: [PathBytes] = []
+    /// Mountpoints in other trees, each with a process that sees it.
+    var elsewhere: [(mountpoint: PathBytes, seenBy: MountHolder)] = []
+    /// Processes with something open below a mount that is in no tree.
+    var holders: [MountHolder] = []
+
+    static func == (one: MountUsers, other: MountUsers) -> Bool {
+        one.mountpoints == other.mountpoints && one.holders == other.holders
+            && one.elsewhere.elementsEqual(other.elsewhere, by: { $0 == $1 })
+    }
+
+    /// The users of a connection, as far as the caller may look. No mount is asked anything.
+    ///
+    /// - Parameter seconds: how long it looks at other processes at most.
+    static func of(connection: UInt32, seconds: UInt64 = 3) -> MountUsers {
+        let deadline = cmem_monotonic_nanoseconds() + seconds * 1_000_000_000
+        let device = "0:\(connection)"
+        var users = MountUsers()
+        var known: Set<UInt64> = []
+        for entry in MountTable.current().entries where entry.device == device {
+            users.mountpoints.append(entry.mountpoint)
+            known.insert(entry.mountID)
+        }
+        let processIDs = MountHolders.processIDs().filter { $0 != getpid() }
+        // A tree is a namespace as far as the process's root directory lets it see.
+        var trees: Set<String> = []
+        for processID in processIDs where cmem_monotonic_nanoseconds() < deadline {
+            let folder = "/proc/\(processID)"
+            guard let namespace = HostFile.link(at: "\(folder)/ns/mnt"),
+                trees.insert("\(namespace) \(HostFile.link(at: "\(folder)/root") ?? "")").inserted
+            else { continue }
+            for entry in MountTable(ofProcess: "\(processID)").entries
+            where entry.device == device && known.insert(entry.mountID).inserted {
+                users.elsewhere.append((entry.mountpoint, MountHolder(processID: processID)))
+            }
+        }
+        let slow = MountHolders.slowMountpoints
+        for processID in processIDs where cmem_monotonic_nanoseconds() < deadline {
+            let uses = MountHolders.uses(of: processID, skipping: slow).filter {
+                $0.major == 0 && $0.minor == connection
+            }
+            // Of a mapping the kernel tells no mount.
+            let isMapped = uses.isEmpty && known.isEmpty
+                && MountHolders.maps(of: "/proc/\(processID)", name: device)
+            if isMapped || uses.contains(where: { !known.contains($0.id) }) {
+                users.holders.append(MountHolder(processID: processID))
+            }
+        }
+        return users
+    }
+
+    /// Why the file system goes on, to follow "because"; nil where nobody is seen.
+    var reason: String? {
+        func listed(_ texts: [String]) -> String {
+            let more = texts.count - 3
+            return texts.prefix(3).joined(separator: ", ") + (more > 0 ? " and \(more) more" : "")
+        }
+        var parts: [String] = []
+        let places = mountpoints.map(\.text)
+            + elsewhere.map { "\($0.mountpoint) in the mount namespace of process \($0.seenBy)" }
+        if !places.isEmpty { parts.append("it is still mounted on \(listed(places))") }
+        if !holders.isEmpty {
+            parts.append("files in it are open in process \(listed(holders.map(\.description)))")
+        }
+        return parts.isEmpty ? nil : parts.joined(separator: ", and ")
+    }
+
+    /// Whether the kernel still has the file system of a connection; nil where /sys does not tell.
+    ///
+    /// - Source: fs/fuse/inode.c, `fuse_bdi_init()`; fs/super.c, `generic_shutdown_super()`.
+    static func isAlive(connection: UInt32) -> Bool? {
+        guard unsafe access("/sys/class/bdi", F_OK) == 0 else { return nil }
+        return unsafe access("/sys/class/bdi/0:\(connection)", F_OK) == 0
+    }
+}
