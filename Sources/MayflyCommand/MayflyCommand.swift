@@ -41,11 +41,10 @@ struct MayflyCommand: ParsableCommand {
         HostFacts.fillStandardDescriptors()
         do {
             var command = try parseAsRoot(arguments)
-            // Where help was asked for, that has been thrown; and images are files like any other.
-            let names = configuration.subcommands.map { $0.configuration.commandName }
-            if let name = arguments.first, names.contains(name), name != "image" {
-                try HostFacts.checkProc()
-            }
+            // Neither the help nor an image, which is a file like any other, needs to know of mounts.
+            let isHelp = ["help", "mayfly"].contains(
+                type(of: command).configuration.commandName ?? "mayfly")
+            if !isHelp, arguments.first != "image" { try HostFacts.checkProc() }
             try command.run()
         } catch let error as MountError {
             Console.complain(error.message)

@@ -7,7 +7,7 @@ import Testing
 @Suite(
     .serialized, .timeLimit(.minutes(3)), .enabled(if: BuiltCommand.canMount, BuiltCommand.whyNot))
 struct ControlTrustTests {
-    /// Runs a script with root's mount of number `$number` at `$folder/m`, where `user` and `other` are
+    /// Runs a script with root's mount of number `$number` at `$folder/m`, where `$user` and `$other` are
     /// ordinary users who may mount.
     private static func script(_ text: String) throws -> ChildProcess.Outcome {
         try BuiltCommand.script(
@@ -17,15 +17,16 @@ struct ControlTrustTests {
             cp "$mayfly" "$folder/mayfly"
             mayfly="$folder/mayfly"
             chmod 755 "$mayfly"
-            user() { setpriv --reuid=61244 --regid=61244 --clear-groups "$@"; }
-            other() { setpriv --reuid=61245 --regid=61245 --clear-groups "$@"; }
+            # Words and no functions, so that $! is the command's own number.
+            user="setpriv --reuid=61244 --regid=61244 --clear-groups"
+            other="setpriv --reuid=61245 --regid=61245 --clear-groups"
             said() { sed "s|$folder|F|g; s/  */ /g; s| $server$| SERVER|; s/ \(ring\|device\) / WAY /"; }
             rm -rf /tmp/mayfly-6124*
             mkdir "$folder/m"
             "$mayfly" mount "$folder/m" --size 8m --quiet
             number=$(mountpoint -d "$folder/m" | cut -d: -f2)
             server=$(sed 's/.*"processID":\([0-9]*\).*/\1/' /run/mayfly/$number.json)
-            trap 'set +e; cd /; kill $(jobs -p) $server 2> /dev/null; umount -l "$folder/m"
+            trap 'set +e; cd /; kill $(jobs -p) 2> /dev/null; umount -l "$folder/m" 2> /dev/null
                 umount /dev/fuse; rm -rf --one-file-system "$folder" /tmp/mayfly-6124*' EXIT
             # Listens on the sockets with these numbers, as one who hangs, and says so.
             cat > "$folder/listen" <<'END'
@@ -55,7 +56,7 @@ struct ControlTrustTests {
     @Test func aForgedRecordHidesNoMount() throws {
         let outcome = try Self.script(
             #"""
-            user python3 -ISc "$(cat "$folder/listen")" /tmp/mayfly-61244 "$folder/victim" $number $((number + 1)) \
+            $user python3 -ISc "$(cat "$folder/listen")" /tmp/mayfly-61244 "$folder/victim" $number $((number + 1)) \
                 > "$folder/out" & forger=$!
             until_true 'grep -q listening "$folder/out"'
             "$mayfly" list 2>&1 | grep "$folder" | said
@@ -64,7 +65,7 @@ struct ControlTrustTests {
             "$mayfly" umount --force $forger 2>&1 | sed 's/^mayfly: [0-9]* /mayfly: N /'
             # A link to root's own socket is as little.
             kill $forger
-            user ln -sf /run/mayfly/$number.sock /tmp/mayfly-61244/$number.sock
+            $user ln -sf /run/mayfly/$number.sock /tmp/mayfly-61244/$number.sock
             "$mayfly" umount --force "$folder/victim" 2>&1 | said
             "$mayfly" list | grep "$folder" | said
             "$mayfly" umount "$folder/m"
@@ -82,13 +83,13 @@ struct ControlTrustTests {
     @Test func socketsWithoutNumberAreNotWaitedFor() throws {
         let outcome = try Self.script(
             #"""
-            for who in user other; do
+            for who in "$user" "$other"; do
                 id=$($who id -u)
                 $who python3 -ISc "$(cat "$folder/listen")" /tmp/mayfly-$id "$folder/victim" 100000 102000 \
-                    > "$folder/out.$who" &
-                until_true 'grep -q listening "$folder/out.$who"'
+                    > "$folder/out.$id" &
+                until_true 'grep -q listening "$folder/out.$id"'
                 # The lock of a folder is not waited for either.
-                $who flock /tmp/mayfly-$id sleep 600 &
+                $who flock --no-fork /tmp/mayfly-$id sleep 600 &
             done
             begin=$(date +%s%N)
             "$mayfly" list > "$folder/listed" 2>&1
@@ -124,10 +125,10 @@ struct ControlTrustTests {
     @Test func aFolderThatSomebodyElseHasMadeIsNotUsed() throws {
         let outcome = try Self.script(
             #"""
-            other mkdir -m 700 /tmp/mayfly-61244
-            user env -u XDG_RUNTIME_DIR "$mayfly" run -- sh -c 'while :; do sleep 0.05; done' \
+            $other mkdir -m 700 /tmp/mayfly-61244
+            $user env -u XDG_RUNTIME_DIR "$mayfly" run -- sh -c 'while :; do sleep 0.05; done' \
                 2> "$folder/err" & run=$!
-            until_true 'user env -u XDG_RUNTIME_DIR "$mayfly" list 2> /dev/null | grep -q serving'
+            until_true '$user env -u XDG_RUNTIME_DIR "$mayfly" list 2> /dev/null | grep -q serving'
             sed 's/61244\..*/61244.X/' "$folder/err"
             "$mayfly" list | grep -c '^\[.*serving'
             ls -A /tmp/mayfly-61244 | wc -l
