@@ -141,6 +141,24 @@ int cmem_punch(int descriptor, uint64_t offset, uint64_t count) {
     return code == 0 ? 0 : errno;
 }
 
+int cmem_open_place(int directory, const char *path, uint32_t minor_number, uint64_t *inode) {
+    int descriptor = openat(directory, path, O_PATH | O_CLOEXEC);
+    if (descriptor < 0) return -errno;
+    struct stat status;
+    int error = 0;
+    if (fstat(descriptor, &status) != 0) {
+        error = errno;
+    } else if (major(status.st_dev) != 0 || minor(status.st_dev) != minor_number) {
+        error = EXDEV;
+    }
+    if (error != 0) {
+        close(descriptor);
+        return -error;
+    }
+    *inode = status.st_ino;
+    return descriptor;
+}
+
 int cmem_sync_mount(const char *directory, uint32_t minor_number) {
     int descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (descriptor < 0) return errno;

@@ -123,6 +123,9 @@ package enum FileMode {
 
     /// Above it the tag, below it the inode's offset divided by 256.
     static var tagShift: UInt64 { @_noLocks get { 40 } }
+    /// What st_ino tells: the same whatever tag the nodeid has, so that programs that know 32 bits of
+    /// it can list a directory after a rollback.
+    package var inodeNumber: UInt64 { @_noLocks get { slot } }
     var slot: UInt64 { @_noLocks get { rawValue & ((1 << Self.tagShift) - 1) } }
     var tag: UInt64 { @_noLocks get { rawValue >> Self.tagShift } }
 }

@@ -96,9 +96,13 @@ extension StoreWorker {
     @_noLocks func repointDentry(
         _ directory: UInt64, _ dentry: UInt64, to inode: UInt64, index: UInt64
     ) {
+        let cookie = region.load(dentry + Dentry.cookie)
         setNameIndex(dentry, index)
         region.storeRelease(dentry + Dentry.inode, inode)
-        setName(inode, index, directory, cookie: region.load(dentry + Dentry.cookie))
+        setName(inode, index, directory, cookie: cookie)
+        // Written anew, as every change of a name writes the leaf: a rollback looks there
+        // (NameChanges.swift).
+        region.storeRelease(mapSlot(region.load(directory + Inode.cookies), cookie), dentry)
     }
 
     // MARK: reading

@@ -18,6 +18,7 @@ package struct DurableState: Sendable, Equatable {
     package var links: UInt32
 
     package var isRegular: Bool { mode & FileMode.typeMask == FileMode.regular }
+    package var isRemoved: Bool { links == 0 }
     package var isDirectory: Bool { mode & FileMode.typeMask == FileMode.directory }
 }
 
@@ -153,7 +154,10 @@ extension StoreWorker {
     }
 
     /// Removes what lies in a directory that has no name any more.
-    package func emptyFrozen(_ node: NodeID) {
+    ///
+    /// - Returns: the names that were removed, with the nodeids of their directories.
+    package func emptyFrozen(_ node: NodeID) -> [(parent: UInt64, name: [UInt8])] {
+        var removed: [(parent: UInt64, name: [UInt8])] = []
         var waiting = [node]
         while let next = waiting.popLast() {
             guard let inode = try? directory(next) else { continue }
@@ -166,10 +170,23 @@ extension StoreWorker {
                 let isDirectory = entry.mode & FileMode.typeMask == FileMode.directory
                 if isDirectory { pin(child) }
                 dropNameFrozen(next, name)
+                removed.append((next.rawValue, name))
                 if isDirectory { waiting.append(child) }
             }
             if next != node { forget(next, count: 1) }
         }
+        return removed
+    }
+
+    /// Gives a directory another nodeid: requests about the old one answer ESTALE.
+    ///
+    /// The kernel lets nobody make a name in a directory whose removal it has seen, whatever it is
+    /// told later (fs/namei.c, `vfs_rmdir()`: S_DEAD).
+    package func renumberFrozen(_ node: NodeID) {
+        guard let inode = try? directory(node), region.load32(inode + Inode.links) > 0 else {
+            return
+        }
+        store.renumber(inode)
     }
 
     /// Sets size and pages of a file.

@@ -40,6 +40,8 @@ package final class SnapshotBase: Sendable {
     let header: ImageHeader
     /// Pages that differ from the base, in ascending order, and their copies, one after another.
     let runs: [PageRun]
+    /// Where the copies of each run begin.
+    private let starts: [Int]
     private let copies: UnsafeMutableRawPointer?
     /// Bytes of the copies.
     package let privateBytes: UInt64
@@ -63,7 +65,12 @@ package final class SnapshotBase: Sendable {
         header = ImageHeader(trusting: arena, bytes: base.bytes)
         pagesInUse = header.pagesInUse
         inodeSpaceInUse = header.inodeSpaceInUse
-        privateBytes = runs.reduce(0) { $0 + UInt64($1.count) }
+        var bytes = 0
+        starts = runs.map { run in
+            defer { bytes += run.count }
+            return bytes
+        }
+        privateBytes = UInt64(bytes)
         if runs.isEmpty {
             unsafe copies = nil
             return
@@ -81,6 +88,21 @@ package final class SnapshotBase: Sendable {
         if let copies = unsafe copies { unsafe cmem_unmap(copies, Int(privateBytes)) }
     }
 
+    /// Its copy of a page; nil for a page that was the base's.
+    ///
+    /// - Complexity: O(log runs).
+    func copy(of page: UInt64) -> UnsafeRawPointer? {
+        guard let copies = unsafe copies else { return nil }
+        var low = 0
+        var high = runs.count
+        while low < high {
+            let middle = (low + high) / 2
+            if runs[middle].upperBound <= page { low = middle + 1 } else { high = middle }
+        }
+        guard low < runs.count, runs[low].contains(page) else { return nil }
+        return unsafe UnsafeRawPointer(copies + starts[low] + Int(page - runs[low].lowerBound))
+    }
+
     /// Puts the copies into a region that shows the base.
     func write(to region: Region) {
         guard let copies = unsafe copies else { return }
@@ -91,15 +113,6 @@ package final class SnapshotBase: Sendable {
             at += run.count
         }
     }
-}
-
-/// What a rollback changed for the kernel: nodeids that it has references to.
-package struct RollbackEffect: Sendable {
-    /// Of inodes that are others now or gone.
-    package var changedNodes: [UInt64] = []
-    /// Of inodes that have another access time now, and are the same otherwise.
-    package var touchedNodes: [UInt64] = []
-    package var pagesDropped: UInt64 = 0
 }
 
 extension InodeStore {
@@ -144,7 +157,7 @@ extension InodeStore {
     package var privateBytes: UInt64 { changedRuns().reduce(0) { $0 + UInt64($1.count) } }
 
     /// Pages that differ from the base, or may; in ascending order.
-    private func changedRuns() -> [PageRun] {
+    func changedRuns() -> [PageRun] {
         let end = arena.baseBytes
         var runs = arena.writtenRuns()
         // Behind the base everything is private.
@@ -166,7 +179,7 @@ extension InodeStore {
     }
 
     /// Those of some pages that hold inodes.
-    private func inodePages(in runs: [PageRun]) -> [UInt64] {
+    func inodePages(in runs: [PageRun]) -> [UInt64] {
         let geometry = arena.geometry
         var found: [UInt64] = []
         for run in runs {
@@ -191,124 +204,6 @@ extension InodeStore {
             from: max(page, first), to: page + Geometry.pageBytes, by: Int(Inode.bytes))
     }
 
-    // MARK: rollback
-
-    /// Makes the store what it was, between two requests.
-    ///
-    /// Limits stay as they are now, but for what is in use again. The kernel must be told
-    /// afterwards: every name, and the nodes that the effect names.
-    ///
-    /// - Parameter snapshot: of this store, or the start of what it was opened from.
-    /// - Complexity: O(private pages now and then).
-    package func rollBack(to snapshot: StoreSnapshot) -> RollbackEffect {
-        whileFrozen { rollBackFrozen(to: snapshot) }
-    }
-
-    private func rollBackFrozen(to snapshot: StoreSnapshot) -> RollbackEffect {
-        assert(arena.unmarkedRuns().isEmpty, "InodeStore: writes without a mark")
-        let region = arena.region
-        let end = arena.baseBytes
-        let runs = changedRuns()
-        let affected = Self.union(runs, snapshot.runs)
-        let before = InodePages(region, inodePages(in: affected))
-        let limits = (pages: arena.pages.limit, inodeSpace: arena.inodeSpace.limit)
-        let allowance = region.load(Superblock.chunkAllowance)
-        let generations = arena.generations
-        let usedEnd = arena.usedEnd
-        var effect = RollbackEffect()
-
-        let dropped = runs.filter { $0.lowerBound < end }
-        region.release(dropped)
-        effect.pagesDropped = dropped.reduce(0) { $0 + UInt64($1.count) / Geometry.pageBytes }
-        if usedEnd > end { region.release(end, usedEnd - end) }
-        snapshot.write(to: region)
-
-        arena.settle(limits: limits)
-        region.store(Superblock.chunkAllowance, allowance)
-        arena.raiseGenerations(to: generations)
-        compare(before, inodePages(in: affected), &effect)
-        for inode in snapshot.orphans where isOrphan(inode) { endOrphan(inode) }
-        return effect
-    }
-
-    /// Runs of the one or the other, in ascending order.
-    static func union(_ one: [PageRun], _ other: [PageRun]) -> [PageRun] {
-        if other.isEmpty { return one }
-        var runs: [PageRun] = []
-        for run in (one + other).sorted(by: { $0.lowerBound < $1.lowerBound }) {
-            if let last = runs.last, run.lowerBound <= last.upperBound {
-                runs[runs.count - 1] = last.lowerBound..<max(last.upperBound, run.upperBound)
-            } else {
-                runs.append(run)
-            }
-        }
-        return runs
-    }
-
-    /// Puts the side table in order, and notes what the kernel must forget.
-    ///
-    /// - Parameter pages: those that hold inodes now; as those before in ascending order.
-    private func compare(
-        _ before: borrowing InodePages, _ pages: [UInt64], _ effect: inout RollbackEffect
-    ) {
-        let region = arena.region
-        var next = 0
-        for (index, page) in before.pages.enumerated() {
-            while next < pages.count, pages[next] < page {
-                reviveAll(in: pages[next])
-                next += 1
-            }
-            let isKept = next < pages.count && pages[next] == page
-            if isKept { next += 1 }
-            for slot in slots(of: page) {
-                let old = before.inode(index, slot - page)
-                let isThere = isKept && region.load32(slot + Inode.mode) != 0
-                if old.isInode {
-                    compare(slot, old, isThere: isThere, &effect)
-                } else if isThere {
-                    revive(slot)
-                }
-            }
-        }
-        for page in pages[next...] { reviveAll(in: page) }
-    }
-
-    private func compare(
-        _ inode: UInt64, _ old: InodePages.OldInode, isThere: Bool, _ effect: inout RollbackEffect
-    ) {
-        let worker = worker(0)
-        let region = arena.region
-        let side = worker.side(inode)
-        let isReferred = sideTable.load(side + Side.lookups) & ~Side.dead > 0 || inode == root
-        if isThere, region.load32(inode + Inode.generation) == old.generation {
-            guard isReferred else { return }
-            switch old.difference(to: region, inode) {
-            case .none: break
-            case .accessTime: effect.touchedNodes.append(worker.nodeID(inode))
-            case .other: effect.changedNodes.append(worker.nodeID(inode))
-            }
-            return
-        }
-        // Another inode is in the slot now, or none.
-        if isReferred {
-            effect.changedNodes.append(worker.nodeID(inode))
-            let tag = (sideTable.load(side + Side.tag) + 1) & 0xFF_FFFF
-            sideTable.store(side + Side.tag, tag)
-        }
-        sideTable.store(side + Side.lookups, 0)
-    }
-
-    /// What had ended lives again.
-    private func revive(_ inode: UInt64) {
-        sideTable.store(worker(0).side(inode) + Side.lookups, 0)
-    }
-
-    private func reviveAll(in page: UInt64) {
-        for slot in slots(of: page) where arena.region.load32(slot + Inode.mode) != 0 {
-            revive(slot)
-        }
-    }
-
     // MARK: fork
 
     /// A store of its own that begins as a moment of another was: a private mapping of the same
@@ -330,60 +225,6 @@ extension InodeStore {
         if snapshot.orphans.isEmpty { return }
         whileFrozen {
             for inode in snapshot.orphans where isOrphan(inode) { endOrphan(inode) }
-        }
-    }
-}
-
-/// Pages of inodes as they were before a rollback.
-@safe private struct InodePages: ~Copyable {
-    /// Their offsets, ascending.
-    let pages: [UInt64]
-    private let copies: UnsafeMutableRawPointer
-
-    init(_ region: Region, _ pages: [UInt64]) {
-        self.pages = pages
-        let bytes = Int(Geometry.pageBytes)
-        unsafe copies = UnsafeMutableRawPointer.allocate(
-            byteCount: pages.count * bytes, alignment: 8)
-        for (index, page) in pages.enumerated() {
-            unsafe cmem_copy(copies + index * bytes, region.pointer(page), bytes)
-        }
-    }
-
-    deinit { unsafe copies.deallocate() }
-
-    /// What lay at an offset in the index-th page. It is not kept longer than this.
-    func inode(_ index: Int, _ offset: UInt64) -> OldInode {
-        unsafe OldInode(
-            bytes: UnsafeRawPointer(copies) + index * Int(Geometry.pageBytes) + Int(offset))
-    }
-
-    enum Difference { case none, accessTime, other }
-
-    @safe struct OldInode {
-        fileprivate let bytes: UnsafeRawPointer
-
-        var isInode: Bool {
-            unsafe bytes.load(fromByteOffset: Int(Inode.mode), as: UInt32.self) != 0
-        }
-        var generation: UInt32 {
-            unsafe bytes.load(fromByteOffset: Int(Inode.generation), as: UInt32.self)
-        }
-
-        /// Whoever changes content changes the change time, too: with equal change times the kernel
-        /// may keep what it has of it.
-        func difference(to region: Region, _ inode: UInt64) -> Difference {
-            let now = unsafe region.pointer(inode)
-            let seconds = Int(Inode.seconds + TimeField.access * 8)
-            let nanoseconds = Int(Inode.nanoseconds + TimeField.access * 4)
-            func isEqual(_ range: Range<Int>) -> Bool {
-                unsafe cmem_compare(bytes + range.lowerBound, now + range.lowerBound, range.count)
-                    == 0
-            }
-            if isEqual(0..<Int(Inode.bytes)) { return .none }
-            let isSame = isEqual(0..<seconds) && isEqual(seconds + 8..<nanoseconds)
-                && isEqual(nanoseconds + 4..<Int(Inode.bytes))
-            return isSame ? .accessTime : .other
         }
     }
 }

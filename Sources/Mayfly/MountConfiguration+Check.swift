@@ -16,6 +16,12 @@ extension MountConfiguration {
             throw MountError(
                 .usage, "noperm and allow_other: with both, anybody might do everything")
         }
+        guard !writesBack || durability == .none else {
+            throw MountError(
+                .usage,
+                "writeback and --durability exclude each other, as the kernel keeps sizes of files with "
+                    + "writeback: give one")
+        }
         permissionChecks = checksPermissions ? .always : .never
         let path = try Self.directory(mountPath)
         mountPath = path

@@ -99,7 +99,8 @@ struct RollbackCommand: ParsableCommand {
         discussion: """
             When it returns every process sees the old tree, through open files and whatever the \
             kernel had cached. Files that did not exist then and are open answer ESTALE. Snapshots \
-            stay, also younger ones.
+            stay, also younger ones. Mounts in the tree stay on their folders; where a folder or file \
+            that carries one was not there then, nothing is done.
 
             EXAMPLE:
               mayfly rollback /mnt/fast              # to the newest, or to the image it began with
@@ -107,7 +108,7 @@ struct RollbackCommand: ParsableCommand {
 
             EXIT STATUS:
               0    rolled back
-              1    there is no such snapshot, or wrong arguments
+              1    there is no such snapshot, a mount would be taken away, or wrong arguments
               32   the server is dead or does not answer
             """)
 
@@ -117,12 +118,15 @@ struct RollbackCommand: ParsableCommand {
     @Argument(help: "The snapshot. Default: the newest.")
     var name: String?
 
+    @Flag(help: "Take mounts away with folders and files that did not exist then.")
+    var force = false
+
     @Flag(help: "Print the result as JSON.")
     var json = false
 
     func run() throws {
         let control = try MountControl(directory)
-        let summary = try control.rollback(to: name)
+        let summary = try control.rollback(to: name, force: force)
         if json { return Console.write(ControlJSON.encoded(summary, isPretty: true)) }
         Console.say(
             "\(Console.printable(control.mountpoint)) is as it was at snapshot "

@@ -33,6 +33,7 @@ extension StoreHistory {
             })
         guard let (inode, attributes) = made else { return }
         inode.node = attributes.nodeID
+        names.note(.init(parent, name), inode.node)
         remember(inode)
         try compare(inode, attributes)
     }
@@ -65,13 +66,15 @@ extension StoreHistory {
             "link \(inode.node) \(parent.node)/\(name)",
             { () throws(Errno) in try model.link(inode, parent, name) },
             { worker throws(Errno) in try worker.link(id(inode), id(parent), name) })
-        if let (_, attributes) = linked { try compare(inode, attributes) }
+        guard let (_, attributes) = linked else { return }
+        names.note(.init(parent, name), inode.node)
+        try compare(inode, attributes)
     }
 
     func remove(isDirectory: Bool) throws(Mismatch) {
         let parent = directory()
         let name = name()
-        _ = try both(
+        let removed = try both(
             "\(isDirectory ? "rmdir" : "unlink") \(parent.node)/\(name)",
             { () throws(Errno) in try model.remove(parent, name, isDirectory: isDirectory) },
             { worker throws(Errno) in
@@ -81,6 +84,7 @@ extension StoreHistory {
                     try worker.unlink(id(parent), name)
                 }
             })
+        if removed != nil { names.drop(.init(parent, name)) }
     }
 
     func rename() throws(Mismatch) {
@@ -90,7 +94,9 @@ extension StoreHistory {
         let newName = name()
         let flags = random.pick([0, 0, 0, 1, 2, 2, 4, 5, 6, 8])
         let caller = caller()
-        _ = try both(
+        let isOne = old.isDirectory && new.isDirectory && old.entries[oldName] != nil
+            && old.entries[oldName]?.inode === new.entries[newName]?.inode
+        let renamed = try both(
             "rename \(old.node)/\(oldName) \(new.node)/\(newName) flags \(flags)",
             { () throws(Errno) in
                 try model.rename(old, oldName, new, newName, flags: UInt32(flags), caller: caller)
@@ -99,6 +105,9 @@ extension StoreHistory {
                 try worker.rename(
                     id(old), oldName, id(new), newName, flags: UInt32(flags), caller: caller)
             })
+        if renamed != nil, !isOne {
+            names.rename(.init(old, oldName), .init(new, newName), isExchange: flags & 2 != 0)
+        }
     }
 
     func lookup() throws(Mismatch) {
@@ -110,6 +119,7 @@ extension StoreHistory {
             { worker throws(Errno) in try worker.lookup(id(parent), name) })
         guard let (inode, attributes) = looked else { return }
         try expect((inode == nil) == (attributes == nil), "lookup of \(name)")
+        names.note(.init(parent, name), attributes?.nodeID ?? 0)
         guard let inode, let attributes else { return }
         // A whiteout's nodeid is met here for the first time.
         if inode.node == 0 { inode.node = attributes.nodeID }
@@ -130,7 +140,10 @@ extension StoreHistory {
         worker.enter()
         worker.forget(id(inode), count: UInt64(count))
         worker.leave()
-        if inode.lookups == 0 { known.removeAll { $0 === inode } }
+        if inode.lookups == 0 {
+            known.removeAll { $0 === inode }
+            names.forget(inode.node)
+        }
     }
 
     /// The kernel forgets everything: what has no name must end.

@@ -36,7 +36,8 @@ extension StoreHistory {
         let index = random.below(moments.count)
         log.append("roll back to \(index)")
         let moment = moments[index]
-        let effect = store.rollBack(to: moment.snapshot)
+        let effect = try store.rollBack(to: moment.snapshot)
+        try compareNames(effect)
         let before = known
         model = moment.model.copied()
         known = [model.root]
@@ -66,6 +67,28 @@ extension StoreHistory {
         }
         try compareAll()
         try checkStore()
+    }
+
+    /// What the kernel has cached and was not told of is as it has it, and it was told of nothing else.
+    private func compareNames(_ effect: RollbackEffect) throws {
+        let told = Set(effect.changedNames.map { ModelNameCache.Place(parent: $0.parent, name: $0.name) })
+        worker.enter()
+        defer { worker.leave() }
+        for (place, node) in names.nodes {
+            let parent = NodeID(rawValue: place.parent)
+            let truth = worker.durableState(parent).map { _ in
+                worker.target(parent, Array(place.name.utf8))?.rawValue ?? 0
+            }
+            if told.contains(place) {
+                try expect(truth != node, "the kernel is told of \(place) in vain")
+                names.drop(place)
+            } else if let truth {
+                try expect(truth == node, "the kernel is not told of \(place): \(node), now \(truth)")
+            } else {
+                try expect(node == 0, "the kernel is not told of \(place), whose directory is gone")
+                names.drop(place)
+            }
+        }
     }
 
     /// What nobody referred to may have another nodeid now.

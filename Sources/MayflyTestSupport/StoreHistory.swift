@@ -26,6 +26,8 @@ package final class StoreHistory {
     /// Inodes that the kernel of this history has references to; the root is always the first.
     var known: [ModelInode] = []
     var log: [String] = []
+    /// Names that this kernel would not ask for again.
+    var names = ModelNameCache()
     var worker: StoreWorker
     let hasTimes: Bool
     /// The base of the snapshots, and those that were taken.

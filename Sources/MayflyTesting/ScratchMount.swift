@@ -135,7 +135,7 @@ public final class ScratchMount: Sendable {
     /// that were not there then answer `ESTALE`.
     ///
     /// - Parameter name: nil for the newest.
-    /// - Throws: `.usage` for a name that there is not; `.system` before Linux 6.16.
+    /// - Throws: `.usage` for a name that there is not, and for a mount on a folder that was not there.
     /// - Complexity: O(what was changed).
     @discardableResult
     public func rollback(to name: String? = nil) throws(MountError) -> RollbackSummary {

@@ -132,7 +132,7 @@ enum {
 // Notification codes (FUSE_NOTIFY_*): out_header.error of a message with unique 0.
 enum {
     CFK_NOTIFY_INVAL_INODE = 2, CFK_NOTIFY_INVAL_ENTRY = 3, CFK_NOTIFY_STORE = 4,
-    CFK_NOTIFY_DELETE = 6, CFK_NOTIFY_RESEND = 7, CFK_NOTIFY_INC_EPOCH = 8, CFK_NOTIFY_PRUNE = 9,
+    CFK_NOTIFY_DELETE = 6, CFK_NOTIFY_RESEND = 7, CFK_NOTIFY_PRUNE = 9,
 };
 
 // io_uring command operations (FUSE_IO_URING_CMD_*).

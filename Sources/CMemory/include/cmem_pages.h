@@ -50,4 +50,9 @@ int cmem_punch(int descriptor, uint64_t offset, uint64_t count);
 // Returns 0 or an errno; EXDEV where the directory is on another device than the given one.
 int cmem_sync_mount(const char *directory, uint32_t minor);
 
+// Opens a file or directory of a device for its place alone: O_PATH. The kernel looks its name up, and
+// nothing else happens. Stores its st_ino. Returns a descriptor or a negative errno; -EXDEV where it is on
+// another device than 0:minor.
+int cmem_open_place(int directory, const char *path, uint32_t minor, uint64_t *inode);
+
 #endif

@@ -25,22 +25,37 @@ extension FuseSession {
             cfk_notify_inval_inode_out(ino: nodeID, off: offset, len: length), name: [])
     }
 
-    /// Drops a cached name in a directory, and what lies below it.
+    /// Drops a cached name in a directory, and what lies below it with the mounts on it.
+    ///
+    /// It waits for the directory's lock, which a client holds until its request about a name in it
+    /// is answered.
     ///
     /// - Throws: `ENOENT` where the kernel has not cached it; `ENAMETOOLONG` above 1024 bytes.
+    /// - Source: fs/fuse/dir.c, `fuse_reverse_inval_entry()`.
     package func notifyInvalidEntry(parent: UInt64, name: [UInt8]) throws(Errno) {
+        try notifyEntry(parent, name, flags: 0)
+    }
+
+    /// Has a cached name looked up again before it is used. Where it leads to the same inode then, it
+    /// stays, with what lies below it.
+    ///
+    /// - Throws: as `notifyInvalidEntry`; `ENOSYS` where the kernel cannot (before Linux 6.2, which
+    ///   takes the flag for padding and drops the name).
+    package func notifyExpiredEntry(parent: UInt64, name: [UInt8]) throws(Errno) {
+        let firstMinorVersion: UInt32 = 38
+        guard kernelMinorVersion >= firstMinorVersion else { throw .noFunction }
+        let expireOnly: UInt32 = 1
+        try notifyEntry(parent, name, flags: expireOnly)
+    }
+
+    private func notifyEntry(
+        _ parent: UInt64, _ name: [UInt8], flags: UInt32
+    ) throws(Errno) {
         guard !name.isEmpty else { throw .invalidArgument }
         try notify(
             Int32(CFK_NOTIFY_INVAL_ENTRY),
-            cfk_notify_inval_entry_out(parent: parent, namelen: UInt32(name.count), flags: 0),
+            cfk_notify_inval_entry_out(parent: parent, namelen: UInt32(name.count), flags: flags),
             name: name)
-    }
-
-    /// Makes every cached name be looked up again (protocol 7.44, Linux 6.16).
-    ///
-    /// - Throws: `EINVAL` where the kernel does not know it.
-    package func notifyNewEpoch() throws(Errno) {
-        try send(Int32(CFK_NOTIFY_INC_EPOCH), [])
     }
 
     private func notify<Body: BitwiseCopyable>(

@@ -135,8 +135,10 @@ public struct MountControl: Sendable {
     /// Makes the mount what it was.
     ///
     /// - Parameter name: nil for the newest.
-    public func rollback(to name: String?) throws(MountError) -> RollbackSummary {
-        try post(RollbackSummary.self, "/v1/rollback", SnapshotRequest(name: name))
+    public func rollback(
+        to name: String?, force: Bool = false
+    ) throws(MountError) -> RollbackSummary {
+        try post(RollbackSummary.self, "/v1/rollback", SnapshotRequest(name: name, force: force))
     }
 
     /// What is not as it was when a snapshot was taken; nil for the newest.

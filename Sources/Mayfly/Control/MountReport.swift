@@ -144,7 +144,7 @@ public struct MountReport: Codable, Sendable, Equatable {
 
 /// An inode that many of the last requests were about.
 public struct HotNode: Codable, Sendable, Equatable {
-    /// The number by which the kernel names it.
+    /// Its number, as `ls -i` shows it.
     public var nodeID: UInt64
     /// "file", "directory", "link" or "other".
     public var kind: String

@@ -63,7 +63,7 @@ extension MountedFileSystem {
                 // What has been removed meanwhile is hot no longer.
                 guard let mode = observer.mode(of: NodeID(rawValue: node)) else { return nil }
                 return HotNode(
-                    nodeID: node, kind: Self.kind(mode),
+                    nodeID: NodeID(rawValue: node).inodeNumber, kind: Self.kind(mode),
                     path: observer.path(of: NodeID(rawValue: node), atMost: HotNode.pathBytes),
                     share: Double(count) / Double(all))
             }

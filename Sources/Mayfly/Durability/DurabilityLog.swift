@@ -23,6 +23,9 @@ final class DurabilityLog: Sendable {
     struct State: Sendable {
         var names = NameLog()
         var files: [UInt64: FileChange] = [:]
+        /// How often each file is open for reading and writing: what is stored in a mapping of it is
+        /// in the kernel's pages until it is written back, at the latest before the last RELEASE.
+        var mappable: [UInt64: Int] = [:]
         /// Changes so far.
         var sequence: UInt64 = 0
     }
@@ -33,7 +36,8 @@ final class DurabilityLog: Sendable {
 
     private static let changing: Set<Opcode> = [
         .write, .setattr, .fallocate, .copyFileRange, .copyFileRange64, .mknod, .mkdir, .symlink,
-        .link, .create, .unlink, .rmdir, .rename, .rename2, .fsync, .fsyncdir, .release,
+        .link, .create, .unlink, .rmdir, .rename, .rename2, .fsync, .fsyncdir, .release, .open,
+        .tmpfile,
     ]
 
     /// Answers a request, and takes note of what it does.
@@ -62,6 +66,7 @@ final class DurabilityLog: Sendable {
             if reply.error == 0 {
                 state.settle(operation, places, before, worker)
                 state.sync(operation, request.nodeID, worker)
+                state.countOpen(operation, request)
                 if isSynced { state.syncFile(request.nodeID, worker) }
             }
             for node in before { state.unpin(node, worker) }
@@ -99,6 +104,29 @@ final class DurabilityLog: Sendable {
         isLosing.store(true, ordering: .relaxed)
         defer { isLosing.store(false, ordering: .relaxed) }
         return body()
+    }
+}
+
+// MARK: what is open
+
+extension DurabilityLog.State {
+    mutating func countOpen(_ operation: Opcode, _ request: FuseRequest) {
+        let accessMode: UInt32 = 3
+        let readWrite: UInt32 = 2
+        switch operation {
+        case .open:
+            let flags = unsafe request.argument.load(as: cfk_open_in.self).flags
+            if flags & accessMode == readWrite { mappable[request.nodeID, default: 0] += 1 }
+        case .create, .tmpfile:
+            let flags = unsafe request.argument.load(as: cfk_create_in.self).flags
+            let made = unsafe request.reply.load(as: UInt64.self)
+            if flags & accessMode == readWrite { mappable[made, default: 0] += 1 }
+        case .release:
+            let flags = unsafe request.argument.load(as: cfk_release_in.self).flags
+            guard flags & accessMode == readWrite, let count = mappable[request.nodeID] else { return }
+            mappable[request.nodeID] = count > 1 ? count - 1 : nil
+        default: return
+        }
     }
 }
 

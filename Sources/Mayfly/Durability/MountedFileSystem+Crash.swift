@@ -3,6 +3,7 @@
 internal import CMemory
 internal import FuseTransport
 internal import InodeStore
+internal import SystemPackage
 
 extension MountedFileSystem {
     /// Loses what was not synced, as if the power had failed this moment and come back.
@@ -23,10 +24,12 @@ extension MountedFileSystem {
         return try whileHooked { parts in
             let begin = cmem_monotonic_nanoseconds()
             var summary = log.whileLosing {
-                let summary = log.whileHeld { lose(seed, &$0, parts) }
-                // What has changed, and every file that the kernel may have unwritten pages of.
-                parts.session.forget(parts.observer.referredNodes())
-                return summary
+                let loss = log.whileHeld { lose(seed, &$0, parts) }
+                for place in loss.names {
+                    try? parts.session.notifyInvalidEntry(parent: place.parent, name: place.name)
+                }
+                parts.session.forget(loss.nodes)
+                return loss.summary
             }
             summary.nanoseconds = cmem_monotonic_nanoseconds() - begin
             return summary
@@ -34,24 +37,42 @@ extension MountedFileSystem {
     }
 
     /// Changes the tree.
+    ///
+    /// - Returns: what the kernel must forget: names and inodes that have changed, and every file that
+    ///   it may have unwritten pages of.
     private func lose(
         _ seed: UInt64, _ log: inout DurabilityLog.State, _ parts: Parts
-    ) -> CrashSummary {
+    ) -> (summary: CrashSummary, names: [NamePlace], nodes: [UInt64]) {
         parts.store.whileFrozen {
             let worker = parts.store.worker(0)
             var loss = PowerLoss(seed: seed, worker: worker)
             loss.undo(log)
+            let nodes = loss.changedNodes.union(log.mappable.keys)
             log.reset(worker)
-            return loss.summary
+            let referred = nodes.filter { worker.isReferred(NodeID(rawValue: $0)) }.sorted()
+            for node in loss.revivedDirectories { worker.renumberFrozen(node) }
+            return (loss.summary, loss.changedPlaces, referred)
         }
     }
 
-    /// What there is now is taken for synced: after a rollback.
-    func resetDurability(_ parts: Parts, _ body: () -> RollbackEffect) -> RollbackEffect {
-        guard let log = hooks.durability else { return body() }
-        return log.whileHeld { state in
-            parts.store.whileFrozen { state.reset(parts.store.worker(0)) }
-            return body()
+    /// What there is after a rollback is taken for synced.
+    ///
+    /// - Parameter body: rolls back, and returns nil where it did not.
+    func resetDurability(
+        _ parts: Parts, _ body: () throws(Errno) -> RollbackEffect?
+    ) throws(Errno) -> RollbackEffect? {
+        guard let log = hooks.durability else { return try body() }
+        let result: Result<RollbackEffect?, Errno> = log.whileHeld { state in
+            do throws(Errno) {
+                let effect = try body()
+                if effect != nil {
+                    parts.store.whileFrozen { state.reset(parts.store.worker(0)) }
+                }
+                return .success(effect)
+            } catch {
+                return .failure(error)
+            }
         }
+        return try result.get()
     }
 }

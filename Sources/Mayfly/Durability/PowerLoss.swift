@@ -34,6 +34,10 @@ struct PowerLoss {
     private(set) var summary: CrashSummary
     /// Nodeids that are not what the kernel may have cached.
     private(set) var changedNodes: Set<UInt64> = []
+    /// Names that do not lead where the kernel may have cached that they lead.
+    private(set) var changedPlaces: [NamePlace] = []
+    /// Removed directories that have their names back: the kernel must meet them as others.
+    private(set) var revivedDirectories: [NodeID] = []
 
     private let worker: StoreWorker
     private let choice: SeededChoice
@@ -73,17 +77,22 @@ struct PowerLoss {
             worker.dropNameFrozen(NodeID(rawValue: place.parent), place.name)
         }
         for (place, change) in undone where change.synced != 0 {
+            let node = NodeID(rawValue: change.synced)
+            let state = worker.durableState(node)
             do throws(Errno) {
                 try worker.restoreNameFrozen(
-                    NodeID(rawValue: place.parent), place.name,
-                    to: NodeID(rawValue: change.synced))
+                    NodeID(rawValue: place.parent), place.name, to: node)
+                if let state, state.isDirectory, state.isRemoved { revivedDirectories.append(node) }
             } catch { summary.notRestored += 1 }
         }
         for (place, change) in undone {
+            changedPlaces.append(place)
             changedNodes.formUnion([place.parent, change.synced, change.current])
             let node = NodeID(rawValue: change.current)
             guard change.current != 0, let state = worker.durableState(node) else { continue }
-            if state.isDirectory && state.links == 0 { worker.emptyFrozen(node) }
+            if state.isDirectory && state.isRemoved {
+                changedPlaces += worker.emptyFrozen(node).map { NamePlace(parent: $0, name: $1) }
+            }
         }
         changedNodes.remove(0)
     }

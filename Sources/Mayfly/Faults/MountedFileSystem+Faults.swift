@@ -3,6 +3,7 @@
 
 internal import FuseTransport
 internal import InodeStore
+internal import SystemPackage
 
 extension MountedFileSystem {
     /// Has requests go wrong.
@@ -20,6 +21,9 @@ extension MountedFileSystem {
             parts.store.whileFrozen { hooks.isOn.hasFaults = true }
             let walk = FaultWalk(rule.path.map(PathPattern.init), parts.observer)
             parts.session.forget(walk.referredNodes())
+            if FaultOperations.named(rule.operation)?.contains(.lookup) == true {
+                expireNames(parts, rule.path)
+            }
             return record
         }
     }
@@ -38,6 +42,46 @@ extension MountedFileSystem {
             if try hooks.faults.clear(numbers) { return }
             hooks.isOn.hasFaults = false
             parts.store.whileFrozen {}
+        }
+    }
+
+    /// Has the kernel look names up again that a rule is about.
+    ///
+    /// Names that carry a mount, or that lie above one, are left alone: where their lookup fails the
+    /// kernel takes the mount away (fs/fuse/dir.c, `fuse_dentry_revalidate()`).
+    ///
+    /// - Parameter path: a pattern; also a path at which there may be nothing, as the kernel may know.
+    private func expireNames(_ parts: Parts, _ path: String?) {
+        var tree = PatternTree()
+        if let path { tree.insert(PathPattern(path), rule: 1) }
+        func isMeant(_ names: [UInt8]) -> Bool {
+            if path == nil { return true }
+            var places = tree.start()
+            for name in names.split(separator: UInt8(ascii: "/")) {
+                places = unsafe name.withUnsafeBytes { tree.advance(places, unsafe Name($0)) }
+            }
+            return tree.hasRules(at: places)
+        }
+        var names: [CachedName] = []
+        var missingName: (parent: UInt64, name: [UInt8])?
+        let inside = connection.map(MountsInside.find(connection:)) ?? []
+        parts.store.whileFrozen {
+            let worker = parts.store.worker(0)
+            let carriers = MountVerdict.carriers(inside, worker)
+            worker.forEachCachedNameFrozen { name, path in
+                if isMeant(path), !carriers.contains(name.node) { names.append(name) }
+            }
+            if let path { missingName = worker.missingName(at: Array(path.utf8)) }
+        }
+        if let (parent, name) = missingName {
+            try? parts.session.notifyInvalidEntry(parent: parent, name: name)
+        }
+        for name in names {
+            do throws(Errno) {
+                try parts.session.notifyExpiredEntry(parent: name.parent, name: name.name)
+            } catch .noFunction {
+                try? parts.session.notifyInvalidEntry(parent: name.parent, name: name.name)
+            } catch {}
         }
     }
 

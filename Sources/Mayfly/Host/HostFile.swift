@@ -8,14 +8,16 @@ enum HostFile {
         bytes(at: path).map { String(decoding: $0, as: UTF8.self) }
     }
 
-    /// The same as it is.
-    static func bytes(at path: String) -> [UInt8]? {
+    /// What the file at `path` holds; nil when it cannot be read.
+    ///
+    /// - Parameter limit: where to stop; a file of /proc is made no further than it is read.
+    static func bytes(at path: String, atMost limit: Int = .max) -> [UInt8]? {
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return nil }
         defer { close(descriptor) }
         var content: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 16384)
-        while true {
+        var chunk = [UInt8](repeating: 0, count: min(16384, limit))
+        while content.count < limit {
             let count = unsafe chunk.withUnsafeMutableBytes { buffer in
                 unsafe read(descriptor, buffer.baseAddress, buffer.count)
             }

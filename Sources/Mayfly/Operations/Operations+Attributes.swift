@@ -9,7 +9,7 @@ internal import SystemPackage
 extension Operations {
     @_noLocks func wire(_ a: Attributes) -> cfk_attr {
         var attr = cfk_attr()
-        attr.ino = a.nodeID
+        attr.ino = NodeID(rawValue: a.nodeID).inodeNumber
         attr.size = a.size
         attr.blocks = a.blocks
         attr.atime = UInt64(bitPattern: a.accessTime.seconds)
@@ -111,7 +111,7 @@ extension Operations {
         out.stat.uid = a.userID
         out.stat.gid = a.groupID
         out.stat.mode = UInt16(truncatingIfNeeded: a.mode)
-        out.stat.ino = a.nodeID
+        out.stat.ino = NodeID(rawValue: a.nodeID).inodeNumber
         out.stat.size = a.size
         out.stat.blocks = a.blocks
         // STATX_ATTR_* have the values of FS_*_FL for these.

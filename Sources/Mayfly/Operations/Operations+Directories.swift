@@ -20,11 +20,11 @@ extension Operations {
         var list = DirectoryList(request: request, capacity: capacity, isPlus: isPlus)
         var cookie = arguments.offset
         if cookie == 0 {
-            guard list.appendDots(1, ino: directory.nodeID, next: 1) else { return list.reply }
+            guard list.appendDots(1, nodeID: directory.nodeID, next: 1) else { return list.reply }
             cookie = 1
         }
         if cookie == 1 {
-            guard list.appendDots(2, ino: directory.parentNodeID, next: 2) else {
+            guard list.appendDots(2, nodeID: directory.parentNodeID, next: 2) else {
                 return list.reply
             }
             cookie = 2
@@ -73,13 +73,13 @@ extension Operations {
     }
 
     /// "." or "..": with a nodeid of 0, as the kernel counts no reference for them.
-    @_noLocks mutating func appendDots(_ count: Int, ino: UInt64, next: UInt64) -> Bool {
+    @_noLocks mutating func appendDots(_ count: Int, nodeID: UInt64, next: UInt64) -> Bool {
         guard hasRoom(nameCount: count) else { return false }
         var dots: UInt16 = 0x2E2E
         unsafe withUnsafeBytes(of: &dots) { bytes in
             if let start = bytes.baseAddress {
                 unsafe put(
-                    cfk_dirent(ino: ino, off: next, namelen: UInt32(count), type: 4),
+                    cfk_dirent(ino: NodeID(rawValue: nodeID).inodeNumber, off: next, namelen: UInt32(count), type: 4),
                     cfk_entry_out(), start)
             }
         }
@@ -88,7 +88,7 @@ extension Operations {
 
     @_noLocks mutating func append(_ found: DirectoryEntry, _ entry: cfk_entry_out) {
         let dirent = cfk_dirent(
-            ino: found.nodeID, off: found.nextCookie, namelen: found.nameCount,
+            ino: NodeID(rawValue: found.nodeID).inodeNumber, off: found.nextCookie, namelen: found.nameCount,
             type: found.mode >> 12)
         unsafe put(dirent, entry, found.name)
     }

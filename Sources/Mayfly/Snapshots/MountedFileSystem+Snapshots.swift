@@ -8,20 +8,6 @@ internal import InodeStore
 internal import Synchronization
 internal import SystemPackage
 
-/// What a rollback has done.
-public struct RollbackSummary: Codable, Sendable, Equatable {
-    /// The snapshot that it went back to.
-    public var name: String
-    /// Private pages of 4 KiB that were dropped.
-    public var pages: UInt64
-    /// Files and directories that the kernel was told to forget.
-    public var changedNodes: Int
-    /// For so long no request was answered.
-    public var frozenNanoseconds: UInt64
-    /// From the call to the last of the kernel's caches.
-    public var nanoseconds: UInt64
-}
-
 extension MountedFileSystem {
     /// Keeps what the mount holds at this moment, to go back to.
     ///
@@ -56,32 +42,6 @@ extension MountedFileSystem {
         try onShelf { shelf, _ throws(MountError) in try shelf.remove(name) }
     }
 
-    /// Makes the mount what it was.
-    ///
-    /// When it returns, everybody sees the old tree, whatever the kernel had cached. Files that were
-    /// not there then and are open answer ESTALE.
-    ///
-    /// - Parameter name: nil for the newest.
-    /// - Throws: `.usage` for a name that there is not; `.system` where the kernel cannot be told to
-    ///   forget names (before Linux 6.16).
-    @discardableResult
-    public func rollback(to name: String? = nil) throws(MountError) -> RollbackSummary {
-        try onShelf { shelf, parts throws(MountError) in
-            let item = try shelf.item(name)
-            try Self.checkEpochs(parts.session)
-            let begin = cmem_monotonic_nanoseconds()
-            writeBack(parts)
-            let frozen = cmem_monotonic_nanoseconds()
-            let effect = resetDurability(parts) { parts.store.rollBack(to: item.snapshot) }
-            let thawed = cmem_monotonic_nanoseconds()
-            parts.session.forget(effect.changedNodes, attributes: effect.touchedNodes)
-            return RollbackSummary(
-                name: item.record.name, pages: effect.pagesDropped,
-                changedNodes: effect.changedNodes.count, frozenNanoseconds: thawed - frozen,
-                nanoseconds: cmem_monotonic_nanoseconds() - begin)
-        }
-    }
-
     /// A mount of its own on another directory that begins as this one is now, and shares its memory.
     ///
     /// - Parameters:
@@ -89,6 +49,15 @@ extension MountedFileSystem {
     ///   - change: makes whatever is to be different from this mount's configuration.
     /// - Throws: as mounting does.
     public func fork(
+        at mountpoint: String, change: (inout MountConfiguration) -> Void = { _ in }
+    ) throws(MountError) -> MountedFileSystem {
+        let fork = try makeFork(at: mountpoint, change: change)
+        fork.askForNoFlush()
+        return fork
+    }
+
+    /// The same for a process that opens no files in its own mounts.
+    func makeFork(
         at mountpoint: String, change: (inout MountConfiguration) -> Void = { _ in }
     ) throws(MountError) -> MountedFileSystem {
         let snapshot = try onShelf { shelf, parts throws(MountError) in try take(&shelf, parts) }
@@ -137,7 +106,7 @@ extension MountedFileSystem {
 
     // MARK: parts
 
-    private func onShelf<Result: Sendable>(
+    func onShelf<Result: Sendable>(
         _ body: (inout SnapshotShelf, Parts) throws(MountError) -> Result
     ) throws(MountError) -> Result {
         try whileHooked { parts throws(MountError) in
@@ -160,36 +129,11 @@ extension MountedFileSystem {
     }
 
     /// What programs have stored in mappings is in the kernel's pages until now.
-    private func writeBack(_ parts: Parts) {
+    func writeBack(_ parts: Parts) {
         // Where the mountpoint is not reachable, nobody can have mapped much of it since.
         guard let identity, let place = identity.place else { return }
         _ = unsafe PathBytes(bytes: place).withCString {
             unsafe cmem_sync_mount($0, identity.connection)
         }
-    }
-
-    /// Asks before anything is changed: without it cached names would go on to be seen.
-    private static func checkEpochs(_ session: FuseSession) throws(MountError) {
-        do throws(Errno) {
-            try session.notifyNewEpoch()
-        } catch .invalidArgument {
-            throw MountError(
-                .system, "this kernel cannot forget all names at once: rolling back takes Linux 6.16")
-        } catch {
-            throw MountError(.mount, "the kernel cannot be told to forget names (\(error))")
-        }
-    }
-}
-
-extension FuseSession {
-    /// Tells the kernel to look every name up again, and to drop what it has of some inodes.
-    ///
-    /// - Parameter touched: inodes of which attributes alone are dropped, and pages kept.
-    /// - Precondition: not on a thread that serves.
-    func forget(_ nodes: [UInt64], attributes touched: [UInt64] = []) {
-        try? notifyNewEpoch()
-        // ENOENT is what the kernel has not cached.
-        for node in nodes { try? notifyInvalidInode(nodeID: node) }
-        for node in touched { try? notifyInvalidInode(nodeID: node, offset: -1) }
     }
 }

@@ -6,6 +6,7 @@ internal import ControlHTTP
 struct SnapshotRequest: Codable, Sendable {
     var name: String?
     var replace: Bool?
+    var force: Bool?
 }
 
 struct PathRequest: Codable, Sendable {
@@ -44,8 +45,9 @@ enum SnapshotInterface {
             try fileSystem.removeSnapshot(name)
             return .json(try fileSystem.snapshots())
         case ("POST", "/v1/rollback"):
+            let request = try question.body(as: SnapshotRequest.self)
             return .json(
-                try fileSystem.rollback(to: try question.body(as: SnapshotRequest.self).name))
+                try fileSystem.rollback(to: request.name, force: request.force ?? false))
         case ("POST", "/v1/diff"):
             let name = try question.body(as: SnapshotRequest.self).name
             let comparison = try fileSystem.comparison(since: name)
