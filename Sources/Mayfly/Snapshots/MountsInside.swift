@@ -2,6 +2,7 @@
 // can be seen (Docs/Rollback.md).
 
 internal import CMemory
+internal import FuseTransport
 internal import Glibc
 internal import InodeStore
 
