@@ -45,9 +45,30 @@ struct EnduranceTests {
         }
         """#
 
+    /// What happens to mount number `i` before its end, so that its path at the end is another, or
+    /// that it is in more than one place. `leave` takes the other places away.
+    private static let moves = #"""
+        move() {
+            holder=
+            case $(($1 % 5)) in
+            1) mkdir -p "$m/sub" "$folder/bound"; mount --bind "$m/sub" "$folder/bound" ;;
+            2) unshare --mount --propagation private sleep 600 & holder=$!
+               until_true '[ "$(readlink /proc/$holder/ns/mnt)" != "$(readlink /proc/self/ns/mnt)" ]' ;;
+            3) mv "$folder/above" "$folder/renamed"; m="$folder/renamed/m" ;;
+            4) mkdir "$folder/elsewhere"; mount --move "$m" "$folder/elsewhere"
+               rmdir "$m"; m="$folder/elsewhere" ;;
+            esac
+        }
+        leave() {
+            if [ -n "$holder" ]; then kill -KILL $holder; wait $holder 2> /dev/null || true; fi
+            if grep -q " $folder/bound " /proc/self/mounts; then umount -l "$folder/bound"; fi
+            if [ -e "$folder/bound" ]; then rmdir "$folder/bound"; fi
+        }
+        """#
+
     @Test func mountsThatEndUnderLoad() throws {
         let outcome = try BuiltCommand.script(
-            Self.load + "\n" + Self.ways
+            [Self.load, Self.ways, Self.moves].joined(separator: "\n")
                 + #"""
 
                 control="$folder/control"
@@ -72,10 +93,9 @@ struct EnduranceTests {
                     dmesg 2> /dev/null | awk -F '[][]' -v since=$started '$2 + 0 > since' |
                         grep -cE 'BUG|WARNING|Oops|hung task|refcount' || true
                 }
-                m="$folder/m"
                 machine
                 for i in $(seq 0 $(($MOUNTS - 1))); do
-                    mkdir "$m"
+                    m="$folder/above/m"; mkdir -p "$m"
                     transport=auto; [ $((i % 4)) = 3 ] && transport=dev
                     "$mayfly" mount --foreground --size 64m --transport $transport "$m" > /dev/null \
                         2>> "$folder/log" & server=$!
@@ -86,8 +106,10 @@ struct EnduranceTests {
                     setsid bash -c 'load "$0"' "$m" > /dev/null 2>&1 & clients=$!
                     # On a busy machine they could come so late that they find the folder below.
                     until_true '[ -e "$m/w" ]'
+                    move $i
                     sleep 0.$((RANDOM % 3 + 1))
                     end_of $i
+                    leave
                     # What goes on in a mount that was only detached ends when its users are told to.
                     [ $((i % 6)) = 5 ] || [ $((i % 6)) = 2 ] && kill -TERM -- -$clients 2> /dev/null
                     until_true '! someone_lives $clients' || {
@@ -99,7 +121,7 @@ struct EnduranceTests {
                         "$mayfly" umount "$m" || { echo "left after way $((i % 6))"; exit 1; }
                     fi
                     until_true '[ "$(identity)" != "$born" ]' || { echo "connection left"; exit 1; }
-                    rmdir "$m"
+                    rmdir "$m"; rmdir "$folder/renamed" "$folder/above" 2> /dev/null || true
                 done
                 machine
                 "$mayfly" list > /dev/null

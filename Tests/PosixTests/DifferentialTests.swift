@@ -129,7 +129,7 @@ struct DifferentialTests {
         var failure: (any Error)?
         for thread in threads {
             do {
-                if try thread.join(timeoutSeconds: seconds) { continue }
+                if try thread.join(timeoutSeconds: seconds * Patience.factor) { continue }
                 mayfly.abort()
                 if try !thread.join(timeoutSeconds: 30) { thread.abandon() }
                 failure = failure ?? PosixFailure("no end after \(seconds) s")

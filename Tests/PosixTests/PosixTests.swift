@@ -5,12 +5,15 @@ import Testing
 /// The POSIX suite on each file system, one after another.
 ///
 /// Environment: `MAYFLY` names the binary, `MAYFLY_POSIX_ONLY` a part of the names of the cases to
-/// run, `MAYFLY_POSIX_LONG` asks for long runs, and `MAYFLY_POSIX_ALONE` mounts for root alone, where the
-/// cases that act as another user fail.
+/// run, `MAYFLY_POSIX_EVERY` of n runs one case of n, `MAYFLY_POSIX_LONG` asks for long runs, and
+/// `MAYFLY_POSIX_ALONE` mounts for root alone, where the cases that act as another user fail.
 @Suite(.serialized)
 struct PosixTests {
     static let isRoot = geteuid() == 0
-    static let cases = PosixSuite.all.filter { environment("MAYFLY_POSIX_ONLY", in: $0.name) }
+    static let cases = PosixSuite.all.enumerated().filter { index, each in
+        index % step == 0 && environment("MAYFLY_POSIX_ONLY", in: each.name)
+    }.map(\.element)
+    private static let step = environment("MAYFLY_POSIX_EVERY").flatMap { Int($0) } ?? 1
 
     @Test(
         .serialized, .enabled(if: isRoot, "mounting tmpfs needs root"), PosixMountScope(.tmpfs),

@@ -9,7 +9,7 @@ package enum PosixSuite {
         + times + flags + limits + listings + handles + locks + storms
 
     /// How long a case may take before it counts as hanging.
-    package static var usualTimeoutSeconds: Int { scaled(60, 1800) }
+    package static var usualTimeoutSeconds: Int { scaled(60, 1800) * Patience.factor }
 
     /// Runs a case in a new directory of the mount, on a thread of its own.
     ///

@@ -42,7 +42,7 @@ enum BuiltCommand {
             chmod 755 "$folder"
             # Tells of a condition that does not come true within 10 s.
             until_true() {
-                for _ in $(seq 600); do if eval "$1"; then return 0; fi; sleep 0.05; done
+                for _ in $(seq \(600 * Patience.factor)); do if eval "$1"; then return 0; fi; sleep 0.05; done
                 echo "never true: $1"; return 1
             }
             trap 'set +e; cd /; rm -rf --one-file-system "$folder"' EXIT

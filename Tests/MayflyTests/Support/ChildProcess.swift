@@ -2,6 +2,7 @@
 // time limit, and not the run.
 
 import Glibc
+import MayflyTestSupport
 import Testing
 
 /// A running program; its output goes to files, so that neither end can block the other.
@@ -142,9 +143,9 @@ final class ChildProcess {
     }
 }
 
-/// Asks again every 5 ms until `condition` holds; false when `seconds` are over.
+/// Asks again every 5 ms until `condition` holds; false when `seconds`, times the patience, are over.
 func poll(seconds: Int, _ condition: () -> Bool) -> Bool {
-    for _ in 0..<max(1, seconds * 200) {
+    for _ in 0..<max(1, seconds * 200 * Patience.factor) {
         if condition() { return true }
         usleep(5000)
     }
