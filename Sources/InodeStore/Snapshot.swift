@@ -47,7 +47,6 @@ package final class SnapshotBase: Sendable {
     package let privateBytes: UInt64
     /// Inodes without names that the kernel held.
     let orphans: [UInt64]
-    package var orphanCount: Int { orphans.count }
     /// Content and inodes at that moment.
     package let pagesInUse: UInt64
     package let inodeSpaceInUse: UInt64

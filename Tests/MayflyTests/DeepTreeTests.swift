@@ -20,8 +20,8 @@ struct DeepTreeTests {
 
         """#
 
-    /// `top`, `diff`, `fault`, `check` and a power loss at the end of a path of a megabyte. While each
-    /// runs, no request waits for it.
+    /// `top`, `diff`, `fault` and a power loss at the end of a path of a megabyte. While each runs, no
+    /// request waits for it.
     @Test func nothingCostsTheTree() throws {
         try MountedPython.run(
             .best, "--size 256m --durability fsync",
@@ -49,8 +49,7 @@ struct DeepTreeTests {
             add("--op", "write", "--path", "nothing/here", "--errno", "EIO")
             down(5000); held = os.open("leaf", os.O_WRONLY); fails(errno.EROFS, lambda: os.write(held, b"x"))
             os.close(held); os.chdir(folder); assert [r["fired"] for r in listed()] == [1, 0]
-            clear(); run("check", m); crash(4)
-            done.set(); watcher.join()
+            clear(); crash(4); done.set(); watcher.join(); run("check", m)
             assert peak() < before + 100 * 1024, (before, peak())
             assert longest[0] < 0.5, longest
             """#)

@@ -172,7 +172,7 @@ public struct CheckSummary: Codable, Sendable, Equatable {
     public var entries: UInt64
     /// Pages of content, in bytes.
     public var contentBytes: UInt64
-    /// How long it took. In a mount without a snapshot no request was answered meanwhile.
+    /// For so long no request was answered.
     public var nanoseconds: UInt64
 }
 

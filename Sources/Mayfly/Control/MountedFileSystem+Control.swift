@@ -70,35 +70,23 @@ extension MountedFileSystem {
         } ?? []
     }
 
-    /// Looks at everything in the mount. Nil once it is unmounted.
+    /// Looks at everything in the mount between two requests; those that come meanwhile wait. Nil
+    /// once it is unmounted.
     ///
-    /// A mount that has a snapshot, or began from an image or as a fork, is looked at in another
-    /// snapshot of this moment, and requests wait as for that. In any other mount requests wait until
-    /// all is looked at: its first snapshot would copy everything, and the copy would stay.
+    /// It is not done in a snapshot: that would leave out what belongs to the running mount (locks,
+    /// references, files that are open and have no name), and the first one copies everything.
     ///
     /// - Complexity: O(everything), in time and memory: about a second for a million files.
     public func check() -> CheckSummary? {
-        let start = cmem_monotonic_nanoseconds()
-        if let moment = momentIfCheap(),
-            let store = try? InodeStore(
-                snapshot: moment, pageLimit: 1, inodeLimit: 1, workerCount: 1)
-        {
-            defer { store.unmap() }
-            var summary = Self.summary(store.worker(0).check(), since: start)
-            // A store that is opened from a snapshot leaves them out.
-            summary.orphans += UInt64(moment.orphanCount)
-            summary.inodes += UInt64(moment.orphanCount)
-            return summary
+        whileMounted { parts in
+            let start = cmem_monotonic_nanoseconds()
+            let report = parts.observer.check()
+            return CheckSummary(
+                problems: report.problems, inodes: report.inodes, orphans: report.orphans,
+                directories: report.directories, entries: report.dentries,
+                contentBytes: report.pages * SizeText.pageBytes,
+                nanoseconds: cmem_monotonic_nanoseconds() - start)
         }
-        return whileMounted { parts in Self.summary(parts.observer.check(), since: start) }
-    }
-
-    private static func summary(_ report: CheckReport, since start: UInt64) -> CheckSummary {
-        CheckSummary(
-            problems: report.problems, inodes: report.inodes, orphans: report.orphans,
-            directories: report.directories, entries: report.dentries,
-            contentBytes: report.pages * SizeText.pageBytes,
-            nanoseconds: cmem_monotonic_nanoseconds() - start)
     }
 
     /// Changes the limits while mounted.

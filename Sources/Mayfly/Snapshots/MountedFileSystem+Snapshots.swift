@@ -94,16 +94,6 @@ extension MountedFileSystem {
         }
     }
 
-    /// This moment, where a snapshot copies no more than what has changed; nil otherwise.
-    func momentIfCheap() -> StoreSnapshot? {
-        try? onShelf { shelf, parts throws(MountError) in
-            guard shelf.base != nil else {
-                throw MountError(.usage, "the mount has no snapshot")
-            }
-            return try take(&shelf, parts)
-        }
-    }
-
     // MARK: parts
 
     func onShelf<Result: Sendable>(
