@@ -10,23 +10,34 @@ extension Arena {
     /// - Precondition: nobody changes the arena meanwhile.
     /// - Throws: errors of pwrite(2).
     package func writeUsed(to descriptor: Int32) throws(Errno) {
-        try forEachUsedRun { run throws(Errno) in
-            var at = run.lowerBound
-            while at < run.upperBound {
-                // What is zero stays a hole.
-                if region.isZero(at, Geometry.pageBytes) {
-                    at += Geometry.pageBytes
-                    continue
-                }
-                var end = at + Geometry.pageBytes
-                while end < run.upperBound, !region.isZero(end, Geometry.pageBytes) {
-                    end += Geometry.pageBytes
-                }
-                let code = unsafe cmem_write_all(
-                    descriptor, region.pointer(at), Int(end - at), at)
-                if code != 0 { throw Errno(rawValue: code) }
-                at = end
+        try forEachUsedRun { run, isContent throws(Errno) in
+            try unsafe forEachPiece(of: run, isContent: isContent) { offset, bytes, count throws(Errno) in
+                try unsafe Self.write(bytes, count, at: offset, to: descriptor)
             }
+        }
+    }
+
+    /// Writes pages, and leaves holes where they are zero.
+    private static func write(
+        _ bytes: UnsafeRawPointer, _ count: Int, at offset: UInt64, to descriptor: Int32
+    ) throws(Errno) {
+        let page = Int(Geometry.pageBytes)
+        func isZero(_ at: Int) -> Bool {
+            let start = unsafe bytes + at
+            return unsafe start.loadUnaligned(as: UInt64.self) == 0
+                && cmem_compare(start, start + 8, page - 8) == 0
+        }
+        var at = 0
+        while at < count {
+            if isZero(at) {
+                at += page
+                continue
+            }
+            var end = at + page
+            while end < count, !isZero(end) { end += page }
+            let code = unsafe cmem_write_all(descriptor, bytes + at, end - at, offset + UInt64(at))
+            if code != 0 { throw Errno(rawValue: code) }
+            at = end
         }
     }
 
@@ -53,7 +64,7 @@ extension Arena {
                 region.zero(end, next - end)
             }
         }
-        try forEachUsedRun { run throws(Errno) in
+        try forEachUsedRun { run, _ throws(Errno) in
             punch(to: run.lowerBound)
             end = run.upperBound
         }
@@ -79,11 +90,13 @@ extension Arena {
     /// - Complexity: O(bytes in use).
     package func bodyChecksum() -> UInt64 {
         var sum: UInt64 = 0
-        try? forEachUsedRun { run throws(Errno) in
-            var at = max(run.lowerBound, Geometry.pageBytes)
-            while at < run.upperBound {
-                sum &+= unsafe cmem_page_checksum(region.pointer(at), at / Geometry.pageBytes + 1)
-                at += Geometry.pageBytes
+        try? forEachUsedRun { run, isContent throws(Errno) in
+            try unsafe forEachPiece(of: run, isContent: isContent) { offset, bytes, count throws(Errno) in
+                for at in stride(from: 0, to: count, by: Int(Geometry.pageBytes)) {
+                    let number = (offset + UInt64(at)) / Geometry.pageBytes
+                    if number == 0 { continue }
+                    sum &+= unsafe cmem_page_checksum(bytes + at, number + 1)
+                }
             }
         }
         return sum
@@ -109,7 +122,7 @@ extension Arena {
     /// it, so that changes from here on are private pages.
     ///
     /// - Precondition: nobody else uses the arena; it has no base yet.
-    /// - Returns: the descriptor of the file, which nobody may change.
+    /// - Returns: the descriptor of the file, which nobody can change.
     /// - Throws: `ENOMEM`, `EMFILE`, `ENOSPC`; nothing is changed then.
     /// - Complexity: O(bytes in use).
     package func makeBase() throws(Errno) -> Int32 {
@@ -121,6 +134,8 @@ extension Arena {
             guard ftruncate(descriptor, off_t(bytes)) == 0 else { throw Errno(rawValue: errno) }
             try writeUsed(to: descriptor)
             try region.map(0, bytes, MAP_PRIVATE, descriptor)
+            // Whoever may open it through procfs changes nothing.
+            _ = cmem_seal(descriptor)
         } catch {
             close(descriptor)
             throw error

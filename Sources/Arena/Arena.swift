@@ -43,13 +43,20 @@ package import SystemPackage
     /// - Parameter header: what was read from the file, and found good.
     /// - Throws: `ENOMEM`; `EINVAL` for more workers than the file has shards.
     package init(
-        regionBytes: UInt64, opening descriptor: Int32, header: ImageHeader, workerCount: Int
+        regionBytes: UInt64, opening base: BaseMapping, header: ImageHeader, workerCount: Int
     ) throws(Errno) {
-        guard regionBytes >= header.imageBytes else { throw .invalidArgument }
+        guard regionBytes >= header.imageBytes, base.bytes == header.imageBytes else {
+            throw .invalidArgument
+        }
         try self.init(
             mapping: regionBytes, shardCount: header.shardCount, workerCount: workerCount,
-            backing: .privateFile(descriptor: descriptor, bytes: header.imageBytes))
+            backing: .privateFile(base))
         volatileState.store(WorkerState.baseBytes, header.imageBytes)
+        if let guardian = base.guardian {
+            let address = unsafe UInt64(UInt(bitPattern: guardian.pointer))
+            volatileState.store(WorkerState.imageGuard, address)
+            volatileState.store(WorkerState.imageMapped, base.isMapped ? 1 : 0)
+        }
     }
 
     private init(
@@ -85,7 +92,7 @@ package import SystemPackage
     }
 
     /// Bytes from the start that are a private mapping of a file; 0 without one.
-    package var baseBytes: UInt64 { volatileState.load(WorkerState.baseBytes) }
+    package var baseBytes: UInt64 { @_noLocks get { volatileState.load(WorkerState.baseBytes) } }
 
     /// The worker that owns shard `index`. One thread at a time may have entered it.
     package func worker(_ index: Int) -> ArenaWorker {

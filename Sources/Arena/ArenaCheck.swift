@@ -212,6 +212,10 @@ package struct ArenaCheck {
     // MARK: lists
 
     private mutating func checkLists(_ shard: UInt64) {
+        // Numbers are made of it by multiplication (`nextGeneration`).
+        if region.load(geometry.shard(shard) + Shard.generation) >= 1 << 48 {
+            note("shard \(shard): the sequence of its generations")
+        }
         for kind in [ChunkKind.pages, .inodes, .small] {
             let lists = geometry.shard(shard) + Shard.lists(kind)
             let tag = kind.rawValue << 32 | shard

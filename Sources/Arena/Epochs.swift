@@ -28,6 +28,10 @@ enum WorkerState {
     static var globalEpoch: UInt64 { @_noLocks get { 0 } }
     /// Bytes from the region's start that are a private mapping of a file; 0: none.
     static var baseBytes: UInt64 { @_noLocks get { 64 } }
+    /// Address of the guard of that file; 0 where nobody can change it.
+    static var imageGuard: UInt64 { @_noLocks get { 72 } }
+    /// 1 where that file is mapped.
+    static var imageMapped: UInt64 { @_noLocks get { 80 } }
     @_noLocks static func offset(_ index: UInt64) -> UInt64 { 4096 + index * bytes }
 
     /// Words of a worker's block.

@@ -24,8 +24,8 @@ package enum Backing: Sendable {
     /// A shared mapping of an open file, as long as the part of the region that is used.
     case sharedFile(descriptor: Int32)
     /// A private mapping of the first bytes of an open file, which nobody changes meanwhile, and
-    /// private zero pages behind it. `bytes` is a multiple of 2 MiB.
-    case privateFile(descriptor: Int32, bytes: UInt64)
+    /// private zero pages behind it.
+    case privateFile(BaseMapping)
 }
 
 /// A reserved range of memory addressed by offset.
@@ -68,9 +68,23 @@ package enum Backing: Sendable {
             case .scattered: try mapZeros(from: 0, hugePages: false)
             case .sharedFile(let descriptor):
                 try map(0, bytes, MAP_SHARED, descriptor)
-            case .privateFile(let descriptor, let fileBytes):
-                try map(0, fileBytes, MAP_PRIVATE, descriptor)
-                try mapZeros(from: fileBytes, hugePages: true)
+            case .privateFile(let base):
+                if base.overlayRuns != [0..<base.bytes] {
+                    if base.guardian == nil || base.isMapped {
+                        try map(0, base.bytes, MAP_PRIVATE, base.descriptor)
+                    } else {
+                        try mapZeros(to: base.bytes)
+                    }
+                }
+                for run in base.overlayRuns {
+                    try map(
+                        run.lowerBound, run.upperBound - run.lowerBound, MAP_PRIVATE, base.overlay)
+                }
+                if let guardian = base.guardian, base.isMapped {
+                    let code = unsafe cmem_guard_range(guardian.pointer, self.base, Int(base.bytes))
+                    if code != 0 { throw Errno(rawValue: code) }
+                }
+                try mapZeros(from: base.bytes, hugePages: true)
             }
         } catch {
             unmap()
@@ -85,6 +99,12 @@ package enum Backing: Sendable {
         // touch a page here and there must not get 2 MiB for each.
         unsafe madvise(
             base + Int(offset), Int(bytes - offset), hugePages ? MADV_HUGEPAGE : MADV_NOHUGEPAGE)
+    }
+
+    /// Zeros in small pages, for what is read from a file and comes here when it is written.
+    private func mapZeros(to end: UInt64) throws(Errno) {
+        try map(0, end, MAP_PRIVATE | MAP_ANONYMOUS, -1)
+        unsafe madvise(base, Int(end), MADV_NOHUGEPAGE)
     }
 
     /// Puts another mapping in place of a range, at once for all who look at it.
@@ -106,6 +126,8 @@ package enum Backing: Sendable {
 
     /// Gives the whole range back. Nothing may use the region any more.
     package func unmap() {
+        // Nothing where there is no guard.
+        unsafe cmem_unguard_range(base)
         let marks = Self.markBytes(for: bytes)
         unsafe munmap(base - Int(marks), Int(marks + bytes))
     }

@@ -10,25 +10,26 @@ extension Arena {
     /// Bytes up to the last chunk that was ever handed out.
     package var usedEnd: UInt64 { geometry.chunkStart(region.load(Superblock.freshChunk)) }
 
-    /// Calls `body` with the pages in use, in their order, as far as they end after `from`.
+    /// Calls `body` with the pages in use, in their order, as far as they end after `from`, and with
+    /// whether they are units of pages: content and what lies among it.
     ///
     /// - Precondition: nobody changes the arena meanwhile.
     /// - Complexity: O(chunks), and the words of their bitmaps.
     package func forEachUsedRun(
-        from: UInt64 = 0, _ body: (PageRun) throws(Errno) -> Void
+        from: UInt64 = 0, _ body: (PageRun, Bool) throws(Errno) -> Void
     ) throws(Errno) {
         let page = Geometry.pageBytes
         if from < geometry.firstChunkOffset {
-            try body(0..<page)
+            try body(0..<page, false)
             let end = geometry.shard(geometry.shardCount)
-            try body(Geometry.shardsOffset..<(end + page - 1) & ~(page - 1))
+            try body(Geometry.shardsOffset..<(end + page - 1) & ~(page - 1), false)
         }
         let fresh = region.load(Superblock.freshChunk)
         for chunk in 0..<fresh where geometry.chunkStart(chunk + 1) > from {
             if geometry.holdsDescriptors(chunk) {
                 let last = min(fresh, chunk + Geometry.groupChunks) - 1
                 let end = geometry.descriptor(last) + Geometry.descriptorBytes
-                try body(geometry.chunkStart(chunk)..<(end + page - 1) & ~(page - 1))
+                try body(geometry.chunkStart(chunk)..<(end + page - 1) & ~(page - 1), false)
             } else {
                 try forEachUsedRun(ofChunk: chunk, body)
             }
@@ -36,7 +37,7 @@ extension Arena {
     }
 
     private func forEachUsedRun(
-        ofChunk chunk: UInt64, _ body: (PageRun) throws(Errno) -> Void
+        ofChunk chunk: UInt64, _ body: (PageRun, Bool) throws(Errno) -> Void
     ) throws(Errno) {
         let descriptor = geometry.descriptor(chunk)
         guard region.load(descriptor + Descriptor.state) != Descriptor.pool else { return }
@@ -55,7 +56,8 @@ extension Arena {
                 first = first ?? page
             } else if let from = first {
                 try body(
-                    start + from * Geometry.pageBytes..<start + page * Geometry.pageBytes)
+                    start + from * Geometry.pageBytes..<start + page * Geometry.pageBytes,
+                    kind.rawValue == ChunkKind.pages.rawValue)
                 first = nil
             }
         }

@@ -54,6 +54,11 @@ extension Region {
         }
     }
 
+    /// Whether the number-th page was written.
+    @_noLocks func isMarked(_ number: UInt64) -> Bool {
+        unsafe markOfPage(number).pointee.load(ordering: .relaxed) != 0
+    }
+
     @usableFromInline @inline(never) @_noLocks
     func markFirst(_ offset: UInt64) {
         unsafe markOfChunk(offset / Geometry.chunkBytes).pointee.store(1, ordering: .relaxed)

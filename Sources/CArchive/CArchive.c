@@ -1,14 +1,12 @@
-#include "carc.h"
+#include "carc_disk.h"
 
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <fts.h>
 #include <grp.h>
 #include <locale.h>
 #include <pwd.h>
-#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,27 +15,11 @@
 
 enum { BLOCK = 1 << 20 };
 
-// A file of several names that was read already.
-struct link {
-    uint64_t device, inode;
-    char path[];
-};
-
 struct carc_reader {
     struct archive *archive;
     struct archive_entry *entry;
-    // Of a directory.
-    FTS *walk;
-    size_t root_length;
-    int one_device;
-    dev_t device;
-    int file;
-    uint64_t at, end;
-    char *buffer;
-    void *links;  // of tsearch(3)
-    uint64_t bytes;
+    struct carc_disk *disk;  // of a directory, which has no archive
     int unknown;  // whether an access list names somebody whom this machine does not know
-    char *path;
     char error[512];
 };
 
@@ -54,38 +36,13 @@ static void fail(struct carc_reader *reader, const char *what, const char *why) 
         if (*c == '\n') *c = ' ';
 }
 
-static int by_name(const FTSENT **a, const FTSENT **b) {
-    return strcmp((*a)->fts_name, (*b)->fts_name);
-}
-
 struct carc_reader *carc_read_directory(const char *path, int one_device) {
     struct carc_reader *reader = calloc(1, sizeof *reader);
     if (!reader) return NULL;
-    reader->file = -1;
-    reader->one_device = one_device;
-    struct stat status;
-    if (stat(path, &status) != 0) goto failed;
-    reader->device = status.st_dev;
-    // A trailing slash follows a link to a directory, and nothing else is followed.
-    size_t length = strlen(path);
-    reader->path = malloc(length + 2);
-    if (!reader->path) goto failed;
-    memcpy(reader->path, path, length);
-    while (length > 1 && reader->path[length - 1] == '/') length--;
-    if (reader->path[length - 1] != '/') reader->path[length++] = '/';
-    reader->path[length] = 0;
-    reader->root_length = length;
-    char *roots[] = {reader->path, NULL};
-    reader->walk = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, by_name);
-    reader->archive = archive_read_disk_new();
-    reader->entry = archive_entry_new();
-    reader->buffer = malloc(BLOCK);
-    if (!reader->walk || !reader->archive || !reader->entry || !reader->buffer) goto failed;
-    archive_read_disk_set_symlink_physical(reader->archive);
-    return reader;
-failed:;
-    int error = errno ? errno : ENOMEM;
-    carc_close(reader);
+    reader->disk = carc_disk_open(path, one_device);
+    if (reader->disk) return reader;
+    int error = errno;
+    free(reader);
     errno = error;
     return NULL;
 }
@@ -94,7 +51,6 @@ struct carc_reader *carc_read_archive(const char *path, int descriptor) {
     struct carc_reader *reader = calloc(1, sizeof *reader);
     if (!reader) return NULL;
     use_utf8();
-    reader->file = -1;
     reader->archive = archive_read_new();
     if (!reader->archive) {
         free(reader);
@@ -121,22 +77,18 @@ struct carc_reader *carc_read_archive(const char *path, int descriptor) {
 }
 
 void carc_close(struct carc_reader *reader) {
-    if (reader->walk) fts_close(reader->walk);
-    if (reader->file >= 0) close(reader->file);
-    // Of an archive the entry is the archive's own.
-    if (reader->root_length && reader->entry) archive_entry_free(reader->entry);
+    if (reader->disk) carc_disk_close(reader->disk);
     if (reader->archive) archive_read_free(reader->archive);
-    tdestroy(reader->links, free);
-    free(reader->buffer);
-    free(reader->path);
     free(reader);
 }
 
-const char *carc_error(struct carc_reader *reader) { return reader->error; }
+const char *carc_error(struct carc_reader *reader) {
+    return reader->disk ? carc_disk_error(reader->disk) : reader->error;
+}
 
 uint64_t carc_bytes_read(struct carc_reader *reader) {
-    return reader->root_length ? reader->bytes
-                               : (uint64_t)archive_filter_bytes(reader->archive, -1);
+    return reader->disk ? carc_disk_bytes(reader->disk)
+                        : (uint64_t)archive_filter_bytes(reader->archive, -1);
 }
 
 static void describe(struct carc_reader *reader, struct carc_entry *entry) {
@@ -157,87 +109,10 @@ static void describe(struct carc_reader *reader, struct carc_entry *entry) {
     archive_entry_xattr_reset(e);
 }
 
-static int by_inode(const void *a, const void *b) {
-    const struct link *x = a, *y = b;
-    if (x->inode != y->inode) return x->inode < y->inode ? -1 : 1;
-    return x->device < y->device ? -1 : x->device > y->device;
-}
-
-// The earlier name of a file, which is remembered as its first when there is none. NULL also where
-// there is no memory, and the file is two then.
-static const char *earlier(struct carc_reader *reader, const struct stat *status, const char *path) {
-    struct link *link = malloc(sizeof *link + strlen(path) + 1);
-    if (!link) return NULL;
-    link->device = status->st_dev;
-    link->inode = status->st_ino;
-    strcpy(link->path, path);
-    struct link **found = tsearch(link, &reader->links, by_inode);
-    if (found && *found == link) return NULL;
-    free(link);
-    return found ? (*found)->path : NULL;
-}
-
-static int next_of_directory(struct carc_reader *reader, struct carc_entry *entry) {
-    if (reader->file >= 0) close(reader->file);
-    reader->file = -1;
-    FTSENT *found;
-    while ((found = fts_read(reader->walk))) {
-        const char *path = found->fts_path;
-        path += strlen(path) < reader->root_length ? strlen(path) : reader->root_length;
-        while (*path == '/') path++;
-        switch (found->fts_info) {
-        case FTS_DP: continue;
-        case FTS_DNR:
-        case FTS_ERR:
-        case FTS_NS: fail(reader, found->fts_path, strerror(found->fts_errno)); return -1;
-        default: break;
-        }
-        const struct stat *status = found->fts_statp;
-        if (reader->one_device && status->st_dev != reader->device) {
-            fts_set(reader->walk, found, FTS_SKIP);
-            continue;
-        }
-        archive_entry_clear(reader->entry);
-        archive_entry_copy_pathname(reader->entry, found->fts_path);
-        archive_entry_copy_sourcepath(reader->entry, found->fts_path);
-        archive_entry_copy_stat(reader->entry, status);
-        int isFile = S_ISREG(status->st_mode);
-        if (isFile) {
-            reader->file = open(found->fts_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOATIME);
-            if (reader->file < 0 && errno == EPERM)
-                reader->file = open(found->fts_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-            if (reader->file < 0) {
-                fail(reader, found->fts_path, strerror(errno));
-                return -1;
-            }
-        }
-        if (archive_read_disk_entry_from_file(reader->archive, reader->entry, reader->file,
-                                              status) < ARCHIVE_WARN) {
-            fail(reader, found->fts_path, archive_error_string(reader->archive));
-            return -1;
-        }
-        describe(reader, entry);
-        entry->path = path;
-        entry->hardlink = status->st_nlink > 1 && !S_ISDIR(status->st_mode)
-                              ? earlier(reader, status, path)
-                              : NULL;
-        reader->at = 0;
-        reader->end = isFile ? (uint64_t)status->st_size : 0;
-        entry->size = reader->end;
-        return 1;
-    }
-    if (errno != 0) {
-        fail(reader, "the directory cannot be read", strerror(errno));
-        return -1;
-    }
-    return 0;
-}
-
 int carc_next(struct carc_reader *reader, struct carc_entry *entry) {
     if (reader->error[0]) return -1;
     memset(entry, 0, sizeof *entry);
-    errno = 0;
-    if (reader->root_length) return next_of_directory(reader, entry);
+    if (reader->disk) return carc_disk_next(reader->disk, entry);
     int code = archive_read_next_header(reader->archive, &reader->entry);
     if (code == ARCHIVE_EOF) return 0;
     // A warning is of something that the entry has and that is not understood.
@@ -255,37 +130,8 @@ int carc_next(struct carc_reader *reader, struct carc_entry *entry) {
     return 1;
 }
 
-static int data_of_file(struct carc_reader *reader, const void **bytes, size_t *count,
-                        uint64_t *offset) {
-    while (reader->at < reader->end) {
-        off_t data = lseek(reader->file, (off_t)reader->at, SEEK_DATA);
-        if (data < 0 && errno == ENXIO) return 0;
-        if (data >= 0) reader->at = (uint64_t)data;
-        if (reader->at >= reader->end) return 0;
-        off_t hole = lseek(reader->file, (off_t)reader->at, SEEK_HOLE);
-        uint64_t end = hole > (off_t)reader->at ? (uint64_t)hole : reader->end;
-        if (end > reader->end) end = reader->end;
-        uint64_t wanted = end - reader->at < BLOCK ? end - reader->at : BLOCK;
-        ssize_t done = pread(reader->file, reader->buffer, wanted, (off_t)reader->at);
-        if (done < 0 && errno == EINTR) continue;
-        if (done < 0) {
-            fail(reader, archive_entry_pathname(reader->entry), strerror(errno));
-            return -1;
-        }
-        // It has become shorter meanwhile.
-        if (done == 0) return 0;
-        *bytes = reader->buffer;
-        *count = (size_t)done;
-        *offset = reader->at;
-        reader->at += (uint64_t)done;
-        reader->bytes += (uint64_t)done;
-        return 1;
-    }
-    return 0;
-}
-
 int carc_data(struct carc_reader *reader, const void **bytes, size_t *count, uint64_t *offset) {
-    if (reader->root_length) return data_of_file(reader, bytes, count, offset);
+    if (reader->disk) return carc_disk_data(reader->disk, bytes, count, offset);
     la_int64_t at;
     int code = archive_read_data_block(reader->archive, bytes, count, &at);
     if (code == ARCHIVE_EOF) return 0;
@@ -298,16 +144,12 @@ int carc_data(struct carc_reader *reader, const void **bytes, size_t *count, uin
 }
 
 int carc_xattr(struct carc_reader *reader, const char **name, const void **value, size_t *count) {
+    if (reader->disk) return carc_disk_xattr(reader->disk, name, value, count);
     return archive_entry_xattr_next(reader->entry, name, value, count) == ARCHIVE_OK;
 }
 
-struct acl_item {
-    uint16_t tag, permissions;
-    uint32_t id;
-};
-
 static int by_tag(const void *a, const void *b) {
-    const struct acl_item *x = a, *y = b;
+    const struct carc_acl_item *x = a, *y = b;
     if (x->tag != y->tag) return x->tag < y->tag ? -1 : 1;
     return x->id < y->id ? -1 : x->id > y->id;
 }
@@ -323,18 +165,17 @@ static uint32_t id_of(int id, const char *name, int is_group) {
     return user ? user->pw_uid : UINT32_MAX;
 }
 
-size_t carc_acl(struct carc_reader *reader, int is_default, uint8_t *bytes, size_t capacity) {
+// The entries of an access list that an archive has.
+static size_t acl_of_archive(struct carc_reader *reader, int is_default,
+                             struct carc_acl_item *items, size_t capacity) {
     int type = is_default ? ARCHIVE_ENTRY_ACL_TYPE_DEFAULT : ARCHIVE_ENTRY_ACL_TYPE_ACCESS;
-    int count = archive_entry_acl_reset(reader->entry, type);
-    // Up to three entries are the mode's.
-    if (count <= 0 || (!is_default && count <= 3)) return 0;
-    struct acl_item items[512];
+    archive_entry_acl_reset(reader->entry, type);
     size_t used = 0;
     int entry_type, permissions, tag, id;
     const char *name;
-    while (used < 512 && archive_entry_acl_next(reader->entry, type, &entry_type, &permissions, &tag,
+    while (used < capacity && archive_entry_acl_next(reader->entry, type, &entry_type, &permissions, &tag,
                                                 &id, &name) == ARCHIVE_OK) {
-        struct acl_item item = {0, (uint16_t)(permissions & 7), UINT32_MAX};
+        struct carc_acl_item item = {0, (uint16_t)(permissions & 7), UINT32_MAX};
         switch (tag) {
         case ARCHIVE_ENTRY_ACL_USER_OBJ: item.tag = 0x01; break;
         case ARCHIVE_ENTRY_ACL_USER: item.tag = 0x02; item.id = id_of(id, name, 0); break;
@@ -350,6 +191,15 @@ size_t carc_acl(struct carc_reader *reader, int is_default, uint8_t *bytes, size
         }
         items[used++] = item;
     }
+    return used;
+}
+
+size_t carc_acl(struct carc_reader *reader, int is_default, uint8_t *bytes, size_t capacity) {
+    struct carc_acl_item items[512];
+    size_t used = reader->disk ? carc_disk_acl(reader->disk, is_default, items, 512)
+                               : acl_of_archive(reader, is_default, items, 512);
+    // Up to three entries are the mode's.
+    if (used == 0 || (!is_default && used <= 3)) return 0;
     qsort(items, used, sizeof items[0], by_tag);
     if (4 + used * 8 > capacity) return 0;
     const uint32_t version = 2;
@@ -488,7 +338,7 @@ int carc_entry_acl(struct carc_writer *writer, int is_default, const uint8_t *by
                    size_t count) {
     int type = is_default ? ARCHIVE_ENTRY_ACL_TYPE_DEFAULT : ARCHIVE_ENTRY_ACL_TYPE_ACCESS;
     for (size_t at = 4; at + 8 <= count; at += 8) {
-        struct acl_item item;
+        struct carc_acl_item item;
         memcpy(&item.tag, bytes + at, 2);
         memcpy(&item.permissions, bytes + at + 2, 2);
         memcpy(&item.id, bytes + at + 4, 4);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -100,7 +101,35 @@ uint64_t cmem_page_checksum(const void *page, uint64_t number) {
 }
 
 int cmem_memory_file(const char *name) {
-    return (int)syscall(SYS_memfd_create, name, 1u /* MFD_CLOEXEC */);
+    return (int)syscall(SYS_memfd_create, name, 3u /* MFD_CLOEXEC | MFD_ALLOW_SEALING */);
+}
+
+int cmem_seal(int descriptor) {
+    int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
+    return fcntl(descriptor, F_ADD_SEALS, seals) == 0 ? 0 : errno;
+}
+
+int cmem_copy_range(int from, int to, uint64_t offset, uint64_t count) {
+    enum { BUFFER = 256 << 10 };
+    char *buffer = malloc(BUFFER);
+    if (!buffer) return ENOMEM;
+    uint64_t end = offset + count;
+    int error = 0;
+    while (error == 0 && offset < end) {
+        off_t data = lseek(from, (off_t)offset, SEEK_DATA);
+        if (data < 0 && errno == ENXIO) break;
+        if (data >= 0) offset = (uint64_t)data;
+        off_t hole = data < 0 ? -1 : lseek(from, (off_t)offset, SEEK_HOLE);
+        uint64_t stop = hole > (off_t)offset && (uint64_t)hole < end ? (uint64_t)hole : end;
+        while (error == 0 && offset < stop) {
+            size_t piece = stop - offset < BUFFER ? stop - offset : BUFFER;
+            error = cmem_read_all(from, buffer, piece, offset);
+            if (error == 0) error = cmem_write_all(to, buffer, piece, offset);
+            offset += piece;
+        }
+    }
+    free(buffer);
+    return error;
 }
 
 int cmem_write_all(int descriptor, const void *bytes, size_t count, uint64_t offset) {

@@ -1,13 +1,17 @@
 #include "cmem_process.h"
 
+#include "cmem_signals.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <stdio.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
+#include <syslog.h>
 #include <unistd.h>
 
 char **cmem_environment(void) { return environ; }
@@ -43,10 +47,16 @@ void cmem_fill_standard_descriptors(void) {
 
 void cmem_name_process(const char *name) { prctl(PR_SET_NAME, name); }
 
+void cmem_log(const char *line) {
+    dprintf(STDERR_FILENO, "mayfly: %s\n", line);
+    syslog(LOG_DAEMON | LOG_WARNING, "mayfly: %s", line);
+}
+
 int cmem_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
 
 struct cmem_started cmem_start(const char *directory, char *const arguments[],
-                               char *const environment[], const void *mask) {
+                               char *const environment[], const void *mask,
+                               struct cmem_place place) {
     // The child shares this memory until it executes, so it can leave its report here.
     volatile struct cmem_started started = {0, 0, CMEM_STARTED};
     sigset_t all, before;
@@ -60,8 +70,11 @@ struct cmem_started cmem_start(const char *directory, char *const arguments[],
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent) _exit(127);
         sigprocmask(SIG_SETMASK, mask, NULL);
-        if (chdir(directory) != 0) {
+        cmem_restore_file_size_signal();
+        if (place.folder >= 0 ? fchdir(place.folder) != 0 : chdir(directory) != 0) {
             started.stage = CMEM_AT_DIRECTORY;
+        } else if (place.output >= 0 && dup2(place.output, STDOUT_FILENO) < 0) {
+            started.stage = CMEM_AT_OUTPUT;
         } else {
             execvpe(arguments[0], arguments, environment);
             started.stage = CMEM_AT_EXECUTE;

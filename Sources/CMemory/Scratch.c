@@ -12,6 +12,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -60,7 +61,8 @@ enum cmem_space cmem_enter_space(int user, int *error) {
 // What the keeper knows. It stays in C, has one thread, and allocates nothing.
 struct kept {
     const char *directory;
-    char *const *command, *const *second, *const *environment;
+    char *const *command, *const *environment;
+    struct cmem_second second;
     const void *mask;
     int orders, reports, children;
     pid_t current; // 0 while no command runs
@@ -72,11 +74,43 @@ static void report(struct kept *kept, struct cmem_report report) {
     (void)ignored;
 }
 
-static void begin(struct kept *kept, const char *directory, char *const command[]) {
+static void begin(struct kept *kept, const char *directory, char *const command[],
+                  struct cmem_place place) {
     struct cmem_started started =
-        cmem_start(directory, command, kept->environment, kept->mask);
+        cmem_start(directory, command, kept->environment, kept->mask, place);
     kept->current = started.process;
     report(kept, (struct cmem_report){CMEM_REPORT_STARTED, 0, started});
+}
+
+// Runs the second command where its output is: in a folder or a file that nobody else has made.
+static void begin_second(struct kept *kept) {
+    const struct cmem_second *second = &kept->second;
+    struct cmem_place place = {second->folder, -1};
+    int opened = -1;
+    if (second->file) {
+        opened = open(second->file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+        place.output = opened;
+    } else if (second->new_folder) {
+        // Its mode comes with what is copied, at the end.
+        if (mkdir(second->new_folder, 0700) == 0)
+            opened = open(second->new_folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        struct stat status;
+        if (opened >= 0 && (fstat(opened, &status) != 0 || status.st_uid != geteuid())) {
+            close(opened);
+            opened = -1;
+            errno = EEXIST;
+        }
+        place.folder = opened;
+    } else {
+        opened = dup(second->folder);
+    }
+    if (opened < 0) {
+        struct cmem_started failed = {0, errno, CMEM_AT_OUTPUT};
+        report(kept, (struct cmem_report){CMEM_REPORT_STARTED, 0, failed});
+        return;
+    }
+    begin(kept, "/", second->arguments, place);
+    close(opened);
 }
 
 static void reap(struct kept *kept) {
@@ -97,7 +131,7 @@ static void obey(struct kept *kept, unsigned char order) {
         if (unshare(CLONE_NEWNS) == 0) {
             mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
         }
-        begin(kept, kept->directory, kept->command);
+        begin(kept, kept->directory, kept->command, (struct cmem_place){-1, -1});
         break;
     case CMEM_ORDER_CLEAR:
         kill(-1, SIGKILL); // everything in the namespace but process 1
@@ -106,7 +140,7 @@ static void obey(struct kept *kept, unsigned char order) {
         report(kept, (struct cmem_report){CMEM_REPORT_CLEAR, 0, {0, 0, CMEM_STARTED}});
         break;
     case CMEM_ORDER_KEEP:
-        if (kept->second) begin(kept, "/", kept->second);
+        if (kept->second.arguments) begin_second(kept);
         break;
     default:
         if (kept->current > 0) kill(kept->current, order);
@@ -134,7 +168,7 @@ static _Noreturn void keep(struct kept *kept) {
 }
 
 struct cmem_keeper cmem_start_keeper(const char *directory, char *const command[],
-                                     char *const second[], char *const environment[],
+                                     struct cmem_second second, char *const environment[],
                                      const void *mask) {
     int orders[2], reports[2];
     if (pipe2(orders, O_CLOEXEC) != 0) return (struct cmem_keeper){0, errno, -1, -1};
@@ -156,7 +190,7 @@ struct cmem_keeper cmem_start_keeper(const char *directory, char *const command[
         sigset_t ended;
         sigemptyset(&ended);
         sigaddset(&ended, SIGCHLD);
-        struct kept kept = {directory, command, second, environment, mask, orders[0], reports[1],
+        struct kept kept = {directory, command, environment, second, mask, orders[0], reports[1],
                             signalfd(-1, &ended, SFD_CLOEXEC | SFD_NONBLOCK), 0};
         if (kept.children < 0) _exit(1);
         keep(&kept);

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 
 bool cmem_ignores_signal(int signal) {
     struct sigaction action;
@@ -30,4 +31,41 @@ void cmem_quiet_thread(void) {
     // has, a killed process keeps its descriptors, and /dev/fuse among them its clients waiting.
     struct sched_param normal = {0};
     sched_setscheduler(0, SCHED_BATCH, &normal);
+}
+
+static const int file_signals[] = {SIGXFSZ, SIGPIPE};
+
+int cmem_hold_file_signals(void) {
+    sigset_t set, before;
+    sigemptyset(&set);
+    for (int i = 0; i < 2; i++) sigaddset(&set, file_signals[i]);
+    if (pthread_sigmask(SIG_BLOCK, &set, &before) != 0) return 0;
+    int held = 0;
+    for (int i = 0; i < 2; i++) {
+        if (!sigismember(&before, file_signals[i])) held |= 1 << i;
+    }
+    return held;
+}
+
+void cmem_drop_file_signals(int held) {
+    sigset_t set;
+    sigemptyset(&set);
+    for (int i = 0; i < 2; i++) {
+        if (held & 1 << i) sigaddset(&set, file_signals[i]);
+    }
+    const struct timespec now = {0, 0};
+    while (held && sigtimedwait(&set, NULL, &now) > 0) {}
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+static int ignores_file_size;
+
+void cmem_ignore_file_size_signal(void) {
+    if (cmem_ignores_signal(SIGXFSZ)) return;
+    ignores_file_size = 1;
+    signal(SIGXFSZ, SIG_IGN);
+}
+
+void cmem_restore_file_size_signal(void) {
+    if (ignores_file_size) signal(SIGXFSZ, SIG_DFL);
 }

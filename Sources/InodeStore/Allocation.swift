@@ -37,6 +37,10 @@ extension StoreWorker {
         if flags & InodeFlags.immutable != 0 { throw .notPermitted }
         if flags & InodeFlags.append != 0 && what != 0 { throw .notPermitted }
         let end = offset + length
+        if what != 0 {
+            try fetchPage(inode, at: offset)
+            try fetchPage(inode, at: end)
+        }
         if isPunch {
             punchLocked(inode, from: offset, to: end)
         } else {
@@ -209,6 +213,11 @@ extension StoreWorker {
             let apart =
                 sourceOffset + wanted <= targetOffset || targetOffset + wanted <= sourceOffset
             guard apart else { throw .invalidArgument }
+        }
+        try fetchRange(from, from: sourceOffset, to: sourceOffset + wanted)
+        try fetchRange(to, from: targetOffset, to: targetOffset + wanted)
+        if store.arena.isGuarded && store.arena.wasImageChanged {
+            try checkFetched(from, from: sourceOffset, to: sourceOffset + wanted)
         }
         var done: UInt64 = 0
         while done < wanted {

@@ -105,7 +105,8 @@ extension StoreWorker {
             rule.rawValue == StoreOptions.AccessTimes.strict.rawValue
             || !Self.isLater(access, time(inode, TimeField.modification))
             || !Self.isLater(access, time(inode, TimeField.change))
-            || now.seconds - access.seconds >= 24 * 60 * 60
+            // Not their difference, which a time of long ago would make overflow.
+            || access.seconds <= now.seconds - 24 * 60 * 60
         if isOld { setTime(inode, TimeField.access, now) }
     }
 
@@ -193,6 +194,7 @@ extension StoreWorker {
             if type == FileMode.directory { throw .isDirectory }
             guard type == FileMode.regular else { throw .invalidArgument }
             guard change.size <= Int64.max else { throw .fileTooLarge }
+            try fetchPage(inode, at: change.size)
         }
         if change.has(AttributeChange.mode) && flags & InodeFlags.accessACL != 0 {
             try changeMask(inode, mode: change.mode)

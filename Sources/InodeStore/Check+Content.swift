@@ -40,7 +40,7 @@ extension StoreCheck {
             return arena.note("inode \(inode): page \(index) is beyond any file's end")
         }
         let page = value & ~Content.unwritten
-        guard arena.claim(.pages, page, 1, "page \(index) of inode \(inode)"),
+        guard arena.claim(.pages, page, 1, "page \(index) of inode \(inode)"), !isForServing,
             value & Content.unwritten == 0
         else { return }
         let start = index << 12

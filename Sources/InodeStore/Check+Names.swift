@@ -38,5 +38,9 @@ extension StoreCheck {
         if UInt64(known.others.count) != 2 * (max(known.names, 1) - 1) {
             arena.note("inode \(inode): \(known.names) names, \(known.others.count) words of them")
         }
+        // The last name gets the number of one that goes, so there must be no gaps.
+        if known.others.keys.contains(where: { $0 >= 2 * (max(known.names, 1) - 1) }) {
+            arena.note("inode \(inode): its names are not numbered without gaps")
+        }
     }
 }

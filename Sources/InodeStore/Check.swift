@@ -6,6 +6,7 @@
 
 internal import Arena
 internal import CMemory
+internal import SystemPackage
 
 /// What a check found.
 package struct CheckReport: Sendable {
@@ -35,11 +36,21 @@ extension StoreWorker {
     /// - Precondition: the caller has not entered a worker.
     /// - Complexity: O(everything), in time and in memory.
     package func check() -> CheckReport {
+        store.whileFrozen { StoreCheck(self, isForServing: false).result() }
+    }
+
+    /// Proves what serving the store relies on: every offset, count and list. What files hold, and
+    /// what only people could take offence at, is left out.
+    ///
+    /// Pages that hold such things among pages of content become private before they are looked at,
+    /// so that they stay what they were when they were found good.
+    ///
+    /// - Precondition: the store was just opened from an image; nobody else uses it.
+    /// - Complexity: O(inodes, names and pages of content), with no look at content.
+    package func checkForServing() -> CheckReport {
         store.whileFrozen {
-            var check = StoreCheck(self)
-            check.run()
-            var report = check.report
-            report.problems = check.arena.problems
+            var report = StoreCheck(self, isForServing: true).result()
+            if report.orphans > 0 { report.problems.append("\(report.orphans) inodes without a name") }
             return report
         }
     }
@@ -59,6 +70,8 @@ struct StoreCheck {
     }
 
     let worker: StoreWorker
+    /// Only what must hold so that requests can be served (`checkForServing`).
+    let isForServing: Bool
     var arena: ArenaCheck
     var report = CheckReport()
     var found: [UInt64: Found] = [:]
@@ -70,12 +83,20 @@ struct StoreCheck {
 
     var region: Region { worker.region }
 
-    init(_ worker: StoreWorker) {
+    init(_ worker: StoreWorker, isForServing: Bool) {
         self.worker = worker
+        self.isForServing = isForServing
         arena = ArenaCheck(worker.store.arena)
     }
 
-    mutating func run() {
+    consuming func result() -> CheckReport {
+        var check = self
+        check.run()
+        check.report.problems = check.arena.problems
+        return check.report
+    }
+
+    private mutating func run() {
         let root = worker.store.root
         if region.load(StoreSuperblock.root) != root { arena.note("superblock: root") }
         if worker.sideTable.load(0) != 0 { arena.note("the tree lock is held") }
@@ -124,6 +145,19 @@ struct StoreCheck {
     // MARK: one inode
 
     private mutating func checkInode(_ inode: UInt64) {
+        if !isForServing { checkSide(inode) }
+        for field in 0..<UInt64(4) where worker.time(inode, field).nanoseconds > 999_999_999 {
+            arena.note("inode \(inode): nanoseconds of time \(field)")
+        }
+        checkFlags(inode)
+        checkXattrs(inode)
+        checkNameMap(inode)
+        let pages = region.load(inode + Inode.pages)
+        checkKind(inode, pages: pages)
+    }
+
+    /// What belongs to a running mount alone, and numbers that nobody else may have.
+    private mutating func checkSide(_ inode: UInt64) {
         let side = worker.side(inode)
         if worker.sideTable.load(side + Side.lock) != 0 { arena.note("inode \(inode): locked") }
         if worker.sideTable.load(side + Side.sequence) & 1 != 0 {
@@ -135,13 +169,9 @@ struct StoreCheck {
         if !generations.insert(region.load32(inode + Inode.generation)).inserted {
             arena.note("inode \(inode): its generation is another's too")
         }
-        for field in 0..<UInt64(4) where worker.time(inode, field).nanoseconds > 999_999_999 {
-            arena.note("inode \(inode): nanoseconds of time \(field)")
-        }
-        checkFlags(inode)
-        checkXattrs(inode)
-        checkNameMap(inode)
-        let pages = region.load(inode + Inode.pages)
+    }
+
+    private mutating func checkKind(_ inode: UInt64, pages: UInt64) {
         pagesInUse &+= pages
         let mode = region.load32(inode + Inode.mode)
         if mode & ~(FileMode.typeMask | FileMode.permissions) != 0 {
@@ -226,12 +256,18 @@ struct StoreCheck {
             }
             report.xattrs += 1
             let name = bytes(at + Xattr.name, nameCount)
+            let value = unsafe UnsafeRawBufferPointer(
+                start: region.pointer(at + Xattr.name + nameCount), count: Int(valueCount))
             if !names.insert(name).inserted {
                 arena.note("inode \(inode): two xattrs of one name")
             }
             switch String(decoding: name, as: UTF8.self) {
-            case "system.posix_acl_access": flags |= InodeFlags.accessACL
-            case "system.posix_acl_default": flags |= InodeFlags.defaultACL
+            case "system.posix_acl_access", "system.posix_acl_default":
+                let isAccess = name.count == "system.posix_acl_access".utf8.count
+                flags |= isAccess ? InodeFlags.accessACL : InodeFlags.defaultACL
+                if unsafe !ACLView.isValid(value) {
+                    arena.note("inode \(inode): an access list that is none")
+                }
             case "security.capability":
                 flags |= InodeFlags.capability
                 fallthrough
@@ -255,9 +291,18 @@ struct StoreCheck {
     mutating func claimBlob(
         _ offset: UInt64, bytes: UInt64, _ owner: @autoclosure () -> String
     ) -> Bool {
-        bytes <= 2048
-            ? arena.claim(.small, offset, (bytes + 63) >> 6, owner())
-            : arena.claim(.pages, offset, (bytes + 4095) >> 12, owner())
+        if bytes <= 2048 { return arena.claim(.small, offset, (bytes + 63) >> 6, owner()) }
+        guard arena.claim(.pages, offset, (bytes + 4095) >> 12, owner()) else { return false }
+        if isForServing, offset < worker.store.arena.baseBytes {
+            // It lies among pages of content, which are the file's.
+            do throws(Errno) {
+                try worker.store.arena.bring(offset, bytes)
+            } catch {
+                arena.note("\(owner()): it cannot be read")
+                return false
+            }
+        }
+        return true
     }
 }
 

@@ -49,11 +49,15 @@ extension StoreWorker {
         guard offset < size else { return 0 }
         let wanted = min(count, size - offset)
         let map = region.loadAcquire(inode + Inode.content)
+        let isGuarded = store.arena.isGuarded
+        var isUnsure = false
         var done: UInt64 = 0
         while done < wanted {
             let extent = extent(map, at: offset + done, atMost: wanted - done)
             let to = unsafe target + Int(truncatingIfNeeded: done)
-            if extent.memory == 0 {
+            if isGuarded, isInPages(map, extent) {
+                isUnsure = try unsafe copyGuarded(to, extent) || isUnsure
+            } else if extent.memory == 0 {
                 unsafe cmem_zero(to, Int(truncatingIfNeeded: extent.bytes))
                 worker.countZeroed(extent.bytes)
             } else {
@@ -61,8 +65,97 @@ extension StoreWorker {
             }
             done += extent.bytes
         }
+        // After the copy: whoever changes the file moves its time first.
+        if isUnsure && store.arena.isImageChanged { throw .ioError }
         if touchesAccess { touchAccess(inode) }
         return wanted
+    }
+
+    /// Whether an extent lies in pages, which may be the file's; blobs were copied with the image.
+    @_noLocks func isInPages(
+        _ map: UInt64, _ extent: (memory: UInt64, bytes: UInt64)
+    ) -> Bool {
+        extent.memory != 0 && MapWord.form(map) != MapWord.blobForm
+    }
+
+    /// Copies content of a store whose image others may change.
+    ///
+    /// - Returns: whether some of it is the file's, so that it counts only if that is unchanged
+    ///   afterwards.
+    /// - Throws: `EIO` where it is known to be changed, or cut.
+    @_noLocks func copyGuarded(
+        _ target: UnsafeMutableRawPointer, _ extent: (memory: UInt64, bytes: UInt64)
+    ) throws(Errno) -> Bool {
+        let arena = store.arena
+        var isUnsure = false
+        var done: UInt64 = 0
+        while done < extent.bytes {
+            let from = extent.memory + done
+            let piece = arena.place(of: from, extent.bytes - done)
+            let to = unsafe target + Int(truncatingIfNeeded: done)
+            if piece.isFile {
+                if arena.wasImageChanged { throw .ioError }
+                try unsafe arena.readImage(from, into: to, piece.bytes)
+                worker.countCopied(piece.bytes)
+                isUnsure = true
+            } else {
+                unsafe copyContent(to, region.pointer(from), piece.bytes)
+            }
+            done += piece.bytes
+        }
+        return isUnsure
+    }
+
+    /// Brings the pages of a range that is to be overwritten from the image's file, so that readers
+    /// find what was there until they find what is new.
+    ///
+    /// - Throws: `EIO` where the image is changed and a page at an end, which keeps a part of what it
+    ///   has, cannot be had.
+    @_noLocks func fetchRange(_ inode: UInt64, from start: UInt64, to end: UInt64) throws(Errno) {
+        guard store.arena.isGuarded else { return }
+        let map = region.load(inode + Inode.content)
+        let keepsHead = start & 4095 != 0
+        let keepsTail = end & 4095 != 0 && end < region.load(inode + Inode.size)
+        var at = start & ~4095
+        while at < end {
+            let extent = extent(map, at: at, atMost: end - at)
+            if isInPages(map, extent) {
+                do throws(Errno) {
+                    try store.arena.fetch(extent.memory, extent.bytes)
+                } catch {
+                    let isHead = keepsHead && at <= start
+                    let isTail = keepsTail && at + extent.bytes >= end
+                    if isHead || isTail { throw error }
+                }
+            }
+            at += extent.bytes
+        }
+    }
+
+    /// - Throws: `EIO` where a part of a range could not be brought from a changed image.
+    @_noLocks func checkFetched(_ inode: UInt64, from start: UInt64, to end: UInt64) throws(Errno) {
+        let map = region.load(inode + Inode.content)
+        var at = start
+        while at < end {
+            let extent = extent(map, at: at, atMost: end - at)
+            if isInPages(map, extent) {
+                var done: UInt64 = 0
+                while done < extent.bytes {
+                    let piece = store.arena.place(of: extent.memory + done, extent.bytes - done)
+                    if piece.isFile { throw .ioError }
+                    done += piece.bytes
+                }
+            }
+            at += extent.bytes
+        }
+    }
+
+    /// Brings one page, of which a part is to be zeroed, if the position is inside of it.
+    ///
+    /// - Throws: `EIO`.
+    @_noLocks func fetchPage(_ inode: UInt64, at position: UInt64) throws(Errno) {
+        if position & 4095 == 0 { return }
+        try fetchRange(inode, from: position, to: position + 1)
     }
 
     /// A stretch of content that lies together: its memory (0 for zeros) and length in bytes.
@@ -127,6 +220,7 @@ extension StoreWorker {
             else { throw .notPermitted }
         }
         if count == 0 { return 0 }
+        try fetchRange(inode, from: offset, to: offset + count)
         let written = try unsafe writeLocked(inode, offset: offset, from: source, count: count)
         beginUpdate(inode)
         if offset + written > region.load(inode + Inode.size) {

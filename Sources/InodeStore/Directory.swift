@@ -92,6 +92,8 @@ package import SystemPackage
 enum Directory {
     /// Cookies 0 and 1 are "." and "..".
     static var firstCookie: UInt64 { @_noLocks get { 2 } }
+    /// Above what 100,000 new names a second reach in a thousand years; a map has room for it.
+    static var cookieLimit: UInt64 { @_noLocks get { 1 << 52 } }
     /// st_size of an entry, as tmpfs counts it. Source: mm/shmem.c, BOGO_DIRENT_SIZE.
     static var entryBytes: UInt64 { @_noLocks get { 20 } }
     static var bucketLimit: UInt64 { @_noLocks get { 1 << 18 } }

@@ -21,9 +21,35 @@ extension InodeStore {
         options: StoreOptions = StoreOptions()
     ) throws(ImageError) {
         let header = try ImageHeader(reading: descriptor)
+        try self.init(
+            mapping: BaseMapping(descriptor: descriptor, bytes: header.imageBytes), header,
+            pageLimit: pageLimit, inodeLimit: inodeLimit, workerCount: workerCount, growth: growth,
+            options: options)
+    }
+
+    /// Opens an image that others may change: what it is in the base's mapping.
+    ///
+    /// - Parameters:
+    ///   - base: outlives the store.
+    ///   - header: of the file.
+    /// - Throws: as the other.
+    package init(
+        image base: SnapshotBase, header: ImageHeader, pageLimit: UInt64, inodeLimit: UInt64,
+        workerCount: Int, growth: (pageLimit: UInt64, inodeLimit: UInt64) = (0, 0),
+        options: StoreOptions = StoreOptions()
+    ) throws(ImageError) {
+        try self.init(
+            mapping: base.mapping, header, pageLimit: pageLimit, inodeLimit: inodeLimit,
+            workerCount: workerCount, growth: growth, options: options)
+    }
+
+    private init(
+        mapping: BaseMapping, _ header: ImageHeader, pageLimit: UInt64, inodeLimit: UInt64,
+        workerCount: Int, growth: (pageLimit: UInt64, inodeLimit: UInt64), options: StoreOptions
+    ) throws(ImageError) {
         do throws(Errno) {
             try self.init(
-                descriptor, header, limits: (pageLimit, inodeLimit), growth: growth,
+                mapping, header, limits: (pageLimit, inodeLimit), growth: growth,
                 workerCount: workerCount, options: options)
         } catch {
             throw .system(error)
@@ -40,7 +66,7 @@ extension InodeStore {
     ///
     /// - Parameter least: bytes of the region that are needed whatever the limits are.
     init(
-        _ descriptor: Int32, _ header: ImageHeader, limits: (pages: UInt64, inodes: UInt64),
+        _ mapping: BaseMapping, _ header: ImageHeader, limits: (pages: UInt64, inodes: UInt64),
         growth: (pageLimit: UInt64, inodeLimit: UInt64) = (0, 0), workerCount: Int,
         least: UInt64 = 0, options: StoreOptions
     ) throws(Errno) {
@@ -52,7 +78,7 @@ extension InodeStore {
             atLeast: max(header.imageBytes, least)
         ) { bytes throws(Errno) in
             try Arena(
-                regionBytes: bytes, opening: descriptor, header: header, workerCount: workerCount)
+                regionBytes: bytes, opening: mapping, header: header, workerCount: workerCount)
         }
         self.init(
             arena: arena, sideTable: sideTable, root: arena.region.load(StoreSuperblock.root),

@@ -35,7 +35,7 @@ struct ACLKind {
 }
 
 /// A view of an ACL's bytes.
-@safe private struct ACLView {
+@safe struct ACLView {
     static var userObject: UInt16 { @_noLocks get { 0x01 } }
     static var user: UInt16 { @_noLocks get { 0x02 } }
     static var groupObject: UInt16 { @_noLocks get { 0x04 } }

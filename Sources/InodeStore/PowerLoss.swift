@@ -65,7 +65,10 @@ extension StoreWorker {
             var position = start
             while position < end {
                 let extent = extent(map, at: position, atMost: end - position)
-                if extent.memory != 0 {
+                if store.arena.isGuarded, isInPages(map, extent) {
+                    // Of a changed image: zeros, which nobody can read as long as it is changed.
+                    _ = try? unsafe copyGuarded(base + Int(position - start), extent)
+                } else if extent.memory != 0 {
                     unsafe cmem_copy(
                         base + Int(position - start), region.pointer(extent.memory),
                         Int(extent.bytes))

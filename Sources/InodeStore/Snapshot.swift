@@ -1,11 +1,11 @@
 // Snapshots: a frozen base, and the pages in which the store differed from it at one moment.
 //
-// The base is a file that the region is a private mapping of: the image that the store was opened
-// from, or a memory file that holds what the store had when its first snapshot was taken. It never
-// changes. So what a moment was is the base and the private pages of that moment, and a rollback
+// The base is what the region shows where nothing was written: the image that the store was opened
+// from (BaseFile.swift), or a memory file that holds what the store had when its first snapshot was
+// taken, of which the region is a private mapping. It never changes, or is found to be changed. So what a moment was is the base and the private pages of that moment, and a rollback
 // drops the private pages there are and puts those back.
 
-internal import Arena
+package import Arena
 internal import CMemory
 internal import Glibc
 internal import Synchronization
@@ -13,23 +13,33 @@ package import SystemPackage
 
 /// The file behind a private mapping. Closed with the last who needs it.
 package final class SnapshotBase: Sendable {
-    package let descriptor: Int32
-    package let bytes: UInt64
+    package let mapping: BaseMapping
+    /// The path of an image, as the user called it; empty for what is none.
+    package let name: String
     /// Inodes in it without names; an image has none.
     let orphans: [UInt64]
 
-    /// - Parameter descriptor: taken over.
-    package convenience init(image descriptor: Int32, bytes: UInt64) {
-        self.init(descriptor: descriptor, bytes: bytes, orphans: [])
+    package var descriptor: Int32 { mapping.descriptor }
+    package var bytes: UInt64 { mapping.bytes }
+    /// Whether it is an image that somebody has changed. One system call, until somebody has.
+    package var isChanged: Bool { mapping.guardian?.isChanged ?? false }
+
+    /// - Parameter mapping: its descriptors and its guard are taken over.
+    package convenience init(image mapping: BaseMapping, name: String) {
+        self.init(mapping: mapping, name: name, orphans: [])
     }
 
-    init(descriptor: Int32, bytes: UInt64, orphans: [UInt64]) {
-        self.descriptor = descriptor
-        self.bytes = bytes
+    init(mapping: BaseMapping, name: String = "", orphans: [UInt64]) {
+        self.mapping = mapping
+        self.name = name
         self.orphans = orphans
     }
 
-    deinit { close(descriptor) }
+    deinit {
+        mapping.guardian?.end()
+        close(mapping.descriptor)
+        if mapping.overlay >= 0 { close(mapping.overlay) }
+    }
 }
 
 /// One moment of a store.
@@ -141,13 +151,17 @@ extension InodeStore {
         let orphans = orphans()
         let descriptor = try arena.makeBase()
         let base = SnapshotBase(
-            descriptor: descriptor, bytes: arena.baseBytes, orphans: orphans)
+            mapping: BaseMapping(descriptor: descriptor, bytes: arena.baseBytes),
+            orphans: orphans)
         return try StoreSnapshot(self, base: base, runs: [], orphans: orphans)
     }
 
-    /// What a store was that was just opened from an image.
+    /// What a store was that was just opened from an image: the image, with what was made private of
+    /// it when it was checked. The headers are settled anew whenever they are put back.
     package func start(of base: SnapshotBase) -> StoreSnapshot? {
-        try? StoreSnapshot(self, base: base, runs: [], orphans: [])
+        let first = arena.geometry.firstChunkOffset
+        let runs = arena.writtenRuns().filter { $0.lowerBound >= first }
+        return try? StoreSnapshot(self, base: base, runs: runs, orphans: [])
     }
 
     /// Bytes that a store does not share: what it has changed of its base, and all that is behind it.
@@ -160,7 +174,7 @@ extension InodeStore {
         let end = arena.baseBytes
         var runs = arena.writtenRuns()
         // Behind the base everything is private.
-        try? arena.forEachUsedRun(from: end) { run throws(Errno) in
+        try? arena.forEachUsedRun(from: end) { run, _ throws(Errno) in
             if run.upperBound > end { runs.append(max(run.lowerBound, end)..<run.upperBound) }
         }
         return runs
@@ -216,7 +230,7 @@ extension InodeStore {
         options: StoreOptions = StoreOptions()
     ) throws(Errno) {
         try self.init(
-            snapshot.base.descriptor, snapshot.header, limits: (pageLimit, inodeLimit),
+            snapshot.base.mapping, snapshot.header, limits: (pageLimit, inodeLimit),
             growth: growth, workerCount: workerCount,
             least: snapshot.runs.last?.upperBound ?? 0, options: options)
         snapshot.write(to: arena.region)

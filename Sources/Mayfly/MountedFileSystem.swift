@@ -20,6 +20,8 @@ public final class MountedFileSystem: Sendable {
     public let configuration: MountConfiguration
     /// Moments that it can go back to. Taken after `final`, never before.
     let shelf: Mutex<SnapshotShelf>
+    /// The image that it began with, if it did.
+    let image: SnapshotBase?
 
     /// Who serves forks that are asked for over the control socket.
     private let forkHost = Mutex<ForkHost?>(nil)
@@ -91,7 +93,7 @@ public final class MountedFileSystem: Sendable {
         _ configuration: MountConfiguration, beforeServing: () throws(MountError) -> Void
     ) throws(MountError) {
         var origin = TreeOrigin.empty
-        if let path = configuration.from { origin = .image(try ImageFile(from: path)) }
+        if let path = configuration.from { origin = .image(try ImageFile(from: path).guarded(isOnlyRead: false)) }
         try self.init(configuration, origin: origin, beforeServing: beforeServing)
     }
 
@@ -112,6 +114,14 @@ public final class MountedFileSystem: Sendable {
         let pageBytes = SizeText.pageBytes
         let store = try Self.store(
             configuration, origin, limits: limits, memory: memory, workerCount: workerCount)
+        if case .image(let file) = origin {
+            do throws(MountError) {
+                try file.checkForServing(store)
+            } catch {
+                store.unmap()
+                throw error
+            }
+        }
         let session: FuseSession
         do throws(SessionError) {
             session = try FuseSession.mount(sessionConfiguration)
@@ -127,6 +137,7 @@ public final class MountedFileSystem: Sendable {
         let sizeBytes = most.pages * pageBytes
         var shelf = SnapshotShelf()
         shelf.base = origin.base
+        image = origin.base.flatMap { $0.name.isEmpty ? nil : $0 }
         if let start = origin.start(of: store) { _ = shelf.add(SnapshotShelf.start, start) }
         self.shelf = Mutex(shelf)
         self.configuration = configuration
@@ -139,7 +150,7 @@ public final class MountedFileSystem: Sendable {
         hooks = RequestHooks(
             answersAll: configuration.answersAll, isDurable: configuration.durability == .fsync)
         maintenance = Maintenance(
-            store: store, counters: counters, gate: gate,
+            store: store, imageName: image?.name ?? "", counters: counters, gate: gate,
             sight: ServingSight(
                 counters: Array(counters.prefix(session.queueCount)),
                 connection: session.connection))
@@ -190,7 +201,7 @@ public final class MountedFileSystem: Sendable {
             switch origin {
             case .image(let file):
                 return try InodeStore(
-                    image: file.base.descriptor, pageLimit: pages, inodeLimit: inodes,
+                    image: file.base, header: file.header, pageLimit: pages, inodeLimit: inodes,
                     workerCount: workerCount, growth: growth, options: options)
             case .snapshot(let snapshot):
                 return try ImageError.wrapping { () throws(Errno) in

@@ -29,7 +29,8 @@ struct ImageBuildCommand: ParsableCommand {
         abstract: "Build an image of a directory or an archive.",
         discussion: """
             Owners, modes, times, extended attributes, access lists, hard links, holes and devices \
-            are kept. The same input gives the same bytes. OUT is replaced when the image is whole.
+            are kept. The same input gives the same bytes. OUT is replaced when the image is whole, \
+            if it is a regular file.
 
             EXAMPLE:
               mayfly image build base.mayfly --from ./tree
@@ -206,7 +207,7 @@ struct ImageCheckCommand: ParsableCommand {
         abstract: "Prove that an image is whole and sound.",
         discussion: """
             Looks at every file, directory and piece of memory in it, and compares all of it with the \
-            checksum that was written. A mount from an image looks at its first page only.
+            checksum that was written. A mount from an image checks all but what files hold.
 
             EXAMPLE:
               mayfly image check base.mayfly

@@ -183,8 +183,8 @@ struct SaveCommand: ParsableCommand {
         abstract: "Write what a mount holds now to an image.",
         discussion: """
             The image is of one moment; requests wait as for a snapshot, and go on while it is \
-            written. The server writes it, with its user's rights. OUT is replaced when the image \
-            is whole.
+            written. The server writes it: its user's rights and your umask count. OUT is replaced \
+            when the image is whole, if it is a regular file, and keeps its permissions.
 
             EXAMPLE:
               mayfly save /mnt/fast ~/built.mayfly

@@ -60,6 +60,11 @@ struct StatCommand: ParsableCommand {
             "requests   \(report.requests), \(Numbers.bytes(report.readBytes)) read, "
                 + "\(Numbers.bytes(report.writtenBytes)) written",
         ]
+        if let image = report.image {
+            lines.append(
+                "image      \(Console.printable(image.path))"
+                    + (image.isChanged ? ": changed since it was mounted, and read errors follow" : ""))
+        }
         let faults = report.faults
         if faults != MountReport.Faults() {
             lines.append(

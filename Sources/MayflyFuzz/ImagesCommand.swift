@@ -6,7 +6,7 @@ import MayflyTestSupport
 struct ImagesCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "images",
-        abstract: "Open, check and export images that were changed at random.",
+        abstract: "Open, check, export and serve images that were changed at random.",
         discussion: """
             Under the address sanitizer, with optimization and with assertions:
               swift run -c release --sanitize=address -Xswiftc -assert-config -Xswiftc Debug \
@@ -32,6 +32,7 @@ struct ImagesCommand: ParsableCommand {
 
     func run() throws {
         var totals = (refused: 0, unsound: 0, sound: 0)
+        var (served, changed, requests) = (0, 0, 0)
         let watchdog = Watchdog(seconds: limit)
         for (index, first) in stride(from: 0, to: count, by: Self.stepsOfSeed).enumerated() {
             let seed = seed &+ UInt64(index)
@@ -45,10 +46,15 @@ struct ImagesCommand: ParsableCommand {
             totals.refused += fuzz.refused
             totals.unsound += fuzz.unsound
             totals.sound += fuzz.sound
+            served += fuzz.served
+            changed += fuzz.changed
+            requests += fuzz.requests
         }
         print(
             "\(count) mutated images: \(totals.refused) refused, \(totals.unsound) unsound, "
                 + "\(totals.sound) sound; the longest took \(watchdog.longest)")
+        print(
+            "\(served) were served, \(changed) of them changed meanwhile: \(requests) requests answered")
     }
 }
 

@@ -22,6 +22,11 @@ package final class ImageFuzz {
     package private(set) var refused = 0
     package private(set) var unsound = 0
     package private(set) var sound = 0
+    /// Images that were mounted, in a way: opened as a mount opens them, and answered from.
+    package private(set) var served = 0
+    /// Requests that got an answer, and those among the images that were changed under the store.
+    package private(set) var requests = 0
+    package private(set) var changed = 0
 
     /// Makes an image of a tree with some of everything.
     package init(seed: UInt64) throws {
@@ -62,6 +67,7 @@ package final class ImageFuzz {
         for _ in 0..<(1 + random.below(4)) { mutate(&old) }
         if !random.oneIn(10) { sealHeader(&old) }
         look()
+        serve(&old)
         for change in old.reversed() {
             unsafe _ = cmem_write_all(descriptor, change.value, change.value.count, change.offset)
         }
@@ -145,5 +151,82 @@ package final class ImageFuzz {
         let null = unsafe open("/dev/null", O_WRONLY | O_CLOEXEC)
         defer { close(null) }
         _ = try? TreeExporter.writeTar(store, to: null)
+    }
+}
+
+// MARK: serving
+
+extension ImageFuzz {
+    /// Opens the image as a mount does and answers requests from it, while it is changed now and then.
+    ///
+    /// Half of the images count as small ones, all of which is copied; of the others content and
+    /// whatever lies among it stays the file's.
+    private func serve(_ old: inout [(offset: UInt64, value: [UInt8])]) {
+        guard let header = try? ImageHeader(reading: descriptor) else { return }
+        let duplicate = fcntl(descriptor, F_DUPFD_CLOEXEC, 0)
+        guard duplicate >= 0,
+            let mapping = try? BaseFile.mapping(
+                of: duplicate, header, isOnlyRead: false, smallBytes: random.oneIn(2) ? .max : 0)
+        else {
+            close(duplicate)
+            return
+        }
+        let base = SnapshotBase(image: mapping, name: "fuzzed")
+        // Two workers need two shards, which is more than some headers say.
+        guard
+            let store = try? InodeStore(
+                image: base, header: header, pageLimit: 8192, inodeLimit: 1000, workerCount: 2)
+        else { return }
+        guard store.worker(0).checkForServing().isSound else { return store.unmap() }
+        served += 1
+        var isCut = false
+        switch random.below(4) {
+        case 0:
+            // What was found good is in the file no more.
+            for page in pages where random.oneIn(3) {
+                put(page, (0..<512).flatMap { _ in bytes(of: random.next()) }, &old)
+            }
+            changed += 1
+        case 1:
+            isCut = true
+            changed += 1
+            ftruncate(descriptor, off_t(UInt64(random.below(Int(self.bytes)))))
+        default: break
+        }
+        var fuzz = RequestFuzz(
+            RequestFuzz.input(seed: random.next()), serving: store, nodes: nodes(of: store))
+        _ = fuzz.run()
+        requests += fuzz.count
+        if isCut { restoreCut(&old) }
+        withExtendedLifetime(base) {}
+    }
+
+    private func bytes(of word: UInt64) -> [UInt8] {
+        (0..<8).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) }
+    }
+
+    /// Puts back what was cut off, but for the changes that the step undoes by itself.
+    private func restoreCut(_ old: inout [(offset: UInt64, value: [UInt8])]) {
+        ftruncate(descriptor, off_t(bytes))
+        for (page, content) in zip(pages, contents) {
+            unsafe _ = cmem_write_all(descriptor, content, content.count, page)
+        }
+        old.removeAll()
+    }
+
+    /// Up to a hundred inodes of a tree.
+    private func nodes(of store: InodeStore) -> [UInt64] {
+        var found: [UInt64] = [1]
+        var next = 0
+        while next < found.count, found.count < 100 {
+            let node = NodeID(rawValue: found[next])
+            next += 1
+            let worker = store.worker(0)
+            let entries = try? worker.request { () throws(Errno) in
+                try worker.list(node, limit: 100)
+            }
+            for entry in entries ?? [] where !found.contains(entry.node) { found.append(entry.node) }
+        }
+        return found
     }
 }

@@ -19,6 +19,16 @@ package struct RequestFuzz {
     /// Requests answered.
     package private(set) var count = 0
 
+    /// - Parameters:
+    ///   - store: for two workers; it is unmapped by `run`.
+    ///   - nodes: inodes that requests are about from the beginning.
+    init(_ input: [UInt8], serving store: InodeStore, nodes: [UInt64]) {
+        self.input = input
+        self.store = store
+        self.nodes = nodes
+        queues = [DetachedQueue(store.worker(0)), DetachedQueue(store.worker(1))]
+    }
+
     package init(_ input: [UInt8]) {
         self.input = input
         var options = StoreOptions()

@@ -84,6 +84,9 @@ let allocatorDamage: [Damage] = [
     Damage("tail", "tail") { $0.region.store($0.geometry.shard(1) + Shard.lists(.small) + 16, 1) },
     Damage("pages quota", "pages: limit") { $0.add(Superblock.pageQuota, 1) },
     Damage("credit", "inode space: limit") { $0.add($0.geometry.shard(2) + Shard.inodeCredit, 1) },
+    Damage("generations", "sequence of its generations") {
+        $0.region.store($0.geometry.shard(3) + Shard.generation, 1 << 60)
+    },
     Damage("edge lock", "edge is locked") { $0.region.store(Superblock.pageQuota + 16, 1) },
 ]
 
@@ -197,6 +200,9 @@ let directoryDamage: [Damage] = [
     Damage("cookie", "cookie") { $0.add(try $0.dentry(.root, "link") + Dentry.cookie, 1) },
     Damage("next cookie", "never given") {
         $0.region.store(try $0.inode(.root) + Inode.nextCookie, 3)
+    },
+    Damage("a cookie without a successor", "next cookie") {
+        $0.region.store(try $0.inode(.root) + Inode.nextCookie, .max)
     },
     Damage("inode of a name", "chunk of another kind") {
         $0.region.store(

@@ -10,8 +10,12 @@ struct ScratchRunTests {
         // Tests run on threads that block most signals, and the command takes over its mask.
         var none = sigset_t()
         unsafe sigemptyset(&none)
+        let root = unsafe open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        defer { close(root) }
+        let second = Keeper.Second(
+            arguments: ["sh", "-c", "exit $B"], place: .folder(root), target: "/")
         return try Keeper(
-            command, in: directory, second: ["sh", "-c", "exit $B"],
+            command, in: directory, second: second,
             environment: ["A=1", "B=2", "C=two words"], mask: none)
     }
 

@@ -102,6 +102,11 @@ CMEM_NO_LOCKS static inline void *cmem_map(size_t bytes) {
 // Gives them back: munmap(2).
 CMEM_NO_LOCKS static inline void cmem_unmap(void *address, size_t bytes) { munmap(address, bytes); }
 
+// Gives the memory of whole pages back, which are zeros afterwards: madvise(2), DONTNEED.
+CMEM_NO_LOCKS static inline void cmem_drop(void *address, size_t bytes) {
+    madvise(address, bytes, MADV_DONTNEED);
+}
+
 // Prefers memory of the given NUMA node for a range: mbind(2) with MPOL_PREFERRED.
 // Returns 0, or -1 with errno; a kernel without NUMA answers ENOSYS.
 static inline int cmem_prefer_node(void *address, size_t bytes, int node) {

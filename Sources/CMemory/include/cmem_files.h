@@ -14,6 +14,12 @@ static const uint32_t CMEM_O_DIRECT = 040000;
 static const int32_t CMEM_O_TMPFILE = 020200000;
 #endif
 
+// O_PATH, which is the same everywhere but on alpha, parisc and sparc.
+static const int32_t CMEM_O_PATH = 010000000;
+
+// Whether a file lies in procfs, whose links lead to open files: fstatfs(2).
+int cmem_is_in_procfs(int file);
+
 // Opens a file for reading and writing past the page cache: O_DIRECT. Makes it where there is none.
 // Returns the descriptor, or minus the errno: EINVAL where the file system cannot do that.
 // Source: open(2).

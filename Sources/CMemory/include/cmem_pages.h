@@ -33,6 +33,14 @@ uint64_t cmem_page_checksum(const void *page, uint64_t number);
 // An anonymous file in memory: memfd_create(2). Returns a descriptor, or -1 with errno.
 int cmem_memory_file(const char *name);
 
+// Lets nobody change a file in memory any more, not even us: fcntl(2), F_ADD_SEALS. Returns 0 or an
+// errno; EBUSY while it is mapped to be written.
+int cmem_seal(int descriptor);
+
+// Copies what a file has in a range to the same place of another one; holes are left out. Returns 0 or an
+// errno; EIO where the file ends before.
+int cmem_copy_range(int from, int to, uint64_t offset, uint64_t count);
+
 // Writes everything, whatever the calls take at once: pwrite(2). Returns 0 or an errno.
 int cmem_write_all(int descriptor, const void *bytes, size_t count, uint64_t offset);
 

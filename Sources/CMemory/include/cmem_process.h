@@ -12,13 +12,20 @@ struct cmem_started {
         CMEM_AT_FORK,
         CMEM_AT_DIRECTORY,
         CMEM_AT_EXECUTE,
+        CMEM_AT_OUTPUT, // what the second command of a keeper writes
     } stage;
 };
 
 // Starts arguments[0], looked for in PATH, in the given directory and with the given sigset_t as
-// its mask. The process is killed when the calling thread ends, so call it on one that stays.
+// its mask; with the place's open folder and output, where they are not -1, as its working directory and
+// its standard output. The process is killed when the calling thread ends, so call it on one that stays.
+struct cmem_place {
+    int folder;
+    int output;
+};
 struct cmem_started cmem_start(const char *directory, char *const arguments[],
-                               char *const environment[], const void *mask);
+                               char *const environment[], const void *mask,
+                               struct cmem_place place);
 
 // Starts this same program in a process group of its own, and in a session of its own if apart is not
 // 0, with the given sigset_t as its mask, no input, our output, the descriptor ready as number
@@ -52,6 +59,10 @@ char **cmem_arguments(void);
 // Opens /dev/null, or where that cannot be done something that can neither be read nor written, as each
 // of the descriptors 0, 1 and 2 that is closed: another file would get its number otherwise.
 void cmem_fill_standard_descriptors(void);
+
+// Tells of something that nobody asked for: a line on the standard error, and one in the system's log.
+// Source: syslog(3).
+void cmem_log(const char *line);
 
 // The environment of this process: environ(7).
 char **cmem_environment(void);

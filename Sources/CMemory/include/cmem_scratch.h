@@ -45,10 +45,19 @@ struct cmem_report {
     struct cmem_started started; // process as numbered inside the namespace
 };
 
+// A command for later, which writes to one place. That place is made at the time, and it is an error
+// when somebody else has made it by then.
+struct cmem_second {
+    char *const *arguments;  // NULL: there is no such command
+    const char *file;        // to make, and to be its standard output; or NULL
+    const char *new_folder;  // to make, and to be its working directory; or NULL
+    int folder;              // an open one to be its working directory; or -1
+};
+
 // Starts a keeper for a command, to be run in directory with mask as its sigset_t, and for a second
-// one (NULL for none). It waits for its orders; closing them ends it and all that it keeps.
+// one. It waits for its orders; closing them ends it and all that it keeps.
 struct cmem_keeper cmem_start_keeper(const char *directory, char *const command[],
-                                     char *const second[], char *const environment[],
+                                     struct cmem_second second, char *const environment[],
                                      const void *mask);
 
 #endif

@@ -17,4 +17,19 @@ void cmem_restore_signal_action(int signal, void *action);
 // Makes the calling thread take the CPU from nobody when it wakes (SCHED_BATCH), and get no SIGPIPE.
 void cmem_quiet_thread(void);
 
+// Holds SIGXFSZ and SIGPIPE back from the calling thread: what a write of its own would send it.
+// Returns which of them were not held back before.
+int cmem_hold_file_signals(void);
+
+// Takes off those that came meanwhile, and no longer holds back what `held` names.
+void cmem_drop_file_signals(int held);
+
+// Makes this process ignore SIGXFSZ, so that a write beyond RLIMIT_FSIZE is EFBIG and no end, also in
+// a thread that writes a line of its log. For a program, not for a library. Commands that cmem_start
+// starts have the signal as this process had it.
+void cmem_ignore_file_size_signal(void);
+
+// For the child that executes a command: undoes that.
+void cmem_restore_file_size_signal(void);
+
 #endif

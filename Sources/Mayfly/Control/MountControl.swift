@@ -154,12 +154,14 @@ public struct MountControl: Sendable {
         } catch { throw described(error) }
     }
 
-    /// - Parameter path: made absolute here; the server writes it.
+    /// - Parameter path: made absolute here; the server writes it, with its own rights and this
+    ///   process's umask. It follows a link at its end only where that is safe.
     public func save(to path: String) throws(MountError) -> SaveSummary {
-        guard let target = HostFile.canonical(path) ?? HostFile.canonicalParent(path) else {
+        guard let target = HostFile.canonicalParent(path) ?? HostFile.canonical(path) else {
             throw MountError(.usage, "\(path) cannot be made: the folder it lies in must exist")
         }
-        return try post(SaveSummary.self, "/v1/save", PathRequest(path: target))
+        return try post(
+            SaveSummary.self, "/v1/save", PathRequest(path: target, umask: ProcessFacts.umask))
     }
 
     /// Mounts a fork on a directory, which the same server serves.

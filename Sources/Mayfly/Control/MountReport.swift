@@ -101,6 +101,15 @@ public struct MountReport: Codable, Sendable, Equatable {
         }
     }
 
+    /// The image that a mount began with.
+    public struct Image: Codable, Sendable, Equatable {
+        /// As it was given.
+        public var path: String
+        /// Whether its file is another than it was then: content that the mount has not got of its own
+        /// answers EIO.
+        public var isChanged: Bool
+    }
+
     /// Of the server, which is `MayflyVersion.text`.
     public var version: String
     /// Absolute.
@@ -140,6 +149,8 @@ public struct MountReport: Codable, Sendable, Equatable {
     public var queues: [Queue]
     /// What went wrong on the wire.
     public var faults: Faults
+    /// Missing where the mount began empty.
+    public var image: Image?
 }
 
 /// An inode that many of the last requests were about.

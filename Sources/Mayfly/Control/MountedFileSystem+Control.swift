@@ -43,7 +43,8 @@ extension MountedFileSystem {
                     droppedEntries: faults.droppedEntries,
                     rejectedReplies: faults.rejectedReplies,
                     strayCompletions: faults.strayCompletions,
-                    malformedRequests: faults.malformedRequests))
+                    malformedRequests: faults.malformedRequests),
+                image: image.map { MountReport.Image(path: $0.name, isChanged: $0.isChanged) })
         }
     }
 
@@ -78,15 +79,24 @@ extension MountedFileSystem {
     ///
     /// - Complexity: O(everything), in time and memory: about a second for a million files.
     public func check() -> CheckSummary? {
-        whileMounted { parts in
-            let start = cmem_monotonic_nanoseconds()
-            let report = parts.observer.check()
-            return CheckSummary(
-                problems: report.problems, inodes: report.inodes, orphans: report.orphans,
-                directories: report.directories, entries: report.dentries,
-                contentBytes: report.pages * SizeText.pageBytes,
-                nanoseconds: cmem_monotonic_nanoseconds() - start)
-        }
+        let start = cmem_monotonic_nanoseconds()
+        return whileMounted { parts in noted(Self.summary(parts.observer.check(), since: start)) }
+    }
+
+    /// What the check has read of the content of a changed image may have been anything.
+    private func noted(_ summary: CheckSummary) -> CheckSummary {
+        guard let image, image.isChanged else { return summary }
+        var summary = summary
+        summary.problems = ["the image \(image.name) was changed"]
+        return summary
+    }
+
+    private static func summary(_ report: CheckReport, since start: UInt64) -> CheckSummary {
+        CheckSummary(
+            problems: report.problems, inodes: report.inodes, orphans: report.orphans,
+            directories: report.directories, entries: report.dentries,
+            contentBytes: report.pages * SizeText.pageBytes,
+            nanoseconds: cmem_monotonic_nanoseconds() - start)
     }
 
     /// Changes the limits while mounted.

@@ -8,7 +8,10 @@ internal import SystemPackage
 
 /// An open image. Closed with the last mount that needs it.
 struct ImageFile: Sendable {
+    /// The file; of one that is guarded, with what was copied of it.
     let base: SnapshotBase
+    /// Whether this process has made it, in memory where nobody else changes it.
+    let isOwn: Bool
     let header: ImageHeader
     /// What the user called it.
     let path: String
@@ -47,16 +50,78 @@ struct ImageFile: Sendable {
         return code != 0 || word == Superblock.magicValue
     }
 
-    /// - Parameter descriptor: taken over.
-    init(descriptor: Int32, path: String) throws(MountError) {
+    /// - Parameters:
+    ///   - descriptor: taken over.
+    ///   - isOwn: whether this process has made it.
+    init(descriptor: Int32, path: String, isOwn: Bool = false) throws(MountError) {
         do throws(ImageError) {
             header = try ImageHeader(reading: descriptor)
         } catch {
             close(descriptor)
             throw MountError(.usage, error.described(path))
         }
-        base = SnapshotBase(image: descriptor, bytes: header.imageBytes)
+        base = SnapshotBase(
+            image: BaseMapping(descriptor: descriptor, bytes: header.imageBytes), name: path)
         self.path = path
+        self.isOwn = isOwn
+    }
+
+    private init(base: SnapshotBase, header: ImageHeader, path: String) {
+        self.base = base
+        self.header = header
+        self.path = path
+        isOwn = false
+    }
+
+    /// The same image, of which nobody can change what a store believes, nor content unseen.
+    ///
+    /// - Parameter isOnlyRead: whether its checksum is to stay what it is.
+    /// - Throws: `.usage` when it is cut meanwhile, `.system` when there is no memory for it.
+    func guarded(isOnlyRead: Bool) throws(MountError) -> ImageFile {
+        if isOwn { return self }
+        let descriptor = fcntl(base.descriptor, F_DUPFD_CLOEXEC, 0)
+        guard descriptor >= 0 else {
+            throw MountError(.system, "\(path) cannot be opened again: raise `ulimit -n`")
+        }
+        do throws(Errno) {
+            let mapping = try FileSignals.held { () throws(Errno) in
+                try BaseFile.mapping(of: descriptor, header, isOnlyRead: isOnlyRead)
+            }
+            return ImageFile(
+                base: SnapshotBase(image: mapping, name: path), header: header, path: path)
+        } catch {
+            close(descriptor)
+            switch error {
+            case .fileTooLarge:
+                throw MountError(
+                    .system,
+                    "\(path) takes a file in memory that is larger than the limit of file sizes: "
+                        + "raise `ulimit -f`")
+            case .ioError: throw changed
+            default:
+                throw MountError(
+                    .system, "\(path) cannot be copied to memory (\(error)): free some, or raise limits")
+            }
+        }
+    }
+
+    /// What was read is perhaps neither the old file nor the new one.
+    var changed: MountError {
+        MountError(.usage, "\(path) was changed while it was read: use it when nobody writes it")
+    }
+
+    /// Proves what a mount relies on.
+    ///
+    /// - Parameter store: just opened from this image.
+    /// - Throws: `.usage` with the first thing that is wrong.
+    func checkForServing(_ store: InodeStore) throws(MountError) {
+        if isOwn { return }
+        let problems = store.worker(0).checkForServing().problems
+        if base.isChanged { throw changed }
+        guard let problem = problems.first else { return }
+        throw MountError(
+            .usage,
+            "\(path) is damaged (\(problem)): get it again; `mayfly image check` tells all of it")
     }
 }
 

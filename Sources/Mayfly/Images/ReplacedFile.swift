@@ -8,23 +8,34 @@ enum ReplacedFile {
     /// Has a new file filled, and puts it in place of what has the name.
     ///
     /// The file has no name until it is whole, where the file system can do that: whoever is killed
-    /// meanwhile leaves nothing.
+    /// meanwhile leaves nothing. Only a regular file is replaced. It is never written into, so that
+    /// nobody who has it open, or has made it, sees what is written here.
     ///
-    /// - Parameter fill: writes to an empty file, open for reading and writing.
+    /// - Parameters:
+    ///   - umask: takes permission bits from 0666; nil for this process's. A file of the same owner
+    ///     that is replaced keeps its permissions.
+    ///   - isNew: whether it is an error that something has the name.
+    ///   - fill: writes to an empty file, open for reading and writing.
     /// - Returns: bytes of the file.
     /// - Throws: `.usage` where the file cannot be made; `.system` when it cannot be filled, after
     ///   which nothing of it is left.
     @discardableResult
     static func write(
-        _ path: String, _ fill: (Int32) throws(Errno) -> Void
+        _ path: String, umask: UInt32? = nil, isNew: Bool = false,
+        _ fill: (Int32) throws(Errno) -> Void
     ) throws(MountError) -> UInt64 {
-        let fresh = "\(path).\(getpid()).new"
-        let folder = path.lastIndex(of: "/").map { path[...$0] } ?? "."
+        let place = try OutputPlace.find(path)
+        try checkReplaceable(place, path, isNew: isNew)
+        let fresh = ".mayfly-\(String(UInt64.random(in: .min ... .max), radix: 36))"
         var hasName = false
-        var descriptor = unsafe open(String(folder), O_RDWR | CMEM_O_TMPFILE | O_CLOEXEC, 0o644)
+        // Nobody else reads it before it is whole and has its permissions.
+        var descriptor = unsafe openat(
+            place.folder, ".", O_RDWR | CMEM_O_TMPFILE | O_CLOEXEC, mode_t(0o600))
         if descriptor < 0 {
             hasName = true
-            descriptor = unsafe open(fresh, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+            descriptor = unsafe openat(
+                place.folder, fresh, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                mode_t(0o600))
         }
         guard descriptor >= 0 else {
             throw MountError(
@@ -34,23 +45,68 @@ enum ReplacedFile {
         }
         defer { close(descriptor) }
         do throws(Errno) {
-            try fill(descriptor)
+            try FileSignals.held { () throws(Errno) in try fill(descriptor) }
             var status = stat()
-            guard fsync(descriptor) == 0, unsafe fstat(descriptor, &status) == 0 else {
-                throw Errno(rawValue: errno)
-            }
+            guard fchmod(descriptor, permissions(place, umask)) == 0, fsync(descriptor) == 0,
+                unsafe fstat(descriptor, &status) == 0
+            else { throw Errno(rawValue: errno) }
             if !hasName {
-                let open = "/proc/self/fd/\(descriptor)"
-                guard unsafe linkat(AT_FDCWD, open, AT_FDCWD, fresh, AT_SYMLINK_FOLLOW) == 0 else {
-                    throw Errno(rawValue: errno)
-                }
+                // A name that is free is taken at once; else the file takes another's place.
+                let name = place.status == nil ? place.name : fresh
+                guard link(descriptor, place.folder, name) else { throw Errno(rawValue: errno) }
+                if name == place.name { return UInt64(status.st_size) }
                 hasName = true
             }
-            guard unsafe rename(fresh, path) == 0 else { throw Errno(rawValue: errno) }
+            guard unsafe renameat(place.folder, fresh, place.folder, place.name) == 0 else {
+                throw Errno(rawValue: errno)
+            }
             return UInt64(status.st_size)
         } catch {
-            if hasName { unsafe _ = unlink(fresh) }
-            throw MountError(.system, "\(path) cannot be written (\(error)): look for room there")
+            if hasName { unsafe _ = unlinkat(place.folder, fresh, 0) }
+            throw failure(path, error)
+        }
+    }
+
+    private static func checkReplaceable(
+        _ place: OutputPlace, _ path: String, isNew: Bool
+    ) throws(MountError) {
+        guard let status = place.status else { return }
+        if isNew {
+            throw MountError(.usage, "\(path) exists by now: name a file that nobody else makes")
+        }
+        guard place.isRegular else {
+            let kind =
+                switch status.st_mode & S_IFMT {
+                case S_IFDIR: "a directory"
+                case S_IFCHR, S_IFBLK: "a device"
+                case S_IFIFO: "a fifo"
+                case S_IFSOCK: "a socket"
+                default: "no regular file"
+                }
+            throw MountError(.usage, "\(path) is \(kind), which is not replaced: name a file")
+        }
+    }
+
+    private static func permissions(_ place: OutputPlace, _ umask: UInt32?) -> mode_t {
+        if let old = place.status, old.st_uid == geteuid() { return old.st_mode & 0o777 }
+        return 0o666 & ~mode_t((umask ?? ProcessFacts.umask) & 0o777)
+    }
+
+    /// Gives an unnamed file a name that is free.
+    private static func link(_ descriptor: Int32, _ folder: Int32, _ name: String) -> Bool {
+        unsafe linkat(AT_FDCWD, "/proc/self/fd/\(descriptor)", folder, name, AT_SYMLINK_FOLLOW) == 0
+    }
+
+    private static func failure(_ path: String, _ error: Errno) -> MountError {
+        switch error {
+        case .fileExists:
+            MountError(.usage, "\(path) was made by somebody else meanwhile: name another file")
+        case .fileTooLarge:
+            MountError(
+                .system,
+                "\(path) cannot be written (\(error)): raise `ulimit -f` of the process that writes it")
+        default:
+            MountError(.system, "\(path) cannot be written (\(error)): look for room there")
         }
     }
 }

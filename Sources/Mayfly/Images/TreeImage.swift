@@ -138,12 +138,15 @@ public struct TreeImage: Sendable {
             throw MountError(.system, "no memory file can be made: raise `ulimit -n`")
         }
         do throws(MountError) {
-            _ = try build(tree, to: descriptor) { _ in }
+            _ = try FileSignals.held { () throws(MountError) in
+                try build(tree, to: descriptor) { _ in }
+            }
         } catch {
             close(descriptor)
             throw error
         }
-        return try ImageFile(descriptor: descriptor, path: source)
+        _ = cmem_seal(descriptor)
+        return try ImageFile(descriptor: descriptor, path: source, isOwn: true)
     }
 
     private static func build(
@@ -184,7 +187,8 @@ public struct TreeImage: Sendable {
     private func withStore<Result>(
         _ body: (InodeStore) throws(MountError) -> Result
     ) throws(MountError) -> Result {
-        let store = try open()
+        let file = try file.guarded(isOnlyRead: true)
+        let store = try Self.open(file)
         defer { store.unmap() }
         let problems = problems(store, store.worker(0).check())
         guard problems.isEmpty else {
@@ -192,13 +196,15 @@ public struct TreeImage: Sendable {
                 .usage,
                 "\(file.path) is damaged (\(problems[0])): `mayfly image check` tells all of it")
         }
-        return try body(store)
+        let result = try body(store)
+        if file.base.isChanged { throw file.changed }
+        return result
     }
 
-    private func open() throws(MountError) -> InodeStore {
+    private static func open(_ file: ImageFile) throws(MountError) -> InodeStore {
         do throws(ImageError) {
             return try InodeStore(
-                image: file.base.descriptor, pageLimit: 1, inodeLimit: 1, workerCount: 1)
+                image: file.base, header: file.header, pageLimit: 1, inodeLimit: 1, workerCount: 1)
         } catch { throw MountError(.usage, error.described(file.path)) }
     }
 
@@ -217,12 +223,15 @@ public struct TreeImage: Sendable {
     /// - Throws: `.usage` when it cannot even be opened.
     /// - Complexity: O(everything), in time and memory.
     public func check() throws(MountError) -> CheckSummary {
-        let store = try open()
+        let file = try file.guarded(isOnlyRead: true)
+        let store = try Self.open(file)
         defer { store.unmap() }
         let start = cmem_monotonic_nanoseconds()
         let report = store.worker(0).check()
+        let problems = problems(store, report)
+        if file.base.isChanged { throw file.changed }
         return CheckSummary(
-            problems: problems(store, report), inodes: report.inodes, orphans: report.orphans,
+            problems: problems, inodes: report.inodes, orphans: report.orphans,
             directories: report.directories, entries: report.dentries,
             contentBytes: report.pages * SizeText.pageBytes,
             nanoseconds: cmem_monotonic_nanoseconds() - start)
@@ -267,7 +276,9 @@ public struct TreeImage: Sendable {
     ) throws(MountError) -> [String] {
         try withStore { store throws(MountError) in
             do throws(TreeError) {
-                return try TreeExporter.writeTar(store, to: descriptor, progress: progress)
+                return try FileSignals.held { () throws(TreeError) in
+                    try TreeExporter.writeTar(store, to: descriptor, progress: progress)
+                }
             } catch { throw MountError(.system, error.description) }
         }
     }
@@ -276,27 +287,24 @@ public struct TreeImage: Sendable {
     ///
     /// - Parameter path: a file to make or to overwrite, or a device or fifo.
     /// - Returns: as `exportTar(to:progress:)`.
-    /// - Throws: as that; `.usage` when the file cannot be opened. Part of a file is not left.
+    /// - Throws: as that; `.usage` when the file cannot be opened. Part of a new file is not left.
     @discardableResult
     public func exportTar(toFile path: String) throws(MountError) -> [String] {
         try withStore { store throws(MountError) in
-            let descriptor = unsafe Glibc.open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o666)
-            guard descriptor >= 0 else {
-                throw MountError(.usage, "\(path) cannot be written (\(Errno(rawValue: errno)))")
-            }
-            defer { close(descriptor) }
+            let output = try OutputFile(path)
             var (target, image) = (stat(), stat())
-            unsafe _ = fstat(descriptor, &target)
+            unsafe _ = fstat(output.descriptor, &target)
             unsafe _ = fstat(file.base.descriptor, &image)
             guard (target.st_dev, target.st_ino) != (image.st_dev, image.st_ino) else {
                 throw MountError(.usage, "\(path) is the image itself: name another file")
             }
-            let isFile = target.st_mode & S_IFMT == S_IFREG
-            if isFile { ftruncate(descriptor, 0) }
+            if output.isRegular { ftruncate(output.descriptor, 0) }
             do throws(TreeError) {
-                return try TreeExporter.writeTar(store, to: descriptor)
+                return try FileSignals.held { () throws(TreeError) in
+                    try TreeExporter.writeTar(store, to: output.descriptor)
+                }
             } catch {
-                if isFile { unsafe _ = unlink(path) }
+                output.discard()
                 throw MountError(.system, error.description)
             }
         }

@@ -10,7 +10,7 @@ import Synchronization
 public enum ForegroundServer {
     /// Mounts, says what was mounted, and returns once the mount is gone.
     ///
-    /// SIGTERM, SIGINT and SIGHUP unmount in order. A mount that is busy is detached. Then the server
+    /// SIGTERM, SIGINT, SIGHUP and SIGXCPU unmount in order. A mount that is busy is detached. Then the server
     /// ends with the last who uses the file system, bind mounts of it among them, or at the next signal.
     ///
     /// - Parameters:
@@ -23,7 +23,9 @@ public enum ForegroundServer {
         _ configuration: MountConfiguration, readyDescriptor: Int32? = nil,
         say: (String) -> Void, complain: (String) -> Void
     ) throws(MountError) {
-        let signals = SignalWatch([SIGTERM, SIGINT, SIGHUP])
+        // A limit of processor time asks first, by SIGXCPU, and kills later.
+        let signals = SignalWatch([SIGTERM, SIGINT, SIGHUP, SIGXCPU])
+        cmem_ignore_file_size_signal()
         // In the background it was started through a link whose name it has taken: "exe".
         if readyDescriptor != nil {
             unsafe cmem_name_process("mayfly")

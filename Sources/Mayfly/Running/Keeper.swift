@@ -16,6 +16,22 @@ final class Keeper: Sendable {
         case failure(message: String, exitCode: Int32)
     }
 
+    /// A command for later, and where it writes.
+    struct Second {
+        enum Place {
+            /// Its standard output is a file that nobody has made by then.
+            case newFile
+            /// It runs in a directory that nobody has made by then.
+            case newFolder
+            /// It runs in an open directory.
+            case folder(Int32)
+        }
+        let arguments: [String]
+        let place: Place
+        /// Absolute.
+        let target: String
+    }
+
     private let process: pid_t
     private let orders: Int32
     private let reports: Int32
@@ -30,15 +46,34 @@ final class Keeper: Sendable {
     ///   - mask: the signals that the command is to have blocked.
     /// - Precondition: the process is small, for it is forked.
     init(
-        _ command: [String], in directory: String, second: [String]? = nil, environment: [String],
+        _ command: [String], in directory: String, second: Second? = nil, environment: [String],
         mask: sigset_t
     ) throws(MountError) {
         var mask = mask
+        /// With the second command's place, which the keeper makes when it runs it.
+        func start(
+            _ command: UnsafePointer<UnsafeMutablePointer<CChar>?>,
+            _ later: UnsafePointer<UnsafeMutablePointer<CChar>?>,
+            _ environment: UnsafePointer<UnsafeMutablePointer<CChar>?>
+        ) -> cmem_keeper {
+            var plan = unsafe cmem_second(arguments: nil, file: nil, new_folder: nil, folder: -1)
+            guard let second else {
+                return unsafe cmem_start_keeper(directory, command, plan, environment, &mask)
+            }
+            unsafe plan.arguments = later
+            return unsafe second.target.withCString { target in
+                switch second.place {
+                case .newFile: unsafe plan.file = target
+                case .newFolder: unsafe plan.new_folder = target
+                case .folder(let descriptor): unsafe plan.folder = descriptor
+                }
+                return unsafe cmem_start_keeper(directory, command, plan, environment, &mask)
+            }
+        }
         let keeper = unsafe withCStrings(command) { command in
-            unsafe withCStrings(second ?? []) { later in
+            unsafe withCStrings(second?.arguments ?? []) { later in
                 unsafe withCStrings(environment) { environment in
-                    unsafe cmem_start_keeper(
-                        directory, command, second == nil ? nil : later, environment, &mask)
+                    unsafe start(command, later, environment)
                 }
             }
         }
@@ -158,6 +193,14 @@ final class Keeper: Sendable {
             return .failure(
                 message: "\(name) cannot be executed (\(error)): look at its permissions and "
                     + "first line", exitCode: ExitStatus.notExecutable)
+        case CMEM_AT_OUTPUT where error == .fileExists:
+            return .failure(
+                message: "somebody else has made what is to be written: name another place",
+                exitCode: ExitStatus.runFailed)
+        case CMEM_AT_OUTPUT:
+            return .failure(
+                message: "what is to be written cannot be made (\(error)): name a place in a folder "
+                    + "of yours", exitCode: ExitStatus.runFailed)
         case CMEM_AT_DIRECTORY:
             return .failure(
                 message: "the mount cannot be entered (\(error)): choose --mode, --uid and --gid "

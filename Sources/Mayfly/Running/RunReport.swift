@@ -88,25 +88,19 @@ struct RunReport: Equatable {
 /// then.
 struct ReportFile: ~Copyable {
     private let path: String
-    private let descriptor: Int32
+    private let file: OutputFile
 
     init(_ path: String) throws(MountError) {
         self.path = path
-        descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
-        guard descriptor >= 0 else {
-            throw MountError(
-                .usage,
-                "--report \(path) cannot be written (\(Errno(rawValue: errno))): name another file")
-        }
+        file = try OutputFile(path, option: "--report ")
+        if file.isRegular { ftruncate(file.descriptor, 0) }
     }
-
-    deinit { close(descriptor) }
 
     func write(_ report: RunReport) throws(MountError) {
         var bytes = Array(report.json.utf8)[...]
         while !bytes.isEmpty {
             let count = unsafe bytes.withUnsafeBytes { buffer in
-                unsafe Glibc.write(descriptor, buffer.baseAddress, buffer.count)
+                unsafe Glibc.write(file.descriptor, buffer.baseAddress, buffer.count)
             }
             if count < 0, errno == EINTR { continue }
             guard count >= 0 else {

@@ -63,7 +63,13 @@ public enum ScratchRun {
             // Before the namespace is entered, so that its absence is not taken for another thing.
             configuration.mountPath = try MountConfiguration.directory(configuration.mountPath)
         }
-        let kept = try options.keepPath.map { path throws(MountError) in try KeptTree(path) }
+        cmem_ignore_file_size_signal()
+        let kept: KeptTree?
+        if let path = options.keepPath {
+            kept = try KeptTree(path)
+        } else {
+            kept = nil
+        }
         let reportFile: ReportFile?
         if let path = options.reportPath {
             reportFile = try ReportFile(path)
@@ -165,7 +171,7 @@ public enum ScratchRun {
         _ report: inout RunReport, _ say: (String) -> Void
     ) throws(MountError) {
         if kept.isImage {
-            _ = try fileSystem.save(to: kept.target)
+            _ = try fileSystem.save(to: kept.target, isNew: true)
         } else {
             try runCopier(for: kept, name, keeper)
         }

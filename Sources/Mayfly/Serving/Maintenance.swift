@@ -4,6 +4,7 @@
 // system only when somebody gives it. So a thread that waits its turn enters each worker that is
 // idle, frees what waits for its readers, and gives empty chunks back, within a second.
 
+internal import Arena
 internal import CMemory
 internal import Glibc
 internal import InodeStore
@@ -31,12 +32,18 @@ final class Maintenance: Sendable {
     private let peakPages = Atomic<UInt64>(0)
     private let peakInodes = Atomic<UInt64>(0)
     private let gate: YieldGate
+    private let imageName: String
     private let sight: ServingSight
 
     /// - Parameters:
+    ///   - imageName: the path of the image that the store was opened from; empty for none.
     ///   - counters: of all workers that serve.
     ///   - gate: opened and closed by what `sight` shows.
-    init(store: InodeStore, counters: [RequestCounters], gate: YieldGate, sight: ServingSight) {
+    init(
+        store: InodeStore, imageName: String, counters: [RequestCounters], gate: YieldGate,
+        sight: ServingSight
+    ) {
+        self.imageName = imageName
         self.store = store
         workerCount = counters.count
         self.counters = counters
@@ -74,6 +81,7 @@ final class Maintenance: Sendable {
         var quietRounds = 0
         var isShort = false
         var starvation = StarvationGuard()
+        var hasTold = false
         while !isEnding.load(ordering: .acquiring) {
             // Who sleeps is not woken for nothing: while no request comes, one look is enough.
             let looks = gate.canReturn && quietRounds == 0 ? Self.looksPerRound : 1
@@ -82,6 +90,12 @@ final class Maintenance: Sendable {
                 if gate.canReturn { look(&starvation) }
             }
             round += 1
+            if !hasTold, store.arena.isImageChanged {
+                hasTold = true
+                unsafe cmem_log(
+                    "the image \(imageName) was changed while it is mounted: files that are its own "
+                        + "still answer EIO, `mayfly check` tells")
+            }
             let now = counters.reduce(0) { $0 + $1.total }
             quietRounds = now == served ? quietRounds + 1 : 0
             served = now

@@ -73,15 +73,29 @@ extension MountedFileSystem {
     ///
     /// Requests wait as for a snapshot; the writing is done afterwards.
     ///
-    /// - Parameter path: replaced when the image is whole.
+    /// This process writes it, with its own rights.
+    ///
+    /// - Parameters:
+    ///   - path: a regular file, which is replaced when the image is whole, or a free name.
+    ///   - umask: takes permission bits from 0666 for a file that is new; nil for this process's umask.
+    ///   - isNew: whether it is an error that something has the name.
     /// - Returns: bytes of the image.
-    public func save(to path: String) throws(MountError) -> UInt64 {
+    public func save(
+        to path: String, umask: UInt32? = nil, isNew: Bool = false
+    ) throws(MountError) -> UInt64 {
         let snapshot = try onShelf { shelf, parts throws(MountError) in try take(&shelf, parts) }
-        return try ReplacedFile.write(path) { descriptor throws(Errno) in
+        return try ReplacedFile.write(path, umask: umask, isNew: isNew) { descriptor throws(Errno) in
             let store = try InodeStore(
                 snapshot: snapshot, pageLimit: 1, inodeLimit: 1, workerCount: 1)
             defer { store.unmap() }
-            try store.writeImage(to: descriptor)
+            let failure: Errno?
+            do throws(Errno) {
+                try store.writeImage(to: descriptor)
+                failure = nil
+            } catch { failure = error }
+            // What was written of a changed image may be anything, and the failure only follows.
+            if snapshot.base.isChanged { throw .ioError }
+            if let failure { throw failure }
         }
     }
 
@@ -107,11 +121,25 @@ extension MountedFileSystem {
     private func take(
         _ shelf: inout SnapshotShelf, _ parts: Parts
     ) throws(MountError) -> StoreSnapshot {
+        if let image, image.isChanged {
+            throw MountError(
+                .system,
+                "the image \(image.name) was changed, and with it what the mount holds: copy what is "
+                    + "still read, and mount the image anew")
+        }
         writeBack(parts)
         do throws(Errno) {
-            let snapshot = try parts.store.snapshot(base: shelf.base)
+            let base = shelf.base
+            let snapshot = try FileSignals.held { () throws(Errno) in
+                try parts.store.snapshot(base: base)
+            }
             shelf.base = snapshot.base
             return snapshot
+        } catch .fileTooLarge {
+            throw MountError(
+                .system,
+                "a snapshot takes a file in memory that is larger than the server's limit of file "
+                    + "sizes: start the mount with a higher `ulimit -f`")
         } catch {
             throw MountError(
                 .system, "there is no memory for a snapshot (\(error)): free some, or raise limits")

@@ -12,6 +12,8 @@ struct SnapshotRequest: Codable, Sendable {
 struct PathRequest: Codable, Sendable {
     /// Absolute.
     var path: String
+    /// Of a file that is made: the client's umask; without it the server's counts.
+    var umask: UInt32?
 }
 
 /// What a save has written.
@@ -54,7 +56,9 @@ enum SnapshotInterface {
             return .jsonList { comparison.run($0) }
         case ("POST", "/v1/save"):
             let path = try absolute(question)
-            return .json(SaveSummary(path: path, bytes: try fileSystem.save(to: path)))
+            let umask = try question.body(as: PathRequest.self).umask
+            return .json(
+                SaveSummary(path: path, bytes: try fileSystem.save(to: path, umask: umask)))
         case ("POST", "/v1/fork"):
             guard let report = try fileSystem.forkServed(at: try absolute(question)).report() else {
                 throw MountError(.mount, "the fork is unmounted already")
