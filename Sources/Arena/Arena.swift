@@ -11,7 +11,7 @@ package import SystemPackage
     /// Whether what is written goes to a file that others may read: an image that is being made.
     let isShared: Bool
     /// Epoch and worker states: volatile, not in the image.
-    let volatileState: Region
+    package let volatileState: Region
     /// Workers that exist; worker i owns shard i.
     package let workerCount: Int
 

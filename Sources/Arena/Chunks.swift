@@ -358,9 +358,10 @@ extension ArenaWorker {
 
     /// Gives the memory of empty chunks back to the system and the chunks to the pool.
     ///
+    /// - Parameter onEmptyInodes: called for a chunk of inodes, while nobody can take it.
     /// - Returns: the number of chunks given back.
     /// - Precondition: the caller has entered the worker. Not for the request path.
-    package func trim() -> Int {
+    package func trim(_ onEmptyInodes: (UInt64) -> Void = { _ in }) -> Int {
         drainPending()
         var given = 0
         for kind in [ChunkKind.pages, .inodes, .small] {
@@ -374,6 +375,7 @@ extension ArenaWorker {
             while left > 0, let chunk = popPartial(kind) {
                 left -= 1
                 if region.loadAcquire(arena.geometry.descriptor(chunk) + Descriptor.used) == 0 {
+                    if kind.rawValue == ChunkKind.inodes.rawValue { onEmptyInodes(chunk) }
                     arena.giveBack(chunk)
                     given += 1
                 } else {
@@ -385,6 +387,7 @@ extension ArenaWorker {
                 region.loadAcquire(arena.geometry.descriptor(current - 1) + Descriptor.used) == 0
             {
                 region.store(lists, 0)
+                if kind.rawValue == ChunkKind.inodes.rawValue { onEmptyInodes(current - 1) }
                 arena.giveBack(current - 1)
                 given += 1
             }

@@ -259,6 +259,24 @@ extension ArenaWorker {
     }
 }
 
+extension ArenaWorker {
+    /// Gives back what the list of retired items has grown by, where it is empty.
+    ///
+    /// - Precondition: entered. Not for the request path.
+    package func trimRetired() {
+        let states = arena.volatileState
+        let capacity = states.load(state + WorkerState.listCapacity)
+        guard capacity > WorkerState.firstCapacity, !hasRetired(),
+            let fresh = try? WorkerState.mapList(WorkerState.firstCapacity)
+        else { return }
+        WorkerState.unmapList(states.load(state + WorkerState.listAddress), capacity: capacity)
+        states.store(state + WorkerState.listHead, 0)
+        states.store(state + WorkerState.listTail, 0)
+        states.store(state + WorkerState.listCapacity, WorkerState.firstCapacity)
+        states.store(state + WorkerState.listAddress, fresh)
+    }
+}
+
 extension Region {
     @_noLocks fileprivate func enterEpoch(_ offset: UInt64, _ epoch: UInt64) -> Bool {
         let isEntered = unsafe word(offset).pointee.compareExchange(

@@ -64,7 +64,7 @@ package enum Backing: Sendable {
         do throws(Errno) {
             try mapMarks(marks)
             switch backing {
-            case .anonymous: try mapZeros(from: 0, hugePages: true)
+            case .anonymous: try mapArena(from: 0)
             case .scattered: try mapZeros(from: 0, hugePages: false)
             case .sharedFile(let descriptor):
                 try map(0, bytes, MAP_SHARED, descriptor)
@@ -84,13 +84,24 @@ package enum Backing: Sendable {
                     let code = unsafe cmem_guard_range(guardian.pointer, self.base, Int(base.bytes))
                     if code != 0 { throw Errno(rawValue: code) }
                 }
-                try mapZeros(from: base.bytes, hugePages: true)
+                try mapArena(from: base.bytes)
             }
         } catch {
             unmap()
             throw error
         }
     }
+
+    /// Maps zeros in huge pages, but for the first chunks: a fresh mount takes one of each kind for each
+    /// shard, and a client would wait for 2 MiB of zeros the first time that it makes something.
+    private func mapArena(from offset: UInt64) throws(Errno) {
+        try mapZeros(from: offset, hugePages: true)
+        let first = min(bytes - min(offset, bytes), Self.firstSmallBytes)
+        if first > 0 { unsafe madvise(base + Int(offset), Int(first), MADV_NOHUGEPAGE) }
+    }
+
+    /// Bytes of an arena in small pages: some chunks of each kind for the shards of a few queues.
+    private static var firstSmallBytes: UInt64 { 16 * Geometry.chunkBytes }
 
     private func mapZeros(from offset: UInt64, hugePages: Bool) throws(Errno) {
         if offset >= bytes { return }

@@ -132,11 +132,12 @@ enum StoreSuperblock {
             let arena = try make(bytes & ~(Geometry.chunkBytes - 1))
             do throws(Errno) {
                 let bytes = arena.geometry.bytes / Inode.bytes * Side.bytes + Geometry.chunkBytes
-                // Beside a tree that is shared, little of it is touched.
-                let backing = arena.baseBytes > 0 ? Backing.scattered : .anonymous
+                // Small pages: a huge one would hold the inodes of eight chunks, of which few may be
+                // chunks of inodes, and could not be given back in parts.
                 return (
                     arena,
-                    try Region(reserving: bytes & ~(Geometry.chunkBytes - 1), backing: backing)
+                    try Region(
+                        reserving: bytes & ~(Geometry.chunkBytes - 1), backing: .scattered)
                 )
             } catch {
                 arena.unmap()
@@ -265,9 +266,7 @@ enum StoreSuperblock {
         setTime(inode, TimeField.modification, now)
         setTime(inode, TimeField.change, now)
         setTime(inode, TimeField.birth, now)
-        let side = side(inode)
-        sideTable.store(side + Side.lock, 0)
-        sideTable.store(side + Side.lookups, 0)
+        beginSide(inode)
         // Last: from here on the slot is an inode.
         region.store32(inode + Inode.mode, mode)
     }

@@ -45,8 +45,8 @@ extension InodeStore {
             + arena.baseBytes
     }
 
-    /// The part of it that is chunks. The side table takes an eighth of that at most, where it has a
-    /// huge page for each eight of them.
+    /// The part of it that is chunks. The side table takes an eighth of that at most, where all of
+    /// them are chunks of inodes.
     var maximumChunkBytes: UInt64 { maximumBytes / 9 * 8 }
 
     /// What must be reserved for limits: address space must never be what says ENOSPC.

@@ -95,7 +95,10 @@ extension StoreWorker {
     package func maintain(trims: Bool) {
         guard worker.tryEnter() else { return }
         if worker.hasRetired() { reclaim() }
-        if trims { _ = worker.trim() }
+        if trims {
+            _ = worker.trim { releaseSide(ofChunk: $0) }
+            worker.trimRetired()
+        }
         worker.leave()
     }
 }

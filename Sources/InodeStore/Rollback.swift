@@ -161,13 +161,13 @@ extension InodeStore {
     /// Gives what is in a slot a nodeid that the kernel does not know, and no references.
     func renumber(_ inode: UInt64) {
         let side = worker(0).side(inode)
-        sideTable.store(side + Side.tag, (sideTable.load(side + Side.tag) + 1) & 0xFF_FFFF)
+        worker(0).retireTag(inode)
         sideTable.store(side + Side.lookups, 0)
     }
 
     /// What had ended lives again.
     private func revive(_ inode: UInt64) {
-        sideTable.store(worker(0).side(inode) + Side.lookups, 0)
+        worker(0).beginSide(inode)
     }
 
     private func reviveAll(in page: UInt64) {

@@ -11,6 +11,12 @@
 //   tag       24 bits, part of the nodeid. Counted up by a rollback, when all workers are stopped,
 //             where the kernel knows an inode in the slot that was never there now: requests about
 //             it name the old tag. Read relaxed: the stop orders it
+//
+// What belongs to a chunk of inodes goes back to the system with the chunk: no inode is left there,
+// the kernel has no reference, and zeros are what a new inode begins with. But for the tag, which must
+// not become one that the kernel may still name. So the highest tag ever given is kept for the whole
+// store (`highestTag`, written while all workers are stopped), and every inode that comes into a slot
+// has it.
 
 internal import Arena
 internal import CMemory
@@ -23,6 +29,8 @@ enum Side {
     static var lookups: UInt64 { @_noLocks get { 16 } }
     static var tag: UInt64 { @_noLocks get { 24 } }
     static var dead: UInt64 { @_noLocks get { 1 << 63 } }
+    /// The highest tag of the store. It has a cache line of its own, in slots that hold no inode.
+    static var highestTag: UInt64 { @_noLocks get { 64 } }
 }
 
 extension StoreWorker {
@@ -105,6 +113,35 @@ extension StoreWorker {
     @_noLocks func isUnchanged(_ inode: UInt64, since sequence: UInt64) -> Bool {
         atomicMemoryFence(ordering: .acquiring)
         return sideTable.load(side(inode) + Side.sequence) == sequence
+    }
+
+    // MARK: coming and going
+
+    /// Prepares the words of an inode that comes into its slot.
+    @_noLocks func beginSide(_ inode: UInt64) {
+        let side = side(inode)
+        sideTable.store(side + Side.lock, 0)
+        sideTable.store(side + Side.lookups, 0)
+        let tag = sideTable.load(Side.highestTag)
+        if tag != 0 { sideTable.store(side + Side.tag, tag) }
+    }
+
+    /// Has requests about the inode that was in a slot answered by ESTALE from now on.
+    ///
+    /// - Precondition: all workers are stopped.
+    func retireTag(_ inode: UInt64) {
+        let word = side(inode) + Side.tag
+        let tag = (sideTable.load(word) + 1) & 0xFF_FFFF
+        sideTable.store(word, tag)
+        sideTable.store(Side.highestTag, max(tag, sideTable.load(Side.highestTag)))
+    }
+
+    /// Gives back the memory that belongs to a chunk of inodes.
+    ///
+    /// - Precondition: the chunk is empty, and nobody can take it.
+    func releaseSide(ofChunk chunk: UInt64) {
+        let bytes = Geometry.chunkBytes / Inode.bytes * Side.bytes
+        sideTable.release(chunk * bytes, bytes)
     }
 
     // MARK: the kernel's references
