@@ -18,7 +18,13 @@ final class Deadline: Sendable {
         self.channel = channel
         time = .milliseconds(Int64(milliseconds))
         task = Mutex(nil)
-        channel.closeFuture.whenComplete { _ in self.task.withLock { $0?.cancel() } }
+        let eventLoop = channel.eventLoop
+        channel.closeFuture.whenComplete { _ in
+            self.task.withLock { $0?.cancel() }
+            // SwiftNIO leaves its timer set for a cancelled task, and would wake for it when the time is
+            // over. An earlier task sets the timer anew, and then it is off.
+            eventLoop.scheduleTask(in: .milliseconds(1)) {}
+        }
         extend()
     }
 

@@ -52,6 +52,12 @@ package final class HTTPListener: Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let channel: any Channel
     private let streams = BodyStreams()
+    private let clients: Clients
+    /// Groups of listeners that have stopped, for those that come.
+    ///
+    /// Not shut down: SwiftNIO does that by way of libdispatch, whose threads wake every second from
+    /// then on, for ever. So a process has as many groups as it had listeners at one time.
+    private static let spare = Mutex<[MultiThreadedEventLoopGroup]>([])
 
     /// - Parameters:
     ///   - socket: a listening socket, which is taken over.
@@ -63,13 +69,13 @@ package final class HTTPListener: Sendable {
         admits: @escaping @Sendable (UInt32) -> Bool,
         answer: @escaping @Sendable (HTTPQuestion) -> HTTPAnswer
     ) throws {
-        let group = Self.quietGroup()
-        let count = Count()
+        let group = Self.spare.withLock { $0.popLast() } ?? Self.quietGroup()
+        let clients = Clients()
         let streams = streams
         let bootstrap = ServerBootstrap(group: group)
             .childChannelInitializer { channel in
                 let deadline = Deadline(channel, milliseconds: stayMilliseconds)
-                return Self.admit(channel, count, admits).flatMapThrowing { isAdmitted in
+                return Self.admit(channel, clients, admits).flatMapThrowing { isAdmitted in
                     guard isAdmitted else { throw ChannelError.eof }
                     try Self.equip(channel, AnsweringHandler(deadline, streams, answer))
                 }
@@ -80,22 +86,41 @@ package final class HTTPListener: Sendable {
                 try bootstrap.withBoundSocket(socket).wait()
             }
         } catch {
-            try? group.syncShutdownGracefully()
+            Self.spare.withLock { $0.append(group) }
             throw error
         }
         self.group = group
+        self.clients = clients
     }
 
     /// Stops listening and drops those connected.
+    ///
+    /// - Precondition: it is called once, and not on the listener's thread.
     package func stop() {
         try? channel.close().wait()
         streams.stop()
-        try? group.syncShutdownGracefully()
+        // Nobody is admitted any more.
+        for client in clients.all { try? client.close().wait() }
+        Self.spare.withLock { $0.append(group) }
     }
 
-    /// Clients that are connected; one thread counts.
-    private final class Count: Sendable {
-        let value = Atomic<Int>(0)
+    /// Clients that are connected; one thread adds and removes.
+    private final class Clients: Sendable {
+        private let channels = Mutex<[ObjectIdentifier: any Channel]>([:])
+
+        var all: [any Channel] { channels.withLock { Array($0.values) } }
+
+        /// - Returns: how many there are then.
+        func add(_ channel: any Channel) -> Int {
+            channels.withLock { channels in
+                channels[ObjectIdentifier(channel)] = channel
+                return channels.count
+            }
+        }
+
+        func remove(_ channel: any Channel) {
+            _ = channels.withLock { $0.removeValue(forKey: ObjectIdentifier(channel)) }
+        }
     }
 
     /// One thread, which takes the CPU from nobody when it wakes, and gets no SIGPIPE.
@@ -122,13 +147,11 @@ package final class HTTPListener: Sendable {
 
     /// Whether a client may stay: who it is, and that it is not one too many.
     private static func admit(
-        _ channel: any Channel, _ count: Count,
+        _ channel: any Channel, _ clients: Clients,
         _ admits: @escaping @Sendable (UInt32) -> Bool
     ) -> EventLoopFuture<Bool> {
-        let now = count.value.wrappingAdd(1, ordering: .relaxed).newValue
-        channel.closeFuture.whenComplete { _ in
-            count.value.wrappingSubtract(1, ordering: .relaxed)
-        }
+        let now = clients.add(channel)
+        channel.closeFuture.whenComplete { _ in clients.remove(channel) }
         guard now <= connectionLimit, let provider = channel as? any SocketOptionProvider else {
             return channel.eventLoop.makeSucceededFuture(false)
         }

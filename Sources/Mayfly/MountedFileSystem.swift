@@ -265,7 +265,7 @@ public final class MountedFileSystem: Sendable {
                 worker: store.worker(worker),
                 policy: OperationPolicy(configuration),
                 counters: counters[worker]),
-            session: session, gate: gate, hooks: hooks, isHooked: hooks.isOn)
+            session: session, gate: gate, bell: maintenance.bell, hooks: hooks, isHooked: hooks.isOn)
     }
 
     func setForkHost(_ host: @escaping ForkHost) { forkHost.withLock { $0 = host } }
@@ -312,6 +312,7 @@ public final class MountedFileSystem: Sendable {
             store.unmap()
             for counter in counters { counter.deallocate() }
             gate.deallocate()
+            maintenance.bell.deallocate()
             hooks.isOn.deallocate()
         }
     }

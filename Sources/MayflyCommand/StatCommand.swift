@@ -53,10 +53,7 @@ struct StatCommand: ParsableCommand {
             "bytes      \(Numbers.bytes(bytes.used)) of \(Numbers.bytes(bytes.limit)) "
                 + "(\(Numbers.percent(fill))), \(Numbers.bytes(bytes.peak)) at most so far",
             "inodes     \(inodes.used) of \(inodes.limit), \(inodes.peak) at most so far",
-            "memory     \(Numbers.bytes(memory.residentBytes)) resident: "
-                + "\(Numbers.bytes(memory.arenaBytes)) arena, "
-                + "\(Numbers.bytes(memory.ringBytes)) ring; "
-                + "at most \(Numbers.bytes(memory.maximumBytes))",
+            "memory     \(Self.memory(memory)); at most \(Numbers.bytes(memory.maximumBytes))",
             "requests   \(report.requests), \(Numbers.bytes(report.readBytes)) read, "
                 + "\(Numbers.bytes(report.writtenBytes)) written",
         ]
@@ -73,6 +70,17 @@ struct StatCommand: ParsableCommand {
                     + "\(faults.malformedRequests) requests malformed")
         }
         return lines + [""] + operations(report) + [""] + queues(report)
+    }
+
+    private static func memory(_ memory: MountReport.Memory) -> String {
+        let resident = "\(Numbers.bytes(memory.residentBytes)) resident"
+        guard let parts = memory.parts else { return resident }
+        let named = [
+            (parts.arena, "arena"), (parts.tables, "tables"), (parts.ring, "ring"),
+            (parts.snapshots, "snapshots"), (parts.program, "program"),
+        ]
+        return "\(resident): "
+            + named.map { "\(Numbers.bytes($0.0)) \($0.1)" }.joined(separator: ", ")
     }
 
     private static func operations(_ report: MountReport) -> [String] {

@@ -8,7 +8,7 @@ internal import Glibc
 internal import Synchronization
 package import SystemPackage
 
-/// A started thread, which must be joined.
+/// A started thread, which must be joined or detached.
 package struct QueueThread: Sendable {
     private let thread: pthread_t
 
@@ -65,6 +65,11 @@ package struct QueueThread: Sendable {
     /// Waits for the thread's end.
     package func join() {
         _ = pthread_join(thread, nil)
+    }
+
+    /// Lets the thread go: its stack is free as soon as it ends, and nobody can wait for it.
+    package func detach() {
+        _ = pthread_detach(thread)
     }
 }
 

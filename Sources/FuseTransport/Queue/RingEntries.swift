@@ -86,6 +86,13 @@ struct RingEntries {
         unsafe _ = munmap(base, mappedBytes)
     }
 
+    /// Bytes that are in memory: mincore(2).
+    var residentBytes: UInt64 {
+        var states = [UInt8](repeating: 0, count: mappedBytes / 4096)
+        guard unsafe mincore(base, mappedBytes, &states) == 0 else { return 0 }
+        return states.reduce(0) { $0 + UInt64($1 & 1) * 4096 }
+    }
+
     @_noLocks
     func payload(_ entry: Int) -> UnsafeMutableRawPointer {
         assert(entry >= 0 && entry < depth)

@@ -79,6 +79,9 @@ package final class FuseSession: Sendable {
     /// Bytes of the ring's buffers; 0 where there is no ring.
     package var ringMemoryBytes: UInt64 { ringRefusal == nil ? plan.ringMemoryBytes : 0 }
 
+    /// Bytes of them that are in memory, because requests have used them.
+    package var residentRingBytes: UInt64 { core.residentBytes }
+
     /// The errno with which the kernel refused a REGISTER, nil where it did not.
     package var registerRefusal: Errno? {
         let code = unsafe core.control.pointee.refusal.load(ordering: .relaxed)

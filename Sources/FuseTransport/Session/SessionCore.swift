@@ -98,6 +98,11 @@ final class SessionCore: @unchecked Sendable {
         if let free { unsafe RingParts.refuse(free.ring, control) }
     }
 
+    /// Bytes of the rings' buffers that are in memory.
+    var residentBytes: UInt64 {
+        parts.withLock { all in all.reduce(0) { $0 + $1.parts.entries.residentBytes } }
+    }
+
     var faults: WireFaults {
         unsafe WireFaults(
             droppedEntries: control.pointee.droppedEntries.load(ordering: .relaxed),

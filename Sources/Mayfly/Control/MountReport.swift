@@ -25,6 +25,37 @@ public struct MountReport: Codable, Sendable, Equatable {
         public var residentBytes: UInt64
         /// The most that arena and ring can ever take with the limits as they are.
         public var maximumBytes: UInt64
+        /// What `residentBytes` is made of; missing where the server is older.
+        public var parts: Parts?
+
+        /// Parts of the memory that the process has, in bytes. Their sum is what it has in all.
+        public struct Parts: Codable, Sendable, Equatable {
+            /// Of the arena, as much as is in memory.
+            public var arena: UInt64
+            /// Tables beside the arena: 32 bytes for each inode, and a mark for each page.
+            public var tables: UInt64
+            /// Buffers that requests have used so far.
+            public var ring: UInt64
+            /// Copies of pages that snapshots keep.
+            public var snapshots: UInt64
+            /// The rest: the program with its libraries and heap, and other mounts that it serves.
+            public var program: UInt64
+
+            init(arena: UInt64, tables: UInt64, ring: UInt64, snapshots: UInt64, of resident: UInt64) {
+                // The parts are looked at one after another while the mount is in use.
+                var left = resident
+                func take(_ bytes: UInt64) -> UInt64 {
+                    let taken = min(bytes, left)
+                    left -= taken
+                    return taken
+                }
+                self.arena = take(arena)
+                self.tables = take(tables)
+                self.ring = take(ring)
+                self.snapshots = take(snapshots)
+                program = left
+            }
+        }
     }
 
     /// Service times of a sample, about one request in 16: from its being taken to its answer, in

@@ -5,6 +5,7 @@ internal import CMemory
 internal import FuseTransport
 internal import Glibc
 internal import InodeStore
+internal import Synchronization
 
 extension MountedFileSystem {
     /// What it is, holds and has done; nil once it is unmounted.
@@ -18,6 +19,11 @@ extension MountedFileSystem {
             for operation in operations { whole += operation.histogram }
             let transferred = parts.counters.map(\.transferred)
             let faults = parts.session.faults
+            let resident = Self.residentBytes
+            let taken = parts.store.memory
+            let snapshotBytes = shelf.withLock { shelf in
+                shelf.items.reduce(0) { $0 + $1.record.privateBytes }
+            }
             return MountReport(
                 version: MayflyVersion.text, mountpoint: place,
                 connection: parts.session.connection, processID: getpid(),
@@ -32,8 +38,12 @@ extension MountedFileSystem {
                     limit: store.inodes),
                 memory: MountReport.Memory(
                     arenaBytes: parts.store.arena.chunkBytesInUse,
-                    ringBytes: summary.ringMemoryBytes, residentBytes: Self.residentBytes,
-                    maximumBytes: parts.store.maximumBytes + summary.ringMemoryBytes),
+                    ringBytes: summary.ringMemoryBytes, residentBytes: resident,
+                    maximumBytes: parts.store.maximumBytes + summary.ringMemoryBytes,
+                    parts: MountReport.Memory.Parts(
+                        arena: taken.arenaBytes, tables: taken.tableBytes,
+                        ring: parts.session.residentRingBytes, snapshots: snapshotBytes,
+                        of: resident)),
                 requests: parts.counters.reduce(0) { $0 + $1.total },
                 readBytes: transferred.reduce(0) { $0 + $1.read },
                 writtenBytes: transferred.reduce(0) { $0 + $1.written },

@@ -89,6 +89,8 @@ extension MountedFileSystem {
         _ body: (Parts) throws(MountError) -> Result
     ) throws(MountError) -> Result {
         let result: Swift.Result<Result, MountError>? = whileMounted { parts in
+            // What it changes may leave memory to be given back.
+            defer { parts.maintenance.bell.ring() }
             do throws(MountError) { return .success(try body(parts)) } catch {
                 return .failure(error)
             }

@@ -1,6 +1,7 @@
 // ServedMounts: the mounts that one server process serves: the one it was started for, and forks of
 // it, each with its control socket. The process ends with the last of them.
 
+internal import CMemory
 internal import FuseTransport
 internal import Glibc
 internal import Synchronization
@@ -13,15 +14,10 @@ final class ServedMounts: Sendable {
         let control: ControlServer?
     }
 
-    private struct State: Sendable {
-        var items: [Item] = []
-        /// One for each mount, which waits for its end.
-        var threads: [QueueThread] = []
-    }
+    private let items = Mutex<[Item]>([])
+    private let live = LiveCount()
 
-    private let state = Mutex(State())
-
-    var fileSystems: [MountedFileSystem] { state.withLock { $0.items.map(\.fileSystem) } }
+    var fileSystems: [MountedFileSystem] { items.withLock { $0.map(\.fileSystem) } }
 
     /// Makes a mount known under a control socket, takes in forks of it that are asked for there, and
     /// frees it when it is unmounted: nobody else is to hold it by then.
@@ -49,11 +45,7 @@ final class ServedMounts: Sendable {
                     }
                 }
             }.join()
-            let thread = try QueueThread.start(cpu: nil, name: "mayfly-wait") { [self] in
-                fileSystem.waitUntilUnmounted()
-                remove(fileSystem)
-            }
-            state.withLock { $0.threads.append(thread) }
+            try watch(fileSystem)
         } catch {
             remove(fileSystem)
             try? fileSystem.unmount(lazy: true, force: true)
@@ -63,24 +55,67 @@ final class ServedMounts: Sendable {
         return line.withLock { $0 }
     }
 
-    private func note(_ item: Item) { state.withLock { $0.items.append(item) } }
+    /// Frees a mount when it ends, on a thread that nobody joins: a server that makes many forks would
+    /// keep the stacks of all.
+    private func watch(_ fileSystem: MountedFileSystem) throws(Errno) {
+        live.add()
+        do throws(Errno) {
+            try QueueThread.start(cpu: nil, name: "mayfly-wait") { [self] in
+                fileSystem.waitUntilUnmounted()
+                remove(fileSystem)
+                live.subtract()
+            }.detach()
+        } catch {
+            live.subtract()
+            throw error
+        }
+    }
+
+    private func note(_ item: Item) { items.withLock { $0.append(item) } }
 
     private func remove(_ fileSystem: MountedFileSystem) {
-        let gone = state.withLock { state in
-            let gone = state.items.filter { $0.fileSystem === fileSystem }
-            state.items.removeAll { $0.fileSystem === fileSystem }
+        let gone = items.withLock { items in
+            let gone = items.filter { $0.fileSystem === fileSystem }
+            items.removeAll { $0.fileSystem === fileSystem }
             return gone
         }
         for item in gone { item.control?.stop() }
     }
 
     /// Returns once every mount, those that come meanwhile among them, is gone and freed.
-    func waitUntilUnmounted() {
-        while let thread = state.withLock({ $0.threads.popLast() }) { thread.join() }
-    }
+    func waitUntilUnmounted() { live.waitForNone() }
 
     /// Removes all control sockets, for a process that ends at once.
     func stopControls() {
-        for item in state.withLock({ $0.items }) { item.control?.stop() }
+        for item in items.withLock({ $0 }) { item.control?.stop() }
+    }
+}
+
+/// How many mounts have not ended, for one thread to wait for the last.
+@safe private final class LiveCount: @unchecked Sendable {
+    // Sendable: points to one atomic word, which lives as long as this object.
+    private let word: UnsafeMutablePointer<Atomic<UInt32>>
+
+    init() {
+        unsafe word = .allocate(capacity: 1)
+        unsafe word.initialize(to: Atomic(0))
+    }
+
+    deinit { unsafe word.deallocate() }
+
+    func add() { unsafe _ = word.pointee.wrappingAdd(1, ordering: .relaxed) }
+
+    /// Releases what the mount's end has done to whoever waits.
+    func subtract() {
+        let left = unsafe word.pointee.wrappingSubtract(1, ordering: .releasing).newValue
+        if left == 0 { unsafe cmem_futex_wake(word) }
+    }
+
+    func waitForNone() {
+        while true {
+            let left = unsafe word.pointee.load(ordering: .acquiring)
+            if left == 0 { return }
+            unsafe cmem_futex_wait(word, left, -1)
+        }
     }
 }

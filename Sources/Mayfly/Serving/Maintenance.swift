@@ -3,6 +3,9 @@
 // A queue that sleeps can free nothing, and memory that a shard no longer needs goes back to the
 // system only when somebody gives it. So a thread that waits its turn enters each worker that is
 // idle, frees what waits for its readers, and gives empty chunks back, within a second.
+//
+// When no request has come for a second, everything is in order and stays so. The thread sleeps then
+// until the next request rings its bell (MaintenanceBell.swift): an idle mount wakes nobody.
 
 internal import Arena
 internal import CMemory
@@ -13,22 +16,20 @@ internal import Synchronization
 /// The maintenance thread's work.
 final class Maintenance: Sendable {
     /// Time between two rounds while requests come.
-    private static let roundMilliseconds: Int32 = 100
+    private static let roundMilliseconds = 100
     /// Looks per round at whether a queue's thread starves.
     private static let looksPerRound = 5
     /// Rounds between two that give memory back: less than the second that is promised.
     private static let roundsPerTrim = 4
-
-    /// More than is written between two rounds.
-    private static let plentyBytes: UInt64 = 1 << 30
+    /// Rounds without a request after which it rests: two times that memory was given back.
+    private static let roundsUntilRest = 2 * roundsPerTrim + 1
 
     private let store: InodeStore
     private let workerCount: Int
     private let counters: [RequestCounters]
     private let headroom = MemoryHeadroom()
-    private let isEnding = Atomic<Bool>(false)
-    /// A pipe that ends a sleep, so that an unmount need not wait for it; -1 where there is none.
-    private let bell: (wait: Int32, ring: Int32)
+    /// Rung by the serving threads.
+    let bell = MaintenanceBell()
     private let peakPages = Atomic<UInt64>(0)
     private let peakInodes = Atomic<UInt64>(0)
     private let gate: YieldGate
@@ -49,24 +50,10 @@ final class Maintenance: Sendable {
         self.counters = counters
         self.gate = gate
         self.sight = sight
-        var ends: [Int32] = [-1, -1]
-        bell = unsafe pipe(&ends) == 0 ? (ends[0], ends[1]) : (-1, -1)
-        for end in ends where end >= 0 { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         allowWhatThereIs()
     }
 
-    deinit { for end in [bell.wait, bell.ring] where end >= 0 { close(end) } }
-
-    func end() {
-        isEnding.store(true, ordering: .releasing)
-        _ = unsafe write(bell.ring, "", 1)
-    }
-
-    private func sleep(milliseconds: Int32) {
-        // A descriptor below 0 is waited for in vain, which is what is left then.
-        var bell = pollfd(fd: bell.wait, events: Int16(POLLIN), revents: 0)
-        _ = unsafe poll(&bell, 1, milliseconds)
-    }
+    func end() { bell.end() }
 
     /// The highest use that a round has seen, in pages and inodes.
     var peak: (pages: UInt64, inodes: UInt64) {
@@ -76,17 +63,24 @@ final class Maintenance: Sendable {
 
     func run() {
         cmem_quiet_thread()
-        var served: UInt64 = 0
         var round = 0
-        var quietRounds = 0
-        var isShort = false
+        // A mount that nobody has used yet has nothing to put in order.
+        var quietRounds = Self.roundsUntilRest
+        var served = totalServed
         var starvation = StarvationGuard()
         var hasTold = false
-        while !isEnding.load(ordering: .acquiring) {
+        while !bell.hasEnded {
+            if quietRounds >= Self.roundsUntilRest {
+                rest(served)
+                quietRounds = 0
+                starvation = StarvationGuard()
+                allowWhatThereIs()
+                continue
+            }
             // Who sleeps is not woken for nothing: while no request comes, one look is enough.
             let looks = gate.canReturn && quietRounds == 0 ? Self.looksPerRound : 1
             for _ in 0..<looks {
-                sleep(milliseconds: Self.roundMilliseconds / Int32(looks))
+                bell.nap(milliseconds: Self.roundMilliseconds / looks)
                 if gate.canReturn { look(&starvation) }
             }
             round += 1
@@ -96,18 +90,35 @@ final class Maintenance: Sendable {
                     "the image \(imageName) was changed while it is mounted: files that are its own "
                         + "still answer EIO, `mayfly check` tells")
             }
-            let now = counters.reduce(0) { $0 + $1.total }
+            let now = totalServed
             quietRounds = now == served ? quietRounds + 1 : 0
             served = now
-            // What others free must be seen also when nobody asks here, for it ends the ENOSPC.
-            if quietRounds <= 2 * Self.roundsPerTrim || isShort { isShort = allowWhatThereIs() }
-            // Nothing was asked since everything was put in order: nothing to do.
-            if quietRounds > 2 * Self.roundsPerTrim { continue }
+            allowWhatThereIs()
             observe()
             for index in 0..<workerCount {
                 store.worker(index).maintain(trims: round % Self.roundsPerTrim == 0)
             }
         }
+    }
+
+    private var totalServed: UInt64 { counters.reduce(0) { $0 + $1.total } }
+
+    /// Sleeps until something is asked of the mount.
+    ///
+    /// - Parameter served: requests that have been answered before the last round.
+    private func rest(_ served: UInt64) {
+        // A thread that starves could not ring, so none may yield meanwhile.
+        if gate.canReturn {
+            gate.isOpen = false
+            sight.makeOrdinary()
+        }
+        cmem_trim_heap()
+        bell.fallAsleep()
+        // What was answered before the bell could be seen shows a moment later at the latest.
+        if !bell.sleep(milliseconds: Self.roundMilliseconds), totalServed == served {
+            while !bell.sleep(milliseconds: nil) {}
+        }
+        bell.wake()
     }
 
     private func look(_ starvation: inout StarvationGuard) {
@@ -118,15 +129,12 @@ final class Maintenance: Sendable {
     }
 
     /// Lets the store take what memory there is now and its limits allow, and no more until the next
-    /// round.
+    /// round, or until a request ends the rest.
     ///
     /// - Concurrency: any thread.
-    /// - Returns: whether that is little, compared with what may come in between.
-    @discardableResult
-    func allowWhatThereIs() -> Bool {
-        let bytes = headroom.bytes()
-        store.allow(bytes: bytes)
-        return bytes.map { $0 < Self.plentyBytes } ?? false
+    func allowWhatThereIs() {
+        store.allow(bytes: headroom.bytes())
+        bell.noteLook()
     }
 
     private func observe() {

@@ -11,6 +11,7 @@ struct RequestLoop: Sendable {
     let operations: Operations
     let session: FuseSession
     let gate: YieldGate
+    let bell: MaintenanceBell
     let hooks: RequestHooks
     /// The hooks' own, here so that a look at it needs no reference.
     let isHooked: HookSwitch
@@ -34,6 +35,7 @@ struct RequestLoop: Sendable {
                 queue.commit(index, error: reply.error, bytes: reply.bytes)
             }
             operations.worker.leave()
+            if bell.isAsleep { bell.ring() }
         }
     }
 
@@ -48,6 +50,7 @@ struct RequestLoop: Sendable {
             let reply = answer(queue.request(0), isOnlyReader ? .never : .device)
             queue.commit(0, error: reply.error, bytes: reply.bytes)
             operations.worker.leave()
+            if bell.isAsleep { bell.ring() }
         }
     }
 
@@ -134,10 +137,21 @@ struct RequestLoop: Sendable {
         try? session.notifyInvalidInode(nodeID: request.nodeID, offset: -1)
     }
 
+    /// Has what memory there is looked at again, where that was long ago: while maintenance rests,
+    /// others may have freed some.
+    private func awaitAllowance(_ request: FuseRequest) {
+        guard request.opcode != UInt32(CFK_STATFS), bell.isAsleep else { return }
+        let before = bell.looks
+        bell.ring()
+        let deadline = cmem_monotonic_nanoseconds() + 200_000_000
+        while bell.looks == before, cmem_monotonic_nanoseconds() < deadline { cmem_yield() }
+    }
+
     /// Has the forgets that wait taken, then answers once more.
     @inline(never)
     private func retryOnRing(_ request: FuseRequest) -> Reply {
         operations.worker.leave()
+        awaitAllowance(request)
         let before = session.deviceDrains
         // Far more than it takes, as a busy machine may let the reader of /dev/fuse wait.
         let deadline = cmem_monotonic_nanoseconds() + 200_000_000
@@ -154,6 +168,7 @@ struct RequestLoop: Sendable {
     @inline(never)
     private func retryOnDevice(_ request: FuseRequest) -> Reply {
         operations.worker.leave()
+        awaitAllowance(request)
         let deadline = cmem_monotonic_nanoseconds() + 20_000_000
         // Empty for a while: what was read last has been answered then, too.
         var timesEmpty = 0
