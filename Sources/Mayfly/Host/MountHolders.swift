@@ -30,10 +30,11 @@ enum MountHolders {
     /// - Parameter device: the mount's, as /proc spells it: a mapping tells no mount.
     static func of(mountID: UInt64, device: String?) -> [MountHolder] {
         let slow = slowMountpoints
-        let holders = processIDs().filter { processID in
-            uses(of: processID, skipping: slow).contains { $0.id == mountID }
+        let holders = ProcessScan.of(processIDs()) { processID in
+            let holds = uses(of: processID, skipping: slow).contains { $0.id == mountID }
                 || maps(of: "/proc/\(processID)", name: device)
-        }.map(MountHolder.init(processID:))
+            return holds ? MountHolder(processID: processID) : nil
+        }.found.map(\.value)
         // What this process holds it has from its caller, as a rule, who is named.
         let others = holders.filter { $0.processID != getpid() }
         return others.isEmpty ? holders : others
@@ -80,7 +81,8 @@ enum MountHolders {
     ///
     /// - Source: fs/fuse/dev.c, `fuse_dev_show_fdinfo()`.
     static func server(ofConnection number: UInt32) -> Int32? {
-        processIDs().first { serves($0, connection: number) }
+        ProcessScan.of(processIDs(), most: 1) { serves($0, connection: number) ? true : nil }
+            .found.first?.processID
     }
 
     static func serves(_ processID: Int32, connection number: UInt32) -> Bool {
@@ -93,17 +95,17 @@ enum MountHolders {
     static func servers(
         of wanted: Set<UInt32>, seconds: UInt64
     ) -> (servers: [UInt32: Int32], isComplete: Bool) {
-        let deadline = cmem_monotonic_nanoseconds() + seconds * 1_000_000_000
+        let outcome = ProcessScan.of(processIDs(), seconds: seconds, most: wanted.count) {
+            let served = connections(servedBy: $0)?.filter(wanted.contains) ?? []
+            return served.isEmpty ? nil : served
+        }
         var servers: [UInt32: Int32] = [:]
-        for processID in processIDs() {
-            if servers.count == wanted.count { break }
-            if cmem_monotonic_nanoseconds() > deadline { return (servers, false) }
-            for connection in connections(servedBy: processID) ?? []
-            where wanted.contains(connection) && servers[connection] == nil {
+        for (processID, served) in outcome.found {
+            for connection in served where servers[connection] == nil {
                 servers[connection] = processID
             }
         }
-        return (servers, true)
+        return (servers, outcome.isComplete)
     }
 
     /// Whether a server that cannot be seen from here is not there: for root of the whole machine.

@@ -21,9 +21,8 @@ struct MountUsers: Sendable, Equatable {
 
     /// The users of a connection, as far as the caller may look. No mount is asked anything.
     ///
-    /// - Parameter seconds: how long it looks at other processes at most.
+    /// - Parameter seconds: how long each of two looks at other processes takes at most.
     static func of(connection: UInt32, seconds: UInt64 = 3) -> MountUsers {
-        let deadline = cmem_monotonic_nanoseconds() + seconds * 1_000_000_000
         let device = "0:\(connection)"
         var users = MountUsers()
         var known: Set<UInt64> = []
@@ -34,28 +33,29 @@ struct MountUsers: Sendable, Equatable {
         let processIDs = MountHolders.processIDs().filter { $0 != getpid() }
         // A tree is a namespace as far as the process's root directory lets it see.
         var trees: Set<String> = []
-        for processID in processIDs where cmem_monotonic_nanoseconds() < deadline {
+        let seen = ProcessScan.of(processIDs, seconds: seconds) { processID -> String? in
             let folder = "/proc/\(processID)"
-            guard let namespace = HostFile.link(at: "\(folder)/ns/mnt"),
-                trees.insert("\(namespace) \(HostFile.link(at: "\(folder)/root") ?? "")").inserted
-            else { continue }
+            guard let namespace = HostFile.link(at: "\(folder)/ns/mnt") else { return nil }
+            return "\(namespace) \(HostFile.link(at: "\(folder)/root") ?? "")"
+        }
+        for (processID, tree) in seen.found where trees.insert(tree).inserted {
             for entry in MountTable(ofProcess: "\(processID)").entries
             where entry.device == device && known.insert(entry.mountID).inserted {
                 users.elsewhere.append((entry.mountpoint, MountHolder(processID: processID)))
             }
         }
         let slow = MountHolders.slowMountpoints
-        for processID in processIDs where cmem_monotonic_nanoseconds() < deadline {
+        let mounts = known
+        users.holders = ProcessScan.of(processIDs, seconds: seconds) { processID in
             let uses = MountHolders.uses(of: processID, skipping: slow).filter {
                 $0.major == 0 && $0.minor == connection
             }
             // Of a mapping the kernel tells no mount.
-            let isMapped = uses.isEmpty && known.isEmpty
+            let isMapped = uses.isEmpty && mounts.isEmpty
                 && MountHolders.maps(of: "/proc/\(processID)", name: device)
-            if isMapped || uses.contains(where: { !known.contains($0.id) }) {
-                users.holders.append(MountHolder(processID: processID))
-            }
-        }
+            return isMapped || uses.contains(where: { !mounts.contains($0.id) })
+                ? MountHolder(processID: processID) : nil
+        }.found.map(\.value)
         return users
     }
 

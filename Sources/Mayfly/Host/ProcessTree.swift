@@ -32,10 +32,9 @@ enum ProcessTree {
     /// - Complexity: O(threads of `root`) where it has no child, O(processes of the machine) otherwise.
     static func descendants(of root: Int32) -> [MountHolder] {
         if hasChild(root) == false { return [] }
-        let entries = HostFile.names(in: "/proc").compactMap { name -> Entry? in
-            guard Int32(name) != nil else { return nil }
-            return HostFile.text(at: "/proc/\(name)/stat").flatMap(Entry.init(parsing:))
-        }
+        let entries = ProcessScan.of(MountHolders.processIDs()) {
+            HostFile.text(at: "/proc/\($0)/stat").flatMap(Entry.init(parsing:))
+        }.found.map(\.value)
         return descendants(of: root, among: entries)
     }
 
