@@ -56,7 +56,7 @@ struct ControlTrustTests {
     @Test func aForgedRecordHidesNoMount() throws {
         let outcome = try Self.script(
             #"""
-            $user python3 -ISc "$(cat "$folder/listen")" /tmp/mayfly-61244 "$folder/victim" $number $((number + 1)) \
+            $user /usr/bin/python3 -ISc "$(cat "$folder/listen")" /tmp/mayfly-61244 "$folder/victim" $number $((number + 1)) \
                 > "$folder/out" & forger=$!
             until_true 'grep -q listening "$folder/out"'
             "$mayfly" list 2>&1 | grep "$folder" | said
@@ -85,7 +85,7 @@ struct ControlTrustTests {
             #"""
             for who in "$user" "$other"; do
                 id=$($who id -u)
-                $who python3 -ISc "$(cat "$folder/listen")" /tmp/mayfly-$id "$folder/victim" 100000 102000 \
+                $who /usr/bin/python3 -ISc "$(cat "$folder/listen")" /tmp/mayfly-$id "$folder/victim" 100000 102000 \
                     > "$folder/out.$id" &
                 until_true 'grep -q listening "$folder/out.$id"'
                 # The lock of a folder is not waited for either.

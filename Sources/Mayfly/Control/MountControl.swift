@@ -134,7 +134,9 @@ public struct MountControl: Sendable {
 
     /// Makes the mount what it was.
     ///
-    /// - Parameter name: nil for the newest.
+    /// - Parameters:
+    ///   - name: nil for the newest.
+    ///   - force: goes on where a folder that carries a mount would be removed.
     public func rollback(
         to name: String?, force: Bool = false
     ) throws(MountError) -> RollbackSummary {
@@ -143,7 +145,9 @@ public struct MountControl: Sendable {
 
     /// What is not as it was when a snapshot was taken; nil for the newest.
     ///
-    /// - Parameter report: gets one path after the other as they come, on another thread.
+    /// - Parameters:
+    ///   - name: nil for the newest.
+    ///   - report: gets one path after the other as they come, on another thread.
     public func differences(
         since name: String?, report: @escaping @Sendable (TreeDifference) -> Void
     ) throws(MountError) {
