@@ -33,8 +33,13 @@ internal import SystemPackage
             unsafe base = nil
             return
         }
+        // Beside an overlay lies only content, which nobody asks for: the overlay has a hole there. Before
+        // Linux 6.7 a file that is sealed cannot be mapped shared, not even for reading (mm/mmap.c,
+        // `mmap_region()`).
+        let origin = snapshot.base.mapping
+        let file = origin.overlay >= 0 ? origin.overlay : origin.descriptor
         let mapped = unsafe mmap(
-            nil, Int(baseBytes), PROT_READ, MAP_SHARED | MAP_NORESERVE, snapshot.base.descriptor, 0)
+            nil, Int(baseBytes), PROT_READ, MAP_PRIVATE | MAP_NORESERVE, file, 0)
         guard let mapped = unsafe mapped, unsafe mapped != MAP_FAILED else {
             throw Errno(rawValue: errno)
         }

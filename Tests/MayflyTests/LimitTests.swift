@@ -123,6 +123,9 @@ struct LimitTests {
             """#)
         #expect(outcome.output == "2\n2\n", "\(outcome)")
         let lines = outcome.errors.split(separator: "\n")
-        #expect(lines.count == 2 && lines.allSatisfy { $0.hasPrefix("mayfly: no ") }, "\(outcome)")
+        try #require(lines.count == 2, "\(outcome)")
+        #expect(lines[0].hasPrefix("mayfly: no memory for a file system of 16 GiB"), "\(outcome)")
+        #expect(lines[1].hasPrefix("mayfly: the server cannot be started"), "\(outcome)")
+        #expect(lines[1].hasSuffix("raise `ulimit -u` and `ulimit -n`"), "\(outcome)")
     }
 }

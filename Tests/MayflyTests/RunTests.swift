@@ -51,8 +51,8 @@ struct RunTests {
         #expect(outcome.output.hasPrefix("142\n  \"exitStatus\": 142,\n  \"signal\": 14,\n"))
         #expect(outcome.output.hasSuffix("\n125\n"))
         #expect(
-            outcome.errors == "mayfly: --report /nonexistent/r cannot be written "
-                + "(No such file or directory): name another file\n")
+            outcome.errors == "mayfly: --report /nonexistent/r cannot be made "
+                + "(No such file or directory): the folder it lies in must exist\n")
     }
 
     @Test func signalsArePassedOn() throws {
