@@ -171,8 +171,12 @@ extension ArenaWorker {
         }
         guard let chunk = arena.takeChunk() else { return scrapeAll(kind, count: count) }
         let descriptor = arena.geometry.descriptor(chunk)
-        let isZero = region.load(descriptor + Descriptor.clean) != Descriptor.notZero
-        if !isZero && kind.firstUnit > 0 {
+        var isZero = region.load(descriptor + Descriptor.clean) != Descriptor.notZero
+        if !isZero && kind.rawValue == ChunkKind.inodes.rawValue {
+            // Whoever looks at a slot knows by its first word that it holds no inode.
+            clear(chunk)
+            isZero = true
+        } else if !isZero && kind.firstUnit > 0 {
             // The bitmap.
             region.zero(arena.geometry.chunkStart(chunk), kind.firstUnit << kind.unitShift)
         }
@@ -182,6 +186,22 @@ extension ArenaWorker {
         region.storeRelease(descriptor + Descriptor.state, Descriptor.active)
         region.store(lists, chunk + 1)
         return take(kind, chunk: chunk, count: count)
+    }
+
+    /// Zeroes a chunk that shows the file of a private mapping. Pages that are zero stay the file's.
+    ///
+    /// - Complexity: O(chunk); pages that were never used are holes of the file, and are only read.
+    @inline(never) @_noLocks private func clear(_ chunk: UInt64) {
+        let end = arena.geometry.chunkStart(chunk + 1)
+        var page = arena.geometry.chunkStart(chunk)
+        while page < end {
+            let memory = unsafe region.pointer(page)
+            // Where others may change the file, zeros may be something else the next moment.
+            let isZero = unsafe !arena.isGuarded && memory.load(as: UInt64.self) == 0
+                && cmem_compare(memory, memory + 8, Int(Geometry.pageBytes) - 8) == 0
+            if !isZero { region.zero(page, Geometry.pageBytes) }
+            page += Geometry.pageBytes
+        }
     }
 
     /// Looks for room in every chunk there is, when there is no new one: in this shard's first, then in

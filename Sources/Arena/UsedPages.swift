@@ -79,6 +79,16 @@ extension Arena {
         }
     }
 
+    /// Whether a slot of inodes is in use. Where it is not, there may be anything.
+    ///
+    /// - Parameter offset: behind the headers.
+    package func isUsedUnit(ofInodes offset: UInt64) -> Bool {
+        let chunk = geometry.chunk(containing: offset)
+        guard holdsInodes(chunk) else { return false }
+        let unit = (offset - geometry.chunkStart(chunk)) >> ChunkKind.inodes.unitShift
+        return bitmap(.inodes, chunk).isSet(unit)
+    }
+
     /// Whether a chunk's units are inodes, so that its pages may hold some.
     package func holdsInodes(_ chunk: UInt64) -> Bool {
         guard chunk < region.load(Superblock.freshChunk), !geometry.holdsDescriptors(chunk) else {

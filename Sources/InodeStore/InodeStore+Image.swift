@@ -188,8 +188,11 @@ extension InodeStore {
         return found
     }
 
+    /// Whether an inode without names is at an offset where one was before. Its chunk may have been
+    /// given back since: then the region shows it again as the base has it, or has other things there.
     func isOrphan(_ inode: UInt64) -> Bool {
-        arena.region.load32(inode + Inode.mode) != 0
+        arena.isUsedUnit(ofInodes: inode)
+            && arena.region.load32(inode + Inode.mode) != 0
             && arena.region.load32(inode + Inode.links) == 0
     }
 

@@ -66,6 +66,7 @@ extension InodeStore {
         guard isAllowed(effect.changedNames) else { return nil }
 
         let before = InodePages(region, inodePages(in: affected))
+        let chunks = inodeChunks()
         let limits = (pages: arena.pages.limit, inodeSpace: arena.inodeSpace.limit)
         let allowance = region.load(Superblock.chunkAllowance)
         let generations = arena.generations
@@ -80,7 +81,8 @@ extension InodeStore {
         arena.settle(limits: limits)
         region.store(Superblock.chunkAllowance, allowance)
         arena.raiseGenerations(to: generations)
-        compare(before, inodePages(in: affected), renewsFiles, &effect)
+        compare(before, renewsFiles, &effect)
+        compareChunks(before: chunks, &effect)
         for inode in snapshot.orphans where isOrphan(inode) { endOrphan(inode) }
         return effect
     }
@@ -99,25 +101,38 @@ extension InodeStore {
         return runs
     }
 
-    /// Puts the side table in order, and notes what the kernel must forget.
-    ///
-    /// - Parameter pages: those that hold inodes now; as those before in ascending order.
-    private func compare(
-        _ before: borrowing InodePages, _ pages: [UInt64], _ renewsFiles: Bool,
-        _ effect: inout RollbackEffect
-    ) {
-        let region = arena.region
-        var next = 0
-        for (index, page) in before.pages.enumerated() {
-            while next < pages.count, pages[next] < page {
-                reviveAll(in: pages[next])
-                next += 1
+    private func inodeChunks() -> Set<UInt64> {
+        Set((0..<arena.region.load(Superblock.freshChunk)).filter { arena.holdsInodes($0) })
+    }
+
+    /// The same for whole chunks: in one that was given back no page differs from the base, so that its
+    /// inodes come and go without a page that does.
+    private func compareChunks(before: Set<UInt64>, _ effect: inout RollbackEffect) {
+        let chunks = inodeChunks()
+        for chunk in chunks.subtracting(before) {
+            arena.forEachUsedUnit(ofInodes: chunk) { revive($0) }
+        }
+        let geometry = arena.geometry
+        for chunk in before.subtracting(chunks) {
+            let pages = stride(
+                from: geometry.chunkStart(chunk), to: geometry.chunkStart(chunk + 1),
+                by: Int(Geometry.pageBytes))
+            for slot in pages.flatMap({ slots(of: $0) }) where isReferred(slot) {
+                effect.changedNodes.append(worker(0).nodeID(slot))
+                renumber(slot)
             }
-            let isKept = next < pages.count && pages[next] == page
-            if isKept { next += 1 }
+        }
+    }
+
+    /// Puts the side table in order, and notes what the kernel must forget, where pages differ of chunks
+    /// that held inodes before.
+    private func compare(
+        _ before: borrowing InodePages, _ renewsFiles: Bool, _ effect: inout RollbackEffect
+    ) {
+        for (index, page) in before.pages.enumerated() {
             for slot in slots(of: page) {
                 let old = before.inode(index, slot - page)
-                let isThere = isKept && region.load32(slot + Inode.mode) != 0
+                let isThere = arena.isUsedUnit(ofInodes: slot)
                 if old.isInode {
                     compare(slot, old, isThere: isThere, renewsFiles, &effect)
                 } else if isThere {
@@ -125,7 +140,6 @@ extension InodeStore {
                 }
             }
         }
-        for page in pages[next...] { reviveAll(in: page) }
     }
 
     private func compare(
@@ -168,12 +182,6 @@ extension InodeStore {
     /// What had ended lives again.
     private func revive(_ inode: UInt64) {
         worker(0).beginSide(inode)
-    }
-
-    private func reviveAll(in page: UInt64) {
-        for slot in slots(of: page) where arena.region.load32(slot + Inode.mode) != 0 {
-            revive(slot)
-        }
     }
 }
 

@@ -183,10 +183,7 @@ extension InodeStore {
     private func orphans(in runs: [PageRun]) -> Set<UInt64> {
         var found: Set<UInt64> = []
         for page in inodePages(in: runs) {
-            for slot in slots(of: page)
-            where arena.region.load32(slot + Inode.mode) != 0 && isOrphan(slot) {
-                found.insert(slot)
-            }
+            for slot in slots(of: page) where isOrphan(slot) { found.insert(slot) }
         }
         return found
     }
