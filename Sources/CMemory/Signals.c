@@ -58,6 +58,15 @@ void cmem_drop_file_signals(int held) {
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
+void cmem_end_at_faults(void) {
+    // All that the runtime handles.
+    static const int faults[] = {SIGQUIT, SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP};
+    if (getenv("SWIFT_BACKTRACE") != NULL) return;
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        if (!cmem_ignores_signal(faults[i])) signal(faults[i], SIG_DFL);
+    }
+}
+
 static int ignores_file_size;
 
 void cmem_ignore_file_size_signal(void) {

@@ -29,7 +29,15 @@ void cmem_drop_file_signals(int held);
 // starts have the signal as this process had it.
 void cmem_ignore_file_size_signal(void);
 
-// For the child that executes a command: undoes that.
+// Lets a fault of this process end it at once, where the Swift runtime would have a backtrace made; but
+// not where SWIFT_BACKTRACE is set. The runtime has another program executed by a process that shares
+// the descriptors of the thread that failed and waits for it: the kernel flushes files of that thread's
+// own mount then, and nobody answers. What reads /proc of the process hangs as well, until it is killed.
+// For a program, not for a library; to be called before cmem_guard_range.
+// Source: swift, stdlib/public/runtime/CrashHandlerLinux.cpp.
+void cmem_end_at_faults(void);
+
+// For the child that executes a command: undoes that of SIGXFSZ.
 void cmem_restore_file_size_signal(void);
 
 #endif

@@ -26,6 +26,7 @@ public enum ForegroundServer {
         // A limit of processor time asks first, by SIGXCPU, and kills later.
         let signals = SignalWatch([SIGTERM, SIGINT, SIGHUP, SIGXCPU])
         cmem_ignore_file_size_signal()
+        cmem_end_at_faults()
         // In the background it was started through a link whose name it has taken: "exe".
         if readyDescriptor != nil {
             unsafe cmem_name_process("mayfly")

@@ -64,6 +64,7 @@ public enum ScratchRun {
             configuration.mountPath = try MountConfiguration.directory(configuration.mountPath)
         }
         cmem_ignore_file_size_signal()
+        cmem_end_at_faults()
         let kept: KeptTree?
         if let path = options.keepPath {
             kept = try KeptTree(path)
