@@ -118,19 +118,20 @@ struct ScratchRunTests {
     }
 
     @Test func aProcessThatSitsInAFolderIsFound() throws {
-        let keeper = try keeper(["sleep", "60"], in: "/proc")
-        defer { keeper.end() }
-        #expect(keeper.begin("sleep") == .started)
+        let child = try ChildProcess(["sh", "-c", "cd /proc && exec sleep 60"])
+        defer {
+            child.send(SIGKILL)
+            _ = try? child.wait(seconds: 10)
+        }
         let table = MountTable.current()
         let there = try #require(table.entry(at: "/proc"))
         #expect(poll(seconds: 30) {
-            MountHolders.of(mountID: there.mountID, device: nil).contains {
-                keeper.others().contains($0)
-            }
+            MountHolders.of(mountID: there.mountID, device: nil).contains(
+                MountHolder(processID: child.processID, command: "sleep"))
         })
         let elsewhere = try #require(table.entry(at: "/sys"))
         let others = MountHolders.of(mountID: elsewhere.mountID, device: nil)
-        #expect(!others.contains { keeper.others().contains($0) })
+        #expect(!others.contains { $0.processID == child.processID })
     }
 }
 
