@@ -7,10 +7,11 @@ package import SystemPackage
 extension Arena {
     /// Writes what is in use to the same offsets of an empty file.
     ///
+    /// - Parameter base: as `forEachFilledRun` has it.
     /// - Precondition: nobody changes the arena meanwhile.
     /// - Throws: errors of pwrite(2).
-    package func writeUsed(to descriptor: Int32) throws(Errno) {
-        try forEachUsedRun { run, isContent throws(Errno) in
+    package func writeUsed(to descriptor: Int32, base: BaseMapping? = nil) throws(Errno) {
+        try forEachFilledRun(base: base) { run, isContent throws(Errno) in
             try unsafe forEachPiece(of: run, isContent: isContent) { offset, bytes, count throws(Errno) in
                 try unsafe Self.write(bytes, count, at: offset, to: descriptor)
             }
@@ -45,11 +46,11 @@ extension Arena {
     ///
     /// - Precondition: nobody else uses the arena; it is settled with limits of 0, so that no quota
     ///   has anything free.
-    package func writeImage(to descriptor: Int32) throws(Errno) {
+    package func writeImage(to descriptor: Int32, base: BaseMapping? = nil) throws(Errno) {
         let bytes = usedEnd
         guard ftruncate(descriptor, off_t(bytes)) == 0 else { throw Errno(rawValue: errno) }
-        seal(bytes)
-        try writeUsed(to: descriptor)
+        seal(bytes, base: base)
+        try writeUsed(to: descriptor, base: base)
     }
 
     /// Ends the making of an image in a shared mapping: nothing is written to it any more.
@@ -76,9 +77,9 @@ extension Arena {
         else { throw Errno(rawValue: errno) }
     }
 
-    private func seal(_ bytes: UInt64) {
+    private func seal(_ bytes: UInt64, base: BaseMapping? = nil) {
         region.store(Superblock.imageBytes, bytes)
-        region.store(Superblock.bodyChecksum, bodyChecksum())
+        region.store(Superblock.bodyChecksum, bodyChecksum(base: base))
         region.store(Superblock.headerChecksum, 0)
         let sum = unsafe cmem_page_checksum(region.pointer(0), ImageHeader.pageNumber)
         region.store(Superblock.headerChecksum, sum)
@@ -88,9 +89,9 @@ extension Arena {
     /// holes do not either.
     ///
     /// - Complexity: O(bytes in use).
-    package func bodyChecksum() -> UInt64 {
+    package func bodyChecksum(base: BaseMapping? = nil) -> UInt64 {
         var sum: UInt64 = 0
-        try? forEachUsedRun { run, isContent throws(Errno) in
+        try? forEachFilledRun(base: base) { run, isContent throws(Errno) in
             try unsafe forEachPiece(of: run, isContent: isContent) { offset, bytes, count throws(Errno) in
                 for at in stride(from: 0, to: count, by: Int(Geometry.pageBytes)) {
                     let number = (offset + UInt64(at)) / Geometry.pageBytes
@@ -116,32 +117,5 @@ extension Arena {
                 region.zero(at, 1 << kind.unitShift)
             }
         }
-    }
-
-    /// Makes what is in use now the content of a memory file, and the region a private mapping of
-    /// it, so that changes from here on are private pages.
-    ///
-    /// - Precondition: nobody else uses the arena; it has no base yet.
-    /// - Returns: the descriptor of the file, which nobody can change.
-    /// - Throws: `ENOMEM`, `EMFILE`, `ENOSPC`; nothing is changed then.
-    /// - Complexity: O(bytes in use).
-    package func makeBase() throws(Errno) -> Int32 {
-        precondition(baseBytes == 0 && !isShared, "Arena.makeBase: there is one")
-        let descriptor = unsafe cmem_memory_file("mayfly-base")
-        guard descriptor >= 0 else { throw Errno(rawValue: errno) }
-        let bytes = usedEnd
-        do throws(Errno) {
-            guard ftruncate(descriptor, off_t(bytes)) == 0 else { throw Errno(rawValue: errno) }
-            try writeUsed(to: descriptor)
-            try region.map(0, bytes, MAP_PRIVATE, descriptor)
-            // Whoever may open it through procfs changes nothing.
-            _ = cmem_seal(descriptor)
-        } catch {
-            close(descriptor)
-            throw error
-        }
-        region.clearMarks(0..<bytes)
-        volatileState.store(WorkerState.baseBytes, bytes)
-        return descriptor
     }
 }

@@ -1,5 +1,6 @@
 // Arena: a region with its geometry, quotas, and the volatile state of those who work on it.
 
+internal import CMemory
 internal import Glibc
 package import SystemPackage
 
@@ -51,7 +52,7 @@ package import SystemPackage
         try self.init(
             mapping: regionBytes, shardCount: header.shardCount, workerCount: workerCount,
             backing: .privateFile(base))
-        volatileState.store(WorkerState.baseBytes, header.imageBytes)
+        setBase(header.imageBytes)
         if let guardian = base.guardian {
             let address = unsafe UInt64(UInt(bitPattern: guardian.pointer))
             volatileState.store(WorkerState.imageGuard, address)
@@ -92,7 +93,7 @@ package import SystemPackage
     }
 
     /// Bytes from the start that are a private mapping of a file; 0 without one.
-    package var baseBytes: UInt64 { @_noLocks get { volatileState.load(WorkerState.baseBytes) } }
+    package var baseBytes: UInt64 { @_noLocks get { region.privateEnd } }
 
     /// The worker that owns shard `index`. One thread at a time may have entered it.
     package func worker(_ index: Int) -> ArenaWorker {
@@ -127,14 +128,11 @@ package import SystemPackage
         return count * Geometry.chunkBytes
     }
 
-    /// Lets this many bytes more be taken from the system, in whole chunks; nil: any number. What
-    /// is asked beyond that is refused as in a full region.
+    /// Sets how many bytes of chunks may be in use at once. What is asked beyond that is refused as
+    /// in a full region.
     ///
-    /// The quotas say what may be had, this says what there is.
-    ///
-    /// - Parameter most: bytes of chunks that are never to be in use at once.
     /// - Concurrency: any thread.
-    package func allow(bytes: UInt64?, inUseAtMost most: UInt64) {
+    package func allow(inUseAtMost most: UInt64) {
         // Each worker may have counted a chunk off that does not yet show as one in use.
         let underWay = UInt64(workerCount) * Geometry.chunkBytes
         var old: UInt64
@@ -142,12 +140,13 @@ package import SystemPackage
         repeat {
             old = region.load(Superblock.chunkAllowance)
             let taken = chunkBytesInUse + underWay
-            chunks = min(bytes ?? .max, most - min(most, taken)) / Geometry.chunkBytes
+            chunks = (most - min(most, taken)) / Geometry.chunkBytes
         } while !region.exchange(Superblock.chunkAllowance, expected: old, desired: chunks)
     }
 
     /// Gives everything back to the system. Nothing may use the arena any more.
     package func unmap() {
+        cmem_budget_promise(-Int64(clamping: region.unwrittenPages))
         WorkerState.unmap(volatileState, workerCount)
         region.unmap()
     }

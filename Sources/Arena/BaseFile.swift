@@ -32,6 +32,20 @@ package struct BaseMapping: Sendable {
         self.descriptor = descriptor
         self.bytes = bytes
     }
+
+    /// The file that is mapped at an offset; nil where none is, and requests read the descriptor.
+    ///
+    /// - Complexity: O(log overlay runs).
+    func file(at offset: UInt64) -> Int32? {
+        var low = 0
+        var high = overlayRuns.count
+        while low < high {
+            let middle = (low + high) / 2
+            if overlayRuns[middle].upperBound <= offset { low = middle + 1 } else { high = middle }
+        }
+        if low < overlayRuns.count, overlayRuns[low].contains(offset) { return overlay }
+        return guardian == nil || isMapped ? descriptor : nil
+    }
 }
 
 /// The guard of one file; ended by its owner, which is the last to go.
@@ -107,6 +121,7 @@ package enum BaseFile {
         let chunkBytes = Geometry.chunkBytes
         var runs: [PageRun] = []
         func take(_ run: PageRun) throws(Errno) {
+            guard cmem_budget_take(Int64(run.count) >> 12) else { throw .noMemory }
             try check(cmem_copy_range(file, overlay, run.lowerBound, run.upperBound - run.lowerBound))
             if let last = runs.last, last.upperBound == run.lowerBound {
                 runs[runs.count - 1] = last.lowerBound..<run.upperBound
@@ -189,7 +204,7 @@ extension Arena {
 
     /// Brings pages of content from the file to the region, which has them from then on.
     ///
-    /// - Precondition: pages of one run; their owner's lock is held.
+    /// - Precondition: pages of one run, for which there is memory; their owner's lock is held.
     /// - Throws: `EIO` where the image is changed; the pages stay the file's.
     @_noLocks package func fetch(_ offset: UInt64, _ count: UInt64) throws(Errno) {
         var at = offset & ~(Geometry.pageBytes - 1)
@@ -247,9 +262,12 @@ extension Arena {
     /// Brings pages that hold more than content from the file to the region, before they are believed.
     ///
     /// - Precondition: nobody uses the arena yet.
-    /// - Throws: `EIO`.
+    /// - Throws: `EIO`; `ENOMEM` where there is no memory for them.
     package func bring(_ offset: UInt64, _ count: UInt64) throws(Errno) {
         if isGuarded, !region.isMarked(offset >> 12) || count > Geometry.pageBytes {
+            let start = offset & ~(Geometry.pageBytes - 1)
+            let pages = (offset + count - start + Geometry.pageBytes - 1) / Geometry.pageBytes
+            guard region.isAffordable(region.cost(start, pages: pages)) else { throw .noMemory }
             try fetch(offset, count)
         }
     }

@@ -448,8 +448,18 @@ extension Arena {
         return nil
     }
 
-    /// Counts a chunk off the allowance; false when nothing is left of it.
+    /// Counts a chunk off the allowance, and its memory off the process's budget; false when nothing
+    /// is left of either.
     @_noLocks private func isAllowed() -> Bool {
+        guard isWithinAllowance() else { return false }
+        if takeChunkMemory() { return true }
+        if region.load(Superblock.chunkAllowance) != .max {
+            region.add(Superblock.chunkAllowance, 1)
+        }
+        return false
+    }
+
+    @_noLocks private func isWithinAllowance() -> Bool {
         var left = region.load(Superblock.chunkAllowance)
         while left != .max {
             if left == 0 { return false }
@@ -466,9 +476,10 @@ extension Arena {
     func giveBack(_ chunk: UInt64) {
         let descriptor = geometry.descriptor(chunk)
         let start = geometry.chunkStart(chunk)
-        region.release(start, Geometry.chunkBytes, shared: isShared)
+        let isReleased = region.release(start, Geometry.chunkBytes, shared: isShared)
         // What a private mapping shows then is the file's.
-        region.store(descriptor + Descriptor.clean, start < baseBytes ? Descriptor.notZero : 0)
+        let isZero = isReleased && start >= baseBytes
+        region.store(descriptor + Descriptor.clean, isZero ? 0 : Descriptor.notZero)
         region.storeRelease(descriptor + Descriptor.state, Descriptor.pool)
         var head = region.load(Superblock.pool)
         repeat {

@@ -26,12 +26,10 @@ internal import SystemPackage
 enum WorkerState {
     static var bytes: UInt64 { @_noLocks get { 256 } }
     static var globalEpoch: UInt64 { @_noLocks get { 0 } }
-    /// Bytes from the region's start that are a private mapping of a file; 0: none.
-    static var baseBytes: UInt64 { @_noLocks get { 64 } }
-    /// Address of the guard of that file; 0 where nobody can change it.
-    static var imageGuard: UInt64 { @_noLocks get { 72 } }
+    /// Address of the guard of the file behind the region; 0 where nobody can change it.
+    static var imageGuard: UInt64 { @_noLocks get { 64 } }
     /// 1 where that file is mapped.
-    static var imageMapped: UInt64 { @_noLocks get { 80 } }
+    static var imageMapped: UInt64 { @_noLocks get { 72 } }
     @_noLocks static func offset(_ index: UInt64) -> UInt64 { 4096 + index * bytes }
 
     /// Words of a worker's block.
@@ -139,14 +137,33 @@ extension ArenaWorker {
             != states.load(state + WorkerState.listTail)
     }
 
+    /// Whether so many items can be retired: the list grows where it must. To be asked before anything
+    /// is changed, as `retire` cannot fail.
+    @_noLocks package func canRetire(_ items: UInt64) -> Bool {
+        while freeListItems() < items {
+            if !growList() { return false }
+        }
+        return true
+    }
+
+    /// Whether so many items can be retired as the list is.
+    @_noLocks package func hasRoomToRetire(_ items: UInt64) -> Bool { freeListItems() >= items }
+
+    @_noLocks private func freeListItems() -> UInt64 {
+        let states = arena.volatileState
+        return states.load(state + WorkerState.listCapacity)
+            + states.load(state + WorkerState.listHead) - states.load(state + WorkerState.listTail)
+    }
+
     /// Hands over what was unlinked; it is given to `nextReclaimable` when no reader has it.
+    ///
+    /// Where the list is full and cannot grow, because nobody has asked `canRetire` for enough, the
+    /// item is lost: its memory is in use until the arena ends.
     ///
     /// - Complexity: O(1); the list doubles when it is full, off the common path.
     @_noLocks package func retire(_ item: Retired) {
         let states = arena.volatileState
-        let count =
-            states.load(state + WorkerState.listTail) - states.load(state + WorkerState.listHead)
-        if count == states.load(state + WorkerState.listCapacity) { growList() }
+        if freeListItems() == 0 && !growList() { return }
         // After growing: that moves the items, and the tail with them.
         let tail = states.load(state + WorkerState.listTail)
         let capacity = states.load(state + WorkerState.listCapacity)
@@ -236,17 +253,16 @@ extension ArenaWorker {
         return unsafe list
     }
 
-    /// Doubles the list. A system call, and the only one that a request can lead to here; a list
-    /// of 4,096 items fills only when a worker is held up inside for thousands of changes.
+    /// Doubles the list; false when there is no memory. A system call, and the only one that a request
+    /// can lead to here; a list of 4,096 items fills only when a worker is held up inside for
+    /// thousands of changes.
     @inline(never) @_noLocks
-    private func growList() {
+    private func growList() -> Bool {
         let states = arena.volatileState
         let capacity = states.load(state + WorkerState.listCapacity)
         let head = states.load(state + WorkerState.listHead)
         let bytes = Int(truncatingIfNeeded: capacity * WorkerState.itemBytes)
-        guard let grown = unsafe cmem_map(bytes * 2) else {
-            preconditionFailure("ArenaWorker: no memory for the list of retired items")
-        }
+        guard let grown = unsafe cmem_map(bytes * 2) else { return false }
         let old = unsafe UnsafeMutableRawPointer(listPointer())
         let split = Int(truncatingIfNeeded: (head % capacity) * WorkerState.itemBytes)
         unsafe cmem_copy(grown, old + split, bytes - split)
@@ -256,6 +272,7 @@ extension ArenaWorker {
         states.store(state + WorkerState.listTail, capacity)
         states.store(state + WorkerState.listCapacity, capacity * 2)
         states.store(state + WorkerState.listAddress, UInt64(UInt(bitPattern: grown)))
+        return true
     }
 }
 

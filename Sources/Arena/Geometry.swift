@@ -28,6 +28,10 @@
 
     /// Shards made for a region: as many as the queues of a large machine, whatever this one has.
     package static var defaultShardCount: Int { 1024 }
+    /// Shards for more workers than that.
+    package static func shardCount(workers: Int) -> Int {
+        min(mostShards, max(defaultShardCount, (workers + 63) / 64 * 64))
+    }
 
     /// Size of the mapped range.
     @usableFromInline package let bytes: UInt64
@@ -136,7 +140,7 @@ package enum Superblock {
     /// Two quotas, each a free count and a limit, on cache lines of their own.
     @inlinable package static var pageQuota: UInt64 { @_noLocks get { 192 } }
     @inlinable package static var inodeQuota: UInt64 { @_noLocks get { 256 } }
-    /// Chunks that may still be taken because there is memory for them; all ones: no such limit.
+    /// Chunks that may still be taken within the store's limits; all ones: no such limit.
     /// Volatile: means nothing in an image.
     @inlinable package static var chunkAllowance: UInt64 { @_noLocks get { 320 } }
     /// From here on the words are the inode store's.

@@ -55,6 +55,8 @@ package enum Backing: Sendable {
         let address = UInt64(UInt(bitPattern: reserved))
         let aligned = (address + marks + alignment - 1) & ~(alignment - 1)
         let start = unsafe reserved + Int(aligned - address)
+        // In a program that has all its memory locked nothing of it must be filled.
+        unsafe munlock(reserved, Int(marks + bytes + alignment))
         let head = aligned - marks - address
         if head > 0 { unsafe munmap(reserved, Int(head)) }
         if head < alignment { unsafe munmap(start + Int(bytes), Int(alignment - head)) }
@@ -65,21 +67,19 @@ package enum Backing: Sendable {
             try mapMarks(marks)
             switch backing {
             case .anonymous: try mapArena(from: 0)
-            case .scattered: try mapZeros(from: 0, hugePages: false)
+            case .scattered: try mapZeros(0..<bytes, hugePages: false)
             case .sharedFile(let descriptor):
-                try map(0, bytes, MAP_SHARED, descriptor)
+                try mapFirst(0..<bytes, MAP_SHARED, descriptor)
             case .privateFile(let base):
                 if base.overlayRuns != [0..<base.bytes] {
                     if base.guardian == nil || base.isMapped {
-                        try map(0, base.bytes, MAP_PRIVATE, base.descriptor)
+                        try mapFirst(0..<base.bytes, MAP_PRIVATE, base.descriptor)
                     } else {
-                        try mapZeros(to: base.bytes)
+                        // For what is read from a file and comes here when it is written.
+                        try mapZeros(0..<base.bytes, hugePages: false)
                     }
                 }
-                for run in base.overlayRuns {
-                    try map(
-                        run.lowerBound, run.upperBound - run.lowerBound, MAP_PRIVATE, base.overlay)
-                }
+                for run in base.overlayRuns { try mapFirst(run, MAP_PRIVATE, base.overlay) }
                 if let guardian = base.guardian, base.isMapped {
                     let code = unsafe cmem_guard_range(guardian.pointer, self.base, Int(base.bytes))
                     if code != 0 { throw Errno(rawValue: code) }
@@ -95,7 +95,7 @@ package enum Backing: Sendable {
     /// Maps zeros in huge pages, but for the first chunks: a fresh mount takes one of each kind for each
     /// shard, and a client would wait for 2 MiB of zeros the first time that it makes something.
     private func mapArena(from offset: UInt64) throws(Errno) {
-        try mapZeros(from: offset, hugePages: true)
+        try mapZeros(min(offset, bytes)..<bytes, hugePages: true)
         let first = min(bytes - min(offset, bytes), Self.firstSmallBytes)
         if first > 0 { unsafe madvise(base + Int(offset), Int(first), MADV_NOHUGEPAGE) }
     }
@@ -103,19 +103,35 @@ package enum Backing: Sendable {
     /// Bytes of an arena in small pages: some chunks of each kind for the shards of a few queues.
     private static var firstSmallBytes: UInt64 { 16 * Geometry.chunkBytes }
 
-    private func mapZeros(from offset: UInt64, hugePages: Bool) throws(Errno) {
-        if offset >= bytes { return }
-        try map(offset, bytes - offset, MAP_PRIVATE | MAP_ANONYMOUS, -1)
+    private func mapZeros(_ run: PageRun, hugePages: Bool) throws(Errno) {
+        if run.isEmpty { return }
+        try open(run)
         // A wish only: a kernel without huge pages says EINVAL. Where they are for all, those who
         // touch a page here and there must not get 2 MiB for each.
         unsafe madvise(
-            base + Int(offset), Int(bytes - offset), hugePages ? MADV_HUGEPAGE : MADV_NOHUGEPAGE)
+            base + Int(run.lowerBound), run.count, hugePages ? MADV_HUGEPAGE : MADV_NOHUGEPAGE)
     }
 
-    /// Zeros in small pages, for what is read from a file and comes here when it is written.
-    private func mapZeros(to end: UInt64) throws(Errno) {
-        try map(0, end, MAP_PRIVATE | MAP_ANONYMOUS, -1)
-        unsafe madvise(base, Int(end), MADV_NOHUGEPAGE)
+    /// Maps a part of the region that nobody looks at yet.
+    private func mapFirst(_ run: PageRun, _ flags: Int32, _ descriptor: Int32) throws(Errno) {
+        let mapped = unsafe mmap(
+            base + Int(run.lowerBound), run.count, PROT_NONE, flags | MAP_NORESERVE | MAP_FIXED,
+            descriptor, off_t(run.lowerBound))
+        guard let mapped = unsafe mapped, unsafe mapped != MAP_FAILED else {
+            throw Errno(rawValue: errno)
+        }
+        unsafe munlock(mapped, run.count)
+        try open(run)
+    }
+
+    /// Lets a range be used that was mapped without any right, so that locking could not fill it.
+    private func open(_ run: PageRun) throws(Errno) {
+        let start = unsafe base + Int(run.lowerBound)
+        guard unsafe mprotect(start, run.count, PROT_READ | PROT_WRITE) == 0 else {
+            throw Errno(rawValue: errno)
+        }
+        // What is kept in memory must not end in a core file of many gigabytes.
+        unsafe madvise(start, run.count, MADV_DONTDUMP)
     }
 
     /// Puts another mapping in place of a range, at once for all who look at it.
@@ -131,8 +147,10 @@ package enum Backing: Sendable {
         guard let mapped = unsafe mapped, unsafe mapped != MAP_FAILED else {
             throw Errno(rawValue: errno)
         }
-        // What is kept in memory must not end in a core file of many gigabytes.
         unsafe madvise(mapped, Int(count), MADV_DONTDUMP)
+        // Where all memory is locked it was filled with copies.
+        unsafe munlock(mapped, Int(count))
+        unsafe _ = cmem_release(mapped, Int(count))
     }
 
     /// Gives the whole range back. Nothing may use the region any more.
@@ -150,20 +168,55 @@ package enum Backing: Sendable {
     ///   - offset: start in bytes, a multiple of the OS page size.
     ///   - count: bytes, likewise.
     /// - Precondition: nobody writes there.
-    /// - Source: madvise(2): DONTNEED for private memory, REMOVE for a shared file.
-    package func release(_ offset: UInt64, _ count: UInt64, shared: Bool = false) {
-        unsafe madvise(base + Int(offset), Int(count), shared ? MADV_REMOVE : MADV_DONTNEED)
-        clearMarks(offset..<offset + count)
+    /// - Returns: false when the system did not take it: what is there is as it was.
+    /// - Source: madvise(2): DONTNEED for private memory, REMOVE for a shared file. The first refuses
+    ///   what mlockall(2) has locked.
+    package func release(_ offset: UInt64, _ count: UInt64, shared: Bool = false) -> Bool {
+        let start = unsafe base + Int(offset)
+        let isReleased =
+            shared
+            ? unsafe madvise(start, Int(count), MADV_REMOVE) == 0
+            : unsafe cmem_release(start, Int(count)) == 0
+        if isReleased { clearMarks(offset..<offset + count) }
+        return isReleased
     }
 
-    /// Gives ranges of private memory back, at once for all.
+    /// Makes a range read as zeros where it has no file behind it.
     ///
     /// - Precondition: nobody writes there.
+    package func clear(_ offset: UInt64, _ count: UInt64) {
+        if release(offset, count) { return }
+        for run in writtenRuns(in: offset..<offset + count) {
+            zero(run.lowerBound, UInt64(run.count))
+        }
+    }
+
+    /// Makes ranges show again what the region began as, at once for all.
+    ///
+    /// - Parameter origin: what that is.
+    /// - Precondition: nobody writes there.
     /// - Complexity: O(pages), with one system call for 512 ranges where the kernel has that.
-    package func release(_ runs: [PageRun]) {
+    package func release(_ runs: [PageRun], showing origin: BaseMapping) {
         let ranges = runs.map { cmem_run(start: $0.lowerBound, end: $0.upperBound) }
-        unsafe cmem_release_runs(base, ranges, ranges.count)
-        for run in runs { clearMarks(run) }
+        if unsafe cmem_release_runs(base, ranges, ranges.count) == 0 {
+            for run in runs { clearMarks(run) }
+            return
+        }
+        // What the system does not take back is made the same by hand.
+        for run in runs {
+            if release(run.lowerBound, UInt64(run.count)) { continue }
+            for piece in run.byChunks {
+                guard let file = origin.file(at: piece.lowerBound) else {
+                    // Content without a mark is read from the file, whatever lies here.
+                    clearMarks(piece)
+                    continue
+                }
+                let code = unsafe cmem_read_all(
+                    file, pointer(writing: piece.lowerBound, UInt64(piece.count)), piece.count,
+                    piece.lowerBound)
+                precondition(code == 0, "Region.release: the base cannot be read (errno \(code))")
+            }
+        }
     }
 
     /// The address of an offset, for reading content.

@@ -1,10 +1,25 @@
 // UsedPages: which pages of a region mean anything. What lies in free units is left out: the
 // allocator hands it out as memory that must be zeroed, or finds zeros, which is as good.
 
+internal import Glibc
 package import SystemPackage
 
 /// A run of OS pages of a region, in bytes from its start.
 package typealias PageRun = Range<UInt64>
+
+extension PageRun {
+    /// The run cut where chunks begin.
+    package var byChunks: [PageRun] {
+        var pieces: [PageRun] = []
+        var at = lowerBound
+        while at < upperBound {
+            let end = Swift.min(upperBound, (at & ~(Geometry.chunkBytes - 1)) + Geometry.chunkBytes)
+            pieces.append(at..<end)
+            at = end
+        }
+        return pieces
+    }
+}
 
 extension Arena {
     /// Bytes up to the last chunk that was ever handed out.
@@ -32,6 +47,72 @@ extension Arena {
                 try body(geometry.chunkStart(chunk)..<(end + page - 1) & ~(page - 1), false)
             } else {
                 try forEachUsedRun(ofChunk: chunk, body)
+            }
+        }
+    }
+
+    /// Calls `body` with the pages in use that were ever written, as `forEachUsedRun`; the others
+    /// behind the base hold zeros.
+    package func forEachWrittenRun(
+        from: UInt64 = 0, _ body: (PageRun) throws(Errno) -> Void
+    ) throws(Errno) {
+        try forEachUsedRun(from: from) { run, _ throws(Errno) in
+            for part in region.writtenRuns(in: run) { try body(part) }
+        }
+    }
+
+    /// Calls `body` with the pages in use that may hold anything but zeros, as `forEachUsedRun`. Those
+    /// that fallocate(2) was given and nobody has written are left out: reading a hole of a memory
+    /// file in a mapping takes memory.
+    ///
+    /// - Parameter base: what the region began as; nil where that is not at hand, and then none of its
+    ///   pages are left out.
+    func forEachFilledRun(
+        base: BaseMapping?, _ body: (PageRun, Bool) throws(Errno) -> Void
+    ) throws(Errno) {
+        let end = baseBytes
+        // What is known of a file: data from one offset to another.
+        var known: Int32 = -1
+        var data: PageRun = 0..<0
+        func withoutHoles(_ run: PageRun, _ isContent: Bool, of file: Int32) throws(Errno) {
+            if file != known {
+                known = file
+                data = 0..<0
+            }
+            var at = run.lowerBound
+            while at < run.upperBound {
+                if at >= data.upperBound {
+                    let start = lseek(file, off_t(at), 3)  // SEEK_DATA
+                    let stop = start < 0 ? -1 : lseek(file, start, 4)  // SEEK_HOLE
+                    if start < 0 && errno != ENXIO || start >= 0 && stop < 0 {
+                        return try body(at..<run.upperBound, isContent)
+                    }
+                    data = start < 0 ? end..<UInt64.max : UInt64(start)..<UInt64(stop)
+                }
+                let from = max(at, data.lowerBound & ~(Geometry.pageBytes - 1))
+                let until = min(
+                    run.upperBound,
+                    data.upperBound == .max
+                        ? .max : (data.upperBound + Geometry.pageBytes - 1) & ~(Geometry.pageBytes - 1))
+                if from < until { try body(from..<until, isContent) }
+                at = max(until, at + Geometry.pageBytes)
+            }
+        }
+        try forEachUsedRun { run, isContent throws(Errno) in
+            // A run lies in one chunk, and so in one file. What is not mapped is read, holes and all.
+            let file = base?.file(at: run.lowerBound)
+            var at = run.lowerBound
+            for written in region.writtenRuns(in: run) + [run.upperBound..<run.upperBound] {
+                let limit = min(written.lowerBound, end)
+                if at < limit {
+                    if let file {
+                        try withoutHoles(at..<limit, isContent, of: file)
+                    } else {
+                        try body(at..<limit, isContent)
+                    }
+                }
+                if !written.isEmpty { try body(written, isContent) }
+                at = written.upperBound
             }
         }
     }

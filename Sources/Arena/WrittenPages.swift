@@ -13,15 +13,17 @@
 // what `leave` released). Who writes without having entered a worker writes to the headers alone,
 // whose marks are never cleared: a write that has found its mark set may still be under way.
 
+internal import CMemory
 internal import Glibc
 public import Synchronization
 internal import SystemPackage
 
 extension Region {
-    /// Bytes below the base, in whole OS pages: a mark for each page, and one for each chunk.
-    static func markBytes(for bytes: UInt64) -> UInt64 {
+    /// Bytes below the base, in whole OS pages: a mark for each page, one for each chunk, and at the
+    /// lower end a page of words (MemoryBudget.swift).
+    @_noLocks static func markBytes(for bytes: UInt64) -> UInt64 {
         let marks = bytes / Geometry.pageBytes + bytes / Geometry.chunkBytes
-        return (marks + Geometry.pageBytes - 1) & ~(Geometry.pageBytes - 1)
+        return (marks + Geometry.pageBytes - 1) & ~(Geometry.pageBytes - 1) + Geometry.pageBytes
     }
 
     func mapMarks(_ count: UInt64) throws(Errno) {
@@ -63,6 +65,7 @@ extension Region {
     func markFirst(_ offset: UInt64) {
         unsafe markOfChunk(offset / Geometry.chunkBytes).pointee.store(1, ordering: .relaxed)
         unsafe markOfPage(offset >> 12).pointee.store(1, ordering: .relaxed)
+        if offset < privateEnd { cmem_budget_draw(1) }
     }
 
     /// Notes that `count` bytes from `offset` are written.
@@ -98,7 +101,7 @@ extension Region {
     }
 
     /// The marks of eight pages, the first in the highest byte.
-    private func marksOfEight(_ number: UInt64) -> UInt64 {
+    @_noLocks func marksOfEight(_ number: UInt64) -> UInt64 {
         unsafe UnsafeRawPointer(markOfPage(number * 8 + 7))
             .assumingMemoryBound(to: Atomic<UInt64>.self).pointee.load(ordering: .relaxed)
     }
@@ -130,6 +133,24 @@ extension Region {
                 }
             }
         }
+        return runs
+    }
+}
+
+extension Region {
+    /// The parts of a run that were written, in ascending order.
+    func writtenRuns(in run: PageRun) -> [PageRun] {
+        var runs: [PageRun] = []
+        var start: UInt64?
+        for page in run.lowerBound >> 12..<run.upperBound >> 12 {
+            if unsafe markOfPage(page).pointee.load(ordering: .relaxed) != 0 {
+                start = start ?? page << 12
+            } else if let from = start {
+                runs.append(from..<page << 12)
+                start = nil
+            }
+        }
+        if let start { runs.append(start..<run.upperBound) }
         return runs
     }
 }

@@ -137,11 +137,15 @@ void cfk_trace_reply(uint64_t unique, int64_t result) {
 }
 
 int cfk_pin_to_cpu(unsigned cpu) {
-    cpu_set_t set;
-    if (cpu >= CPU_SETSIZE) return EINVAL;
-    CPU_ZERO(&set);
-    CPU_SET(cpu, &set);
-    return pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+    // As long as the number takes: cpu_set_t ends with CPU 1,023.
+    cpu_set_t *set = CPU_ALLOC(cpu + 1);
+    if (!set) return ENOMEM;
+    size_t bytes = CPU_ALLOC_SIZE(cpu + 1);
+    CPU_ZERO_S(bytes, set);
+    CPU_SET_S(cpu, bytes, set);
+    int code = pthread_setaffinity_np(pthread_self(), bytes, set);
+    CPU_FREE(set);
+    return code;
 }
 
 void cfk_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }

@@ -130,15 +130,35 @@ CFK_NO_LOCKS static inline int cfk_ring_prepare(
     return 0;
 }
 
+// Number of prepared commands that the kernel has not taken; it reads what they point to until then.
+CFK_NO_LOCKS static inline unsigned cfk_ring_unsubmitted(const struct cfk_ring *ring) {
+    return ring->sq_next - __atomic_load_n(ring->sq_head, __ATOMIC_ACQUIRE);
+}
+
 // Submits what is prepared and waits for `wait` completions, in one io_uring_enter(2). Returns 0 or
-// more, or a negated errno.
+// more, or a negated errno. The kernel may take a part only, and waits for nothing then; what it has
+// not taken stays prepared for the next call (io_uring/io_uring.c, io_submit_sqes()).
 CFK_NO_LOCKS static inline int cfk_ring_enter(struct cfk_ring *ring, unsigned wait) {
     __atomic_store_n(ring->sq_tail, ring->sq_next, __ATOMIC_RELEASE);
-    unsigned submit = ring->sq_next - __atomic_load_n(ring->sq_head, __ATOMIC_ACQUIRE);
+    unsigned submit = cfk_ring_unsubmitted(ring);
     if (__builtin_expect(ring->enter != NULL, 0)) return ring->enter(ring->context, submit, wait);
     long code =
         syscall(SYS_io_uring_enter, ring->enter_fd, submit, wait, ring->enter_flags, NULL, 0);
     return code < 0 ? -errno : (int)code;
+}
+
+// The entry that the index-th of these commands names.
+static inline uint64_t cfk_ring_prepared(const struct cfk_ring *ring, unsigned index) {
+    unsigned place = (__atomic_load_n(ring->sq_head, __ATOMIC_ACQUIRE) + index) & ring->sq_mask;
+    const struct io_uring_sqe *sqe =
+        (const struct io_uring_sqe *)(ring->sqes + (size_t)place * CFK_SQE_BYTES);
+    return sqe->user_data;
+}
+
+// Takes back what is prepared and not taken. The kernel looks at the tail in io_uring_enter(2) only.
+static inline void cfk_ring_retract(struct cfk_ring *ring) {
+    ring->sq_next = __atomic_load_n(ring->sq_head, __ATOMIC_ACQUIRE);
+    __atomic_store_n(ring->sq_tail, ring->sq_next, __ATOMIC_RELEASE);
 }
 
 // Number of completions that can be read now.

@@ -56,7 +56,12 @@ int cmem_private_runs(int pagemap, uint64_t *at, uint64_t end, struct cmem_run *
 // pidfd_open(2) and process_madvise(2), which older headers do not have.
 enum { PIDFD_OPEN = 434, PROCESS_MADVISE = 440, RELEASED_AT_ONCE = 512 };
 
-void cmem_release_runs(void *base, const struct cmem_run *runs, size_t count) {
+int cmem_release(void *start, size_t count) {
+    if (madvise(start, count, MADV_DONTNEED) == 0) return 0;
+    return madvise(start, count, 24 /* MADV_DONTNEED_LOCKED */) == 0 ? 0 : errno;
+}
+
+int cmem_release_runs(void *base, const struct cmem_run *runs, size_t count) {
     char *start = base;
     int self = count > 1 ? (int)syscall(PIDFD_OPEN, getpid(), 0) : -1;
     while (self >= 0 && count > 0) {
@@ -76,8 +81,10 @@ void cmem_release_runs(void *base, const struct cmem_run *runs, size_t count) {
     if (self >= 0) close(self);
     // What is left, or all of it; a page may be given back twice.
     for (; count > 0; count--, runs++) {
-        madvise(start + runs->start, runs->end - runs->start, MADV_DONTNEED);
+        int error = cmem_release(start + runs->start, runs->end - runs->start);
+        if (error) return error;
     }
+    return 0;
 }
 
 uint64_t cmem_page_checksum(const void *page, uint64_t number) {

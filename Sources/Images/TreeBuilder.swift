@@ -12,6 +12,7 @@ package struct TreeBuilder {
     private let worker: StoreWorker
     /// Called before something is put in, with the bytes that it may take; nil when there is room.
     private let roomFor: (UInt64) -> Errno?
+    private let inMemory: Bool
     /// The directory that the last entry lay in.
     private var lastPath: ArraySlice<UInt8> = []
     private var lastParent = NodeID.root
@@ -28,10 +29,14 @@ package struct TreeBuilder {
     /// Things that a file system in memory cannot have, or the source could not tell.
     package private(set) var warnings: [String] = []
 
+    /// - Parameter inMemory: for the advice of errors: whether the store is a mount's, or an image on
+    ///   disk.
     package init(
-        _ store: InodeStore, roomFor: @escaping (UInt64) -> Errno? = { _ in nil }
+        _ store: InodeStore, inMemory: Bool = false,
+        roomFor: @escaping (UInt64) -> Errno? = { _ in nil }
     ) {
         worker = store.worker(0)
+        self.inMemory = inMemory
         self.roomFor = roomFor
     }
 
@@ -98,7 +103,7 @@ package struct TreeBuilder {
                 try entered { worker throws(Errno) in try worker.restore(node, attributes) }
             }
         } catch {
-            throw sourceFailure ?? TreeError.storing(path, error)
+            throw sourceFailure ?? TreeError.storing(path, error, inMemory: inMemory)
         }
     }
 
@@ -270,7 +275,7 @@ package struct TreeBuilder {
                 try entered { worker throws(Errno) in try worker.restore(node, attributes) }
             }
         } catch {
-            throw TreeError.storing([], error)
+            throw TreeError.storing([], error, inMemory: inMemory)
         }
     }
 
@@ -284,9 +289,17 @@ package struct TreeBuilder {
 }
 
 extension TreeError {
-    static func storing(_ path: [UInt8], _ error: Errno) -> TreeError {
+    static func storing(_ path: [UInt8], _ error: Errno, inMemory: Bool) -> TreeError {
         let name = path.isEmpty ? "the tree" : String(decoding: path, as: UTF8.self)
-        let advice = error == .noSpace ? ": look for room where the image is made" : ""
+        let advice =
+            switch error {
+            case .noSpace where inMemory: ": give a larger --size, or more --inodes"
+            case .noMemory where inMemory:
+                ": there is no memory for more: raise the memory limit, or build an image on disk "
+                    + "with `mayfly image build`"
+            case .noSpace: ": look for room where the image is made"
+            default: ""
+            }
         return TreeError("\(name) cannot be put into the image (\(error))\(advice)")
     }
 }

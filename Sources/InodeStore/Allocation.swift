@@ -42,8 +42,12 @@ extension StoreWorker {
             try fetchPage(inode, at: end)
         }
         if isPunch {
+            guard canDropPages(inode, from: max(1, offset >> 12)) else { throw .noMemory }
             punchLocked(inode, from: offset, to: end)
         } else {
+            guard isAffordable(inode, from: offset, to: end, zeroing: isZero) else {
+                throw .noSpace
+            }
             try allocateLocked(inode, from: offset, to: end)
             if isZero { zeroLocked(inode, from: offset, to: end) }
         }
@@ -81,7 +85,27 @@ extension StoreWorker {
         if first < last { dropPages(inode, from: first, to: last) }
     }
 
+    /// Whether there is memory to write zeros into the pages of a range that were allocated before,
+    /// and with `zeroing` into all that there are.
+    @_noLocks private func isAffordable(
+        _ inode: UInt64, from start: UInt64, to end: UInt64, zeroing: Bool
+    ) -> Bool {
+        let map = region.load(inode + Inode.content)
+        if region.privateEnd == 0 || MapWord.form(map) <= MapWord.blobForm { return true }
+        var costly: UInt64 = 0
+        var next = mapNext(map, from: start >> 12)
+        while let found = next, found.index << 12 < end {
+            if zeroing || found.value & Content.unwritten != 0 {
+                costly += region.cost(found.value & ~Content.unwritten, pages: 1)
+            }
+            next = mapNext(map, from: found.index + 1)
+        }
+        return region.isAffordable(costly)
+    }
+
     /// Makes pages for the holes of a range; they count as holes until they are written.
+    ///
+    /// All or nothing: what can fail is done before anything can be seen.
     @_noLocks
     private func allocateLocked(
         _ inode: UInt64, from start: UInt64, to end: UInt64
@@ -92,7 +116,6 @@ extension StoreWorker {
         if MapWord.form(region.load(field)) == MapWord.blobForm {
             try convertBlob(inode, region.load(field))
         }
-        // All or nothing: count the holes, reserve them at once, and only then take pages.
         var present: UInt64 = 0
         var index = first
         while let found = mapNext(region.load(field), from: index), found.index <= last {
@@ -100,11 +123,29 @@ extension StoreWorker {
             index = found.index + 1
         }
         let quota = store.arena.pages
-        var missing = last - first + 1 - present
+        let missing = last - first + 1 - present
         guard quota.reserve(missing, shard: shard) else { throw .noSpace }
-        defer { quota.release(missing, shard: shard) }
-        index = first
+        let before = region.load(field)
+        // Where others are in between, what is new must be known from them until it is done.
+        let tag = present > 0 ? Content.unwritten | Content.new : Content.unwritten
+        do throws(Errno) {
+            try fillHoles(field, from: first, to: last, tag: tag)
+        } catch {
+            takeBack(field, before, from: first, to: last, tag: tag)
+            quota.release(missing, shard: shard)
+            throw error
+        }
+        if present > 0 { finishAllocation(field, from: first, to: last) }
+        region.store(inode + Inode.pages, region.load(inode + Inode.pages) + missing)
+    }
+
+    /// - Throws: `ENOSPC` when it came to an end in the middle.
+    @_noLocks private func fillHoles(
+        _ field: UInt64, from first: UInt64, to last: UInt64, tag: UInt64
+    ) throws(Errno) {
+        var index = first
         while index <= last {
+            // The whole leaf that is needed at once, not by doublings.
             _ = try ensureSlot(field, min(last, index | 511))
             let slot = try ensureSlot(field, index)
             let entries = min(entriesInLeaf(region.load(field), from: index), last - index + 1)
@@ -115,25 +156,63 @@ extension StoreWorker {
                     holes += 1
                 }
                 if holes == 0 {
-                    initializePage(slot + entry * 8)
                     entry += 1
                     continue
                 }
                 guard let run = worker.allocatePages(atMost: holes, goal: 0) else {
                     throw .noSpace
                 }
-                missing -= run.count
-                region.store(inode + Inode.pages, region.load(inode + Inode.pages) + run.count)
+                region.promise(run.offset, pages: run.count)
                 var published: UInt64 = 0
                 while published < run.count {
                     region.storeRelease(
-                        slot + (entry + published) * 8,
-                        (run.offset + published << 12) | Content.unwritten)
+                        slot + (entry + published) * 8, (run.offset + published << 12) | tag)
                     published += 1
                 }
                 entry += run.count
             }
             index += entries
+        }
+    }
+
+    /// Gives back what `fillHoles` took before it failed. No reader has followed an entry that says
+    /// that its page was never written.
+    @_noLocks private func takeBack(
+        _ field: UInt64, _ before: UInt64, from first: UInt64, to last: UInt64, tag: UInt64
+    ) {
+        let map = region.load(field)
+        var index = first
+        while let found = mapNext(map, from: index), found.index <= last {
+            index = found.index + 1
+            if found.value & (Content.unwritten | Content.new) != tag { continue }
+            region.storeRelease(mapSlot(map, found.index), 0)
+            worker.free(.pages, found.value & ~tag, count: 1)
+        }
+        index = first
+        while index <= last {
+            dropLeafIfEmpty(map, index)
+            index = (index | 511) + 1
+        }
+        if before == 0 && map != 0 {
+            region.storeRelease(field, 0)
+            worker.retire(Retired(what: Reclaim.content, count: 1, offset: map))
+        }
+        store.arena.recountUnwritten()
+    }
+
+    /// Makes new pages as all others, and those data that were allocated before.
+    @_noLocks
+    private func finishAllocation(_ field: UInt64, from first: UInt64, to last: UInt64) {
+        let map = region.load(field)
+        var index = first
+        while let found = mapNext(map, from: index), found.index <= last {
+            let slot = mapSlot(map, found.index)
+            if found.value & Content.new != 0 {
+                region.storeRelease(slot, found.value & ~Content.new)
+            } else {
+                initializePage(slot)
+            }
+            index = found.index + 1
         }
     }
 
@@ -207,15 +286,16 @@ extension StoreWorker {
         guard flags & (InodeFlags.immutable | InodeFlags.append) == 0 else { throw .notPermitted }
         let size = region.load(from + Inode.size)
         guard sourceOffset < size else { return 0 }
-        let wanted = min(min(count, size - sourceOffset), Content.copyLimit)
+        var wanted = min(min(count, size - sourceOffset), Content.copyLimit)
         if wanted == 0 { return 0 }
         if from == to {
             let apart =
                 sourceOffset + wanted <= targetOffset || targetOffset + wanted <= sourceOffset
             guard apart else { throw .invalidArgument }
         }
-        try fetchRange(from, from: sourceOffset, to: sourceOffset + wanted)
-        try fetchRange(to, from: targetOffset, to: targetOffset + wanted)
+        // What is copied of an image is brought to memory first, as well.
+        wanted = try fetchRange(from, from: sourceOffset, to: sourceOffset + wanted) - sourceOffset
+        wanted = try fetchRange(to, from: targetOffset, to: targetOffset + wanted) - targetOffset
         if store.arena.isGuarded && store.arena.wasImageChanged {
             try checkFetched(from, from: sourceOffset, to: sourceOffset + wanted)
         }

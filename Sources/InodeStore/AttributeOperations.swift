@@ -107,7 +107,12 @@ extension StoreWorker {
             || !Self.isLater(access, time(inode, TimeField.change))
             // Not their difference, which a time of long ago would make overflow.
             || access.seconds <= now.seconds - 24 * 60 * 60
-        if isOld { setTime(inode, TimeField.access, now) }
+        if isOld && mayNote(inode) { setTime(inode, TimeField.access, now) }
+    }
+
+    /// Whether there is memory to note something that nobody would be told of otherwise.
+    @_noLocks private func mayNote(_ inode: UInt64) -> Bool {
+        cmem_budget_left() > -Overdraft.change || region.cost(inode, pages: 1) == 0
     }
 
     @_noLocks private static func isLater(_ a: cmem_time, _ b: cmem_time) -> Bool {
@@ -194,6 +199,7 @@ extension StoreWorker {
             if type == FileMode.directory { throw .isDirectory }
             guard type == FileMode.regular else { throw .invalidArgument }
             guard change.size <= Int64.max else { throw .fileTooLarge }
+            guard canDropPages(inode, from: (change.size + 4095) >> 12) else { throw .noMemory }
             try fetchPage(inode, at: change.size)
         }
         if change.has(AttributeChange.mode) && flags & InodeFlags.accessACL != 0 {

@@ -24,6 +24,8 @@ package struct CheckReport: Sendable {
     /// Nodes of content and cookie maps.
     package var mapNodes: UInt64 = 0
     package var xattrs: UInt64 = 0
+    /// Whether the walk could not see all, because there was no memory for it; that is a problem, too.
+    package var lacksMemory = false
 
     package var isSound: Bool { problems.isEmpty }
 }
@@ -298,6 +300,7 @@ struct StoreCheck {
             do throws(Errno) {
                 try worker.store.arena.bring(offset, bytes)
             } catch {
+                if error == .noMemory { report.lacksMemory = true }
                 arena.note("\(owner()): it cannot be read")
                 return false
             }

@@ -15,6 +15,8 @@ package import SystemPackage
 enum Content {
     /// Bit of a map entry: allocated, never written.
     static var unwritten: UInt64 { @_noLocks get { 1 } }
+    /// Bit of a map entry that is unwritten: new, while fallocate(2) holds the inode's lock.
+    static var new: UInt64 { @_noLocks get { 2 } }
     /// The largest content that is kept in a blob, in bytes.
     static var blobLimit: UInt64 { @_noLocks get { 2048 } }
     /// What one COPY_FILE_RANGE moves at most, so that a request stays short. 16 MiB.
@@ -109,10 +111,14 @@ extension StoreWorker {
     /// Brings the pages of a range that is to be overwritten from the image's file, so that readers
     /// find what was there until they find what is new.
     ///
+    /// - Parameter asks: whether for memory, too; without, the budget may be overdrawn.
+    /// - Returns: the end of what can be overwritten: `end`, or before it where memory comes to an end.
     /// - Throws: `EIO` where the image is changed and a page at an end, which keeps a part of what it
-    ///   has, cannot be had.
-    @_noLocks func fetchRange(_ inode: UInt64, from start: UInt64, to end: UInt64) throws(Errno) {
-        guard store.arena.isGuarded else { return }
+    ///   has, cannot be had; `ENOSPC` where there is no memory for the first page.
+    @_noLocks func fetchRange(
+        _ inode: UInt64, from start: UInt64, to end: UInt64, asks: Bool = true
+    ) throws(Errno) -> UInt64 {
+        guard store.arena.isGuarded else { return end }
         let map = region.load(inode + Inode.content)
         let keepsHead = start & 4095 != 0
         let keepsTail = end & 4095 != 0 && end < region.load(inode + Inode.size)
@@ -120,16 +126,24 @@ extension StoreWorker {
         while at < end {
             let extent = extent(map, at: at, atMost: end - at)
             if isInPages(map, extent) {
+                let pages = (extent.bytes + 4095) >> 12
+                let there = asks ? region.affordable(extent.memory, pages: pages) : pages
+                let bytes = min(extent.bytes, there << 12)
                 do throws(Errno) {
-                    try store.arena.fetch(extent.memory, extent.bytes)
+                    try store.arena.fetch(extent.memory, bytes)
                 } catch {
                     let isHead = keepsHead && at <= start
-                    let isTail = keepsTail && at + extent.bytes >= end
+                    let isTail = keepsTail && at + bytes >= end
                     if isHead || isTail { throw error }
+                }
+                if there < pages {
+                    if at + bytes <= start { throw .noSpace }
+                    return at + bytes
                 }
             }
             at += extent.bytes
         }
+        return end
     }
 
     /// - Throws: `EIO` where a part of a range could not be brought from a changed image.
@@ -150,12 +164,13 @@ extension StoreWorker {
         }
     }
 
-    /// Brings one page, of which a part is to be zeroed, if the position is inside of it.
+    /// Brings one page, of which a part is to be zeroed, if the position is inside of it. That is part of
+    /// a removal, which may overdraw the budget.
     ///
     /// - Throws: `EIO`.
     @_noLocks func fetchPage(_ inode: UInt64, at position: UInt64) throws(Errno) {
         if position & 4095 == 0 { return }
-        try fetchRange(inode, from: position, to: position + 1)
+        _ = try fetchRange(inode, from: position, to: position + 1, asks: false)
     }
 
     /// A stretch of content that lies together: its memory (0 for zeros) and length in bytes.
@@ -220,8 +235,9 @@ extension StoreWorker {
             else { throw .notPermitted }
         }
         if count == 0 { return 0 }
-        try fetchRange(inode, from: offset, to: offset + count)
-        let written = try unsafe writeLocked(inode, offset: offset, from: source, count: count)
+        let reached = try fetchRange(inode, from: offset, to: offset + count)
+        let written = try unsafe writeLocked(
+            inode, offset: offset, from: source, count: reached - offset)
         beginUpdate(inode)
         if offset + written > region.load(inode + Inode.size) {
             region.store(inode + Inode.size, offset + written)
@@ -315,6 +331,8 @@ extension StoreWorker {
                     run += 1
                 }
             }
+            run = region.affordable(page, pages: run)
+            if run == 0 { return done }
             let until = min(end, (index + entry + run) << 12 - offset)
             unsafe fill(
                 page, pages: run, start: pageStart, zeroed: value & Content.unwritten == 0,
@@ -356,6 +374,11 @@ extension StoreWorker {
         let reserved = quota.reserve(atMost: count, shard: shard)
         if reserved == 0 { return nil }
         guard let run = worker.allocatePages(atMost: reserved, goal: goal) else {
+            quota.release(reserved, shard: shard)
+            return nil
+        }
+        if region.affordable(run.offset, pages: run.count) < run.count {
+            worker.free(.pages, run.offset, count: run.count)
             quota.release(reserved, shard: shard)
             return nil
         }
@@ -472,7 +495,31 @@ extension StoreWorker {
         }
     }
 
+    /// Whether there is room to note all that dropping an inode's pages from an index on unlinks.
+    ///
+    /// - Complexity: O(1) for a file that cannot lie in more runs than there is room for; else O(pages).
+    @_noLocks func canDropPages(_ inode: UInt64, from first: UInt64) -> Bool {
+        let nodes: UInt64 = 64
+        if worker.hasRoomToRetire(region.load(inode + Inode.pages) + nodes) { return true }
+        let map = region.load(inode + Inode.content)
+        if first == 0 || MapWord.form(map) <= MapWord.blobForm { return worker.canRetire(nodes) }
+        var items = nodes
+        var next: UInt64 = 0
+        var found = mapNext(map, from: first)
+        while let entry = found {
+            let page = entry.value & ~Content.unwritten
+            // A run ends with its leaf, which may be dropped, and a node above it.
+            if page != next || entry.index & 511 == 0 { items += 1 }
+            if entry.index & 511 == 0 { items += 2 }
+            next = page + Geometry.pageBytes
+            found = mapNext(map, from: entry.index + 1)
+        }
+        return worker.canRetire(items)
+    }
+
     /// Gives back the pages from index `first` to before `end`.
+    ///
+    /// - Precondition: `canDropPages`.
     @_noLocks func dropPages(_ inode: UInt64, from first: UInt64, to end: UInt64) {
         let field = inode + Inode.content
         let map = region.load(field)

@@ -93,21 +93,25 @@ extension InodeStore {
         return arena.region.load32(root + Inode.mode) & FileMode.typeMask == FileMode.directory
     }
 
+    /// Room that a file has from the beginning in which a store is built.
+    package static var buildingBytes: UInt64 { 8 * Geometry.chunkBytes }
+
     /// Makes an empty store whose region is a file: an image in the making, for one worker.
     ///
     /// - Parameter descriptor: an empty file, open for reading and writing.
     /// - Throws: as the other; errors of ftruncate(2) and fallocate(2).
     package init(
         building descriptor: Int32, pageLimit: UInt64 = 1 << 32, inodeLimit: UInt64 = 1 << 31,
+        shardCount: Int = Geometry.defaultShardCount,
         mode: UInt32 = 0o755, owner: Caller = Caller(userID: 0, groupID: 0)
     ) throws(Errno) {
         // Above what any file system takes, and so the mapping is as long as the file may be.
         let bytes: UInt64 = 1 << 40
         guard ftruncate(descriptor, off_t(bytes)) == 0 else { throw Errno(rawValue: errno) }
-        let code = cmem_reserve(descriptor, 0, 8 * Geometry.chunkBytes)
+        let code = cmem_reserve(descriptor, 0, Self.buildingBytes)
         if code != 0 { throw Errno(rawValue: code) }
         let arena = try Arena(
-            regionBytes: bytes, pageLimit: pageLimit,
+            regionBytes: bytes, shardCount: shardCount, pageLimit: pageLimit,
             inodeSpaceLimit: inodeLimit * Self.inodeSpaceUnit, workerCount: 1,
             backing: .sharedFile(descriptor: descriptor))
         let sideTable: Region
@@ -133,15 +137,19 @@ extension InodeStore {
     /// disk is an error here, and no signal where memory is touched. To be called before each step
     /// of building.
     ///
-    /// - Parameter reserved: bytes that are sure already; 0 at first.
-    /// - Throws: `ENOSPC`, `EDQUOT`, `EFBIG`.
+    /// - Parameters:
+    ///   - reserved: bytes that are sure already; `buildingBytes` at first.
+    ///   - isThere: whether so many bytes more may be taken.
+    /// - Throws: `ENOSPC`, `EDQUOT`, `EFBIG`; `ENOMEM` where they may not.
     package func reserveRoom(
-        for bytes: UInt64, in descriptor: Int32, reserved: inout UInt64
+        for bytes: UInt64, in descriptor: Int32, reserved: inout UInt64,
+        _ isThere: (UInt64) -> Bool
     ) throws(Errno) {
         // A chunk of each kind, one of descriptors, and the map.
         let need = arena.usedEnd + bytes + bytes / 256 + 6 * Geometry.chunkBytes
         if need <= reserved { return }
         let end = (need + 8 * Geometry.chunkBytes) & ~(Geometry.chunkBytes - 1)
+        guard isThere(end - reserved) else { throw .noMemory }
         let code = cmem_reserve(descriptor, reserved, end - reserved)
         if code != 0 { throw Errno(rawValue: code) }
         reserved = end
@@ -157,10 +165,11 @@ extension InodeStore {
 
     /// Writes the store to an empty file as an image.
     ///
+    /// - Parameter base: what the store began as, where it is at hand; so that its holes are not read.
     /// - Precondition: nobody else uses the store, which is only unmapped afterwards.
-    package func writeImage(to descriptor: Int32) throws(Errno) {
+    package func writeImage(to descriptor: Int32, base: BaseMapping? = nil) throws(Errno) {
         prepareForImage()
-        try arena.writeImage(to: descriptor)
+        try arena.writeImage(to: descriptor, base: base)
     }
 
     private func prepareForImage() {

@@ -164,10 +164,14 @@ enum StoreSuperblock {
         }
     }
 
-    /// Lets this much more memory be taken than there is taken now; what is beyond is `ENOSPC`.
-    /// In any case no more than `maximumBytes`.
-    package func allow(bytes: UInt64?) {
-        arena.allow(bytes: bytes, inUseAtMost: maximumChunkBytes)
+    /// Lets no more memory be taken than `maximumBytes`, as the limits are now; what is beyond is
+    /// `ENOSPC`. To be called again now and then.
+    package func keepWithinMaximum() { arena.allow(inUseAtMost: maximumChunkBytes) }
+
+    /// Has what was promised and is touched by now counted, and the process's budget filled.
+    package func askForMemory() {
+        arena.recountUnwritten()
+        cmem_budget_refresh()
     }
 
     /// Gives all memory back. Nothing may use the store any more.
@@ -206,6 +210,13 @@ enum StoreSuperblock {
         if worker.hasRetired() { reclaim() }
         worker.leave()
     }
+
+    /// Whether there is room to note what a request unlinks. More than any does, but for one that
+    /// drops many pages of one file, which asks itself (`canDropPages`).
+    @_noLocks package func canRetire() -> Bool { worker.canRetire(256) }
+
+    /// Whether the store is a private mapping of a file, in which every first write takes a page.
+    package var hasBase: Bool { @_noLocks get { region.privateEnd > 0 } }
 
     // MARK: nodeids
 

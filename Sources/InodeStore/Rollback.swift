@@ -52,6 +52,16 @@ extension InodeStore {
         return try result.get()
     }
 
+    /// Memory that a rollback takes beyond what it gives back, in bytes: copies of inodes as they were
+    /// among it.
+    package func rollBackBytes(to snapshot: StoreSnapshot) -> UInt64 {
+        let runs = changedRuns()
+        let now = runs.reduce(0) { $0 + UInt64($1.count) }
+        let inodes = inodePages(in: Self.union(runs, snapshot.runs)).count
+        return snapshot.privateBytes - min(snapshot.privateBytes, now)
+            + UInt64(inodes) * Geometry.pageBytes
+    }
+
     private func rollBackFrozen(
         to snapshot: StoreSnapshot, _ renewsFiles: Bool, if isAllowed: ([ChangedName]) -> Bool
     ) throws(Errno) -> RollbackEffect? {
@@ -73,10 +83,10 @@ extension InodeStore {
         let usedEnd = arena.usedEnd
 
         let dropped = runs.filter { $0.lowerBound < end }
-        region.release(dropped)
+        region.release(dropped, showing: snapshot.base.mapping)
         effect.pagesDropped = dropped.reduce(0) { $0 + UInt64($1.count) / Geometry.pageBytes }
-        if usedEnd > end { region.release(end, usedEnd - end) }
-        snapshot.write(to: region)
+        if usedEnd > end { region.clear(end, usedEnd - end) }
+        snapshot.writeBack(to: region)
 
         arena.settle(limits: limits)
         region.store(Superblock.chunkAllowance, allowance)

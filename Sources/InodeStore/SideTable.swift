@@ -141,7 +141,8 @@ extension StoreWorker {
     /// - Precondition: the chunk is empty, and nobody can take it.
     func releaseSide(ofChunk chunk: UInt64) {
         let bytes = Geometry.chunkBytes / Inode.bytes * Side.bytes
-        sideTable.release(chunk * bytes, bytes)
+        // What the system does not take back stays as it is, which is as good.
+        _ = sideTable.release(chunk * bytes, bytes)
     }
 
     // MARK: the kernel's references

@@ -2,8 +2,9 @@
 //
 // The base is what the region shows where nothing was written: the image that the store was opened
 // from (BaseFile.swift), or a memory file that holds what the store had when its first snapshot was
-// taken, of which the region is a private mapping. It never changes, or is found to be changed. So what a moment was is the base and the private pages of that moment, and a rollback
-// drops the private pages there are and puts those back.
+// taken, of which the region is a private mapping. It never changes, or is found to be changed. So what
+// a moment was is the base and the private pages of that moment, and a rollback drops the private pages
+// there are and puts those back.
 
 package import Arena
 internal import CMemory
@@ -48,6 +49,7 @@ package final class SnapshotBase: Sendable {
     package let base: SnapshotBase
     /// What the store was opened with.
     let header: ImageHeader
+    package var shardCount: Int { header.shardCount }
     /// Pages that differ from the base, in ascending order, and their copies, one after another.
     let runs: [PageRun]
     /// Where the copies of each run begin.
@@ -84,12 +86,19 @@ package final class SnapshotBase: Sendable {
             unsafe copies = nil
             return
         }
+        var claim = try MemoryClaim(bytes: privateBytes)
         guard let memory = unsafe cmem_map(Int(privateBytes)) else { throw Errno(rawValue: errno) }
         unsafe copies = memory
         var at = 0
-        for run in runs {
-            unsafe cmem_copy(memory + at, arena.region.pointer(run.lowerBound), run.count)
-            at += run.count
+        for piece in runs.lazy.flatMap(\.byChunks) {
+            unsafe cmem_copy(memory + at, arena.region.pointer(piece.lowerBound), piece.count)
+            at += piece.count
+            do throws(Errno) {
+                try claim.touched(UInt64(piece.count))
+            } catch {
+                unsafe cmem_unmap(memory, Int(privateBytes))
+                throw error
+            }
         }
     }
 
@@ -113,7 +122,23 @@ package final class SnapshotBase: Sendable {
     }
 
     /// Puts the copies into a region that shows the base.
-    func write(to region: Region) {
+    ///
+    /// - Parameter claim: of memory for as much as they are.
+    /// - Throws: `ENOMEM` when it is not there after all; not all of them are put in then.
+    func write(to region: Region, _ claim: inout MemoryClaim) throws(Errno) {
+        guard let copies = unsafe copies else { return }
+        var at = 0
+        for piece in runs.lazy.flatMap(\.byChunks) {
+            unsafe cmem_copy(
+                region.pointer(writing: piece.lowerBound, UInt64(piece.count)), copies + at,
+                piece.count)
+            at += piece.count
+            try claim.touched(UInt64(piece.count))
+        }
+    }
+
+    /// Puts the copies back, whatever there is: a rollback that has begun is not given up.
+    func writeBack(to region: Region) {
         guard let copies = unsafe copies else { return }
         var at = 0
         for run in runs {
@@ -173,8 +198,8 @@ extension InodeStore {
     func changedRuns() -> [PageRun] {
         let end = arena.baseBytes
         var runs = arena.writtenRuns()
-        // Behind the base everything is private.
-        try? arena.forEachUsedRun(from: end) { run, _ throws(Errno) in
+        // Behind the base everything that was written is private, and the rest is zero.
+        try? arena.forEachWrittenRun(from: end) { run throws(Errno) in
             if run.upperBound > end { runs.append(max(run.lowerBound, end)..<run.upperBound) }
         }
         return runs
@@ -214,6 +239,10 @@ extension InodeStore {
             from: max(page, first), to: page + Geometry.pageBytes, by: Int(Inode.bytes))
     }
 
+    /// Memory that a snapshot of this moment takes, in bytes. Without a base it takes none for long:
+    /// what there is becomes the base.
+    package func snapshotBytes(base: SnapshotBase?) -> UInt64 { base == nil ? 0 : privateBytes }
+
     // MARK: fork
 
     /// A store of its own that begins as a moment of another was: a private mapping of the same
@@ -226,11 +255,17 @@ extension InodeStore {
         growth: (pageLimit: UInt64, inodeLimit: UInt64) = (0, 0),
         options: StoreOptions = StoreOptions()
     ) throws(Errno) {
+        var claim = try MemoryClaim(bytes: snapshot.privateBytes)
         try self.init(
             snapshot.base.mapping, snapshot.header, limits: (pageLimit, inodeLimit),
             growth: growth, workerCount: workerCount,
             least: snapshot.runs.last?.upperBound ?? 0, options: options)
-        snapshot.write(to: arena.region)
+        do throws(Errno) {
+            try snapshot.write(to: arena.region, &claim)
+        } catch {
+            unmap()
+            throw error
+        }
         arena.settle(limits: (pageLimit, inodeLimit * Self.inodeSpaceUnit))
         if snapshot.orphans.isEmpty { return }
         whileFrozen {

@@ -12,6 +12,7 @@ extension MountConfiguration {
     ///   reached or is a Mayfly mount already; the caller may not mount; there is no /dev/fuse; the ring
     ///   is demanded but switched off.
     public mutating func check() throws(MountError) {
+        try MountError.checkPages()
         guard permissionChecks != .never || !allowOther else {
             throw MountError(
                 .usage, "noperm and allow_other: with both, anybody might do everything")

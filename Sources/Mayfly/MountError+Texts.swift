@@ -1,3 +1,4 @@
+internal import Arena
 import Glibc
 package import SystemPackage
 
@@ -14,6 +15,17 @@ extension MountError {
 
     static func notDirectory(_ mountpoint: String) -> MountError {
         MountError(.usage, "mountpoint \(mountpoint) is not a directory: name one that is")
+    }
+
+    /// What is given back, and what is mapped of a file, are pages of 4 KiB everywhere.
+    ///
+    /// - Throws: where the kernel's are larger, as those of arm64 can be.
+    static func checkPages(of bytes: Int32 = getpagesize()) throws(MountError) {
+        if UInt64(bytes) == SizeText.pageBytes { return }
+        throw MountError(
+            .system,
+            "this kernel has pages of \(SizeText.described(bytes: UInt64(bytes))), and mayfly works with "
+                + "4 KiB: boot a kernel built with pages of 4 KiB")
     }
 
     /// A second mount would hide the first and everything in it.
@@ -81,6 +93,23 @@ extension MountError {
             MountError(
                 .mount, "mounting \(mountpoint) failed (\(error)): `dmesg | tail` may say why")
         }
+    }
+
+    /// The error for what was refused because there is not so much memory.
+    ///
+    /// - Parameters:
+    ///   - what: as the beginning of a sentence.
+    ///   - bytes: what it takes.
+    ///   - advice: what to do next.
+    static func shortage(_ what: String, _ bytes: UInt64, _ advice: String) -> MountError {
+        let left = MemoryClaim.available
+        if left >= bytes {
+            return MountError(.system, "the system has no memory for \(what): \(advice)")
+        }
+        let needed = SizeText.described(bytes: bytes)
+        return MountError(
+            .system,
+            "\(what) takes \(needed) of memory and \(SizeText.described(bytes: left)) is left: \(advice)")
     }
 
     /// The error for memory that could not be reserved or filled.

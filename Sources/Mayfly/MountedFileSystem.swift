@@ -93,7 +93,11 @@ public final class MountedFileSystem: Sendable {
         _ configuration: MountConfiguration, beforeServing: () throws(MountError) -> Void
     ) throws(MountError) {
         var origin = TreeOrigin.empty
-        if let path = configuration.from { origin = .image(try ImageFile(from: path).guarded(isOnlyRead: false)) }
+        if let path = configuration.from {
+            MemoryHeadroom.watch()
+            let file = try ImageFile(from: path, within: configuration.unpackingLimits)
+            origin = .image(try file.guarded(isOnlyRead: false))
+        }
         try self.init(configuration, origin: origin, beforeServing: beforeServing)
     }
 
@@ -103,11 +107,15 @@ public final class MountedFileSystem: Sendable {
     ) throws(MountError) {
         var configuration = configuration
         try configuration.check()
+        MemoryHeadroom.watch()
         let memory = SystemMemory.current()
         let limits = configuration.limits(in: memory)
+        try Self.checkMemory()
         // Before the mount is made, so that what cannot be had leaves no mount behind.
-        let sessionConfiguration = configuration.session(in: memory)
-        let readers = max(2, Self.onlineProcessors)
+        var sessionConfiguration = configuration.session(in: memory)
+        // Beside the queues: a reader of /dev/fuse, and who looks from outside.
+        sessionConfiguration.mostQueues = origin.shardCount - 2
+        let readers = min(max(2, Self.onlineProcessors), max(1, origin.shardCount - 1))
         let queues = FuseSession.mostQueues(sessionConfiguration)
         // One more than serve: for who looks at the tree from outside of it.
         let workerCount = max(queues + 1, queues == 0 ? readers : 0) + 1
@@ -132,6 +140,14 @@ public final class MountedFileSystem: Sendable {
         // Where the kernel refuses the ring after all, these are no more than the queues and one.
         let deviceReaders = session.queueCount > 0 ? 1 : readers
         let servingCount = session.queueCount + deviceReaders
+        let counters: [RequestCounters]
+        do throws(Errno) {
+            counters = try RequestCounters.make(count: servingCount)
+        } catch {
+            session.end()
+            store.unmap()
+            throw MountError(.system, "no memory for the counters of requests (\(error)): free some")
+        }
         // What an image holds may be more than the default.
         let most = store.limits
         let sizeBytes = most.pages * pageBytes
@@ -141,7 +157,6 @@ public final class MountedFileSystem: Sendable {
         if let start = origin.start(of: store) { _ = shelf.add(SnapshotShelf.start, start) }
         self.shelf = Mutex(shelf)
         self.configuration = configuration
-        let counters = (0..<servingCount).map { _ in RequestCounters.make() }
         self.session = Mutex(session)
         identity = session.identity
         self.store = store
@@ -174,6 +189,15 @@ public final class MountedFileSystem: Sendable {
             session.end()
             waitUntilUnmounted()
             throw MountError(.system, "no thread can be started (\(error)): raise `ulimit -u`")
+        }
+    }
+
+    /// - Throws: `.system` when there is not even memory for an empty mount: a chunk of each kind.
+    private static func checkMemory() throws(MountError) {
+        let least: UInt64 = 8 << 20
+        do throws(Errno) { try MemoryClaim(bytes: least).end() } catch {
+            throw MountError.shortage(
+                "a mount", least, "unmount others, free some, or raise the memory limit")
         }
     }
 
@@ -213,7 +237,8 @@ public final class MountedFileSystem: Sendable {
                 return try ImageError.wrapping { () throws(Errno) in
                     try InodeStore(
                         pageLimit: pages, inodeLimit: inodes, workerCount: workerCount,
-                        growth: growth, mode: configuration.mode,
+                        growth: growth, shardCount: Geometry.shardCount(workers: workerCount),
+                        mode: configuration.mode,
                         owner: Caller(
                             userID: configuration.userID, groupID: configuration.groupID),
                         options: options,
@@ -224,6 +249,9 @@ public final class MountedFileSystem: Sendable {
         } catch {
             if case .image(let file) = origin, error != .system(.noMemory) {
                 throw MountError(.usage, error.described(file.path))
+            }
+            if case .snapshot(let snapshot) = origin, error == .system(.noMemory) {
+                throw shortage("a fork", snapshot.privateBytes)
             }
             let reason = if case .system(let errno) = error { "\(errno)" } else { "\(error)" }
             throw MountError(

@@ -179,7 +179,7 @@ extension Arena {
         defer { arena.unmap() }
         let chunks: UInt64 = 6
         let underWay: UInt64 = 4
-        arena.allow(bytes: nil, inUseAtMost: (chunks + underWay) * Geometry.chunkBytes)
+        arena.allow(inUseAtMost: (chunks + underWay) * Geometry.chunkBytes)
         let first = arena.worker(0)
         first.enter()
         var held: [UInt64] = []

@@ -9,7 +9,7 @@ import SystemPackage
 import Testing
 
 /// Server's threads of a double. Echoes WRITE's data reversed; anything else gets its nodeid.
-private final class EchoServer {
+final class EchoServer {
     let double: KernelDouble
     let batches = Atomic<Int>(0)
     private var threads: [QueueThread] = []
@@ -63,12 +63,12 @@ private func write(_ count: Int, from seed: UInt8 = 0, lie: DoubleRequest.Lie? =
         payload: (0..<count).map { UInt8(truncatingIfNeeded: $0) &+ seed }, lie: lie)
 }
 
-private func getattr(_ node: UInt64, lie: DoubleRequest.Lie? = nil) -> DoubleRequest {
+func getattr(_ node: UInt64, lie: DoubleRequest.Lie? = nil) -> DoubleRequest {
     DoubleRequest(
         opcode: .getattr, nodeID: node, argument: Array(repeating: 0, count: 16), lie: lie)
 }
 
-private func little(_ value: UInt64) -> [UInt8] {
+func little(_ value: UInt64) -> [UInt8] {
     (0..<8).map { UInt8(truncatingIfNeeded: value >> ($0 * 8)) }
 }
 

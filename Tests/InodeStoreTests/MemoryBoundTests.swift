@@ -12,7 +12,7 @@ import Testing
     private func store() throws -> InodeStore {
         let store = try InodeStore(
             pageLimit: Self.pages, inodeLimit: 2000, workerCount: 2, shardCount: 2, owner: .root)
-        store.allow(bytes: nil)
+        store.keepWithinMaximum()
         return store
     }
 
@@ -26,7 +26,7 @@ import Testing
             }
         }
         for _ in 0..<8 { for index in 0..<2 { store.worker(index).maintain(trims: true) } }
-        store.allow(bytes: nil)
+        store.keepWithinMaximum()
         let whole = try worker.request { () throws(Errno) in
             let file = try worker.makeFile(.root, "whole")
             try worker.allocate(file, offset: 0, length: Self.pages * 4096, mode: 0)
@@ -98,7 +98,7 @@ import Testing
                 if index % 7 == 0 { files.append((name, file)) }
             }
             for _ in 0..<8 { worker.maintain(trims: true) }
-            store.allow(bytes: nil)
+            store.keepWithinMaximum()
         }
         try expectUsable(store, without: files)
     }

@@ -31,8 +31,8 @@ import Testing
         }
     }
 
-    @Test func countersOfAWorkerAddUp() {
-        let counters = RequestCounters.make()
+    @Test func countersOfAWorkerAddUp() throws {
+        let counters = try RequestCounters.make()
         defer { counters.deallocate() }
         counters.count(15)
         counters.count(16)

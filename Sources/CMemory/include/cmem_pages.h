@@ -22,10 +22,15 @@ int cmem_pagemap_open(void);
 // Source: Documentation/admin-guide/mm/pagemap.rst, PAGEMAP_SCAN.
 int cmem_private_runs(int pagemap, uint64_t *at, uint64_t end, struct cmem_run *runs, int capacity);
 
-// Gives the memory of runs of this process back, given as offsets from base: madvise(2), DONTNEED.
+// Gives private memory back: madvise(2), DONTNEED, also where it is locked (Linux 5.18). Returns 0, or
+// an errno with which all is as it was.
+int cmem_release(void *start, size_t count);
+
+// Gives the memory of runs of this process back, given as offsets from base: as cmem_release. Returns
+// 0 or an errno, with which some may have been given back.
 // In one system call for many, with one flush of the TLBs, where the kernel has that (Linux 6.13
 // and 6.16). Source: process_madvise(2); mm/madvise.c, vector_madvise().
-void cmem_release_runs(void *base, const struct cmem_run *runs, size_t count);
+int cmem_release_runs(void *base, const struct cmem_run *runs, size_t count);
 
 // A checksum of the 4,096 bytes at page as the number-th page of a file; 0 when all are zero.
 uint64_t cmem_page_checksum(const void *page, uint64_t number);

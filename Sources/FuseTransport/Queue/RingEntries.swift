@@ -73,6 +73,14 @@ struct RingEntries {
         // Both are wishes: a kernel without huge pages or NUMA serves the same bytes.
         unsafe _ = madvise(first, mapped, MADV_HUGEPAGE)
         if let node { unsafe _ = cmem_prefer_node(first, mapped, Int32(node)) }
+        if cmem_budget_is_tight() {
+            // Before a store is told that this memory is still there.
+            guard cmem_budget_take(Int64(mapped / 4096)) else {
+                unsafe munmap(first, mapped)
+                throw .noMemory
+            }
+            unsafe _ = madvise(first, mapped, 23)  // MADV_POPULATE_WRITE, Linux 5.14
+        }
         // A fork of the server (there should be none) must not turn the buffers copy-on-write.
         unsafe _ = madvise(first, mapped, MADV_DONTFORK)
         unsafe base = first

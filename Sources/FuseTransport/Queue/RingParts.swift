@@ -88,17 +88,25 @@ struct RingParts {
             return
         }
         // No buffers: `EINVAL`, with which the kernel switches to /dev/fuse.
-        for _ in 0..<RingQueue.registerAttempts {
-            guard
-                unsafe cfk_ring_prepare(
-                    ring, UInt32(CFK_URING_CMD_REGISTER), UInt16.max, 0, 0, nil) == 0,
-                unsafe cfk_ring_enter(ring, 1) >= 0
-            else { break }
+        var isPrepared = false
+        for attempt in 0..<RingQueue.registerAttempts {
+            if attempt > 0 { usleep(1000) }
+            if !isPrepared {
+                guard
+                    unsafe cfk_ring_prepare(
+                        ring, UInt32(CFK_URING_CMD_REGISTER), UInt16.max, 0, 0, nil) == 0
+                else { break }
+                isPrepared = true
+            }
+            let code = unsafe cfk_ring_enter(ring, 1)
+            if code < 0, RingQueue.isFatal(code) { break }
             let count = unsafe cfk_ring_completions(ring)
-            let result = count > 0 ? unsafe cfk_ring_completion(ring, 0).result : 0
+            // It was not taken, or there was a signal: it is still on its way.
+            if count == 0 { continue }
+            let result = unsafe cfk_ring_completion(ring, 0).result
             unsafe cfk_ring_advance(ring, count)
             if -result != EAGAIN { return }
-            usleep(1000)
+            isPrepared = false
         }
         unsafe control.pointee.abort()
     }

@@ -32,7 +32,7 @@ extension RingQueue {
             unsafe RingParts.refuse(ring, control)
             throw Errno(rawValue: -adopted)
         }
-        // The kernel reads the iovecs while it takes the command, so they live until the enter.
+        // The kernel reads the iovecs while it takes the command, so they live until it has taken all.
         let vectors = UnsafeMutablePointer<iovec>.allocate(capacity: depth * 2)
         defer { unsafe vectors.deallocate() }
         for entry in 0..<depth {
@@ -56,7 +56,8 @@ extension RingQueue {
         }
     }
 
-    /// Submits a REGISTER for every entry that has none, until none answers `EAGAIN`.
+    /// Submits a REGISTER for every entry that has none, until the kernel has taken all of them and
+    /// none answers `EAGAIN`. Nothing that points to `vectors` is left prepared.
     ///
     /// - Returns: The first error that counts, nil where every entry is registered.
     private mutating func submitRegistrations(
@@ -68,18 +69,20 @@ extension RingQueue {
                 let code = unsafe cfk_ring_prepare(
                     ring, UInt32(CFK_URING_CMD_REGISTER), qid, UInt64(entry), 0,
                     vectors + entry * 2)
-                precondition(code == 0, "RingQueue.register: submission ring is full")
+                // Those that the kernel has not taken yet are in the way.
+                if code != 0 { break }
                 unsafe slots[entry].holder = .kernel
                 live += 1
             }
             // A REGISTER that succeeds completes with the first request, one that fails at once.
             let code = unsafe cfk_ring_enter(ring, 0)
             if code < 0, isFatal(code) {
+                unsafe cfk_ring_retract(ring)
                 live = 0
                 return Errno(rawValue: -code)
             }
             var failure: Errno?
-            var again = false
+            var again = unsafe cfk_ring_unsubmitted(ring) > 0
             let count = unsafe cfk_ring_completions(ring)
             for index in 0..<count {
                 let completion = unsafe cfk_ring_completion(ring, index)
@@ -96,10 +99,31 @@ extension RingQueue {
                 }
             }
             unsafe cfk_ring_advance(ring, count)
-            if let failure { return failure }
+            if let failure {
+                retractRegistrations()
+                return failure
+            }
             if !again { return nil }
         }
+        retractRegistrations()
         return .resourceTemporarilyUnavailable
+    }
+
+    /// Takes back what the kernel has not taken; the entries are nobody's then, and never registered.
+    private mutating func retractRegistrations() {
+        let left = unsafe cfk_ring_unsubmitted(ring)
+        for index in 0..<left {
+            guard let entry = entryPrepared(index) else { continue }
+            unsafe slots[entry].holder = .lost
+            live -= 1
+        }
+        unsafe cfk_ring_retract(ring)
+    }
+
+    /// The entry of the index-th command that is prepared and not taken.
+    private func entryPrepared(_ index: UInt32) -> Int? {
+        let name = unsafe cfk_ring_prepared(ring, index)
+        return name < UInt64(depth) ? Int(name) : nil
     }
 
     private func refuse(_ error: Errno) {

@@ -246,12 +246,16 @@ package struct RingQueue: ~Copyable {
     ///
     /// EINTR is a signal; EAGAIN, EBUSY and ENOMEM pass, and what was not submitted stays prepared.
     @_noLocks
-    func isFatal(_ code: Int32) -> Bool {
+    func isFatal(_ code: Int32) -> Bool { Self.isFatal(code) }
+
+    @_noLocks
+    static func isFatal(_ code: Int32) -> Bool {
         switch -code {
         case Errno.interrupted.rawValue: return false
         case Errno.resourceTemporarilyUnavailable.rawValue, Errno.resourceBusy.rawValue,
             Errno.noMemory.rawValue:
-            cmem_yield()
+            // Others must give something back first.
+            cmem_nap(100)
             return false
         default: return true
         }

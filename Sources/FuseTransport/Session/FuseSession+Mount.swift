@@ -30,7 +30,7 @@ extension FuseSession {
             payloadBytes: configuration.maxPayloadBytes,
             budgetBytes: configuration.memoryBudgetBytes, pageLimit: Machine.pageLimit(),
             pageBytes: Machine.pageBytes)
-        var refusal = ringRefusal(configuration)
+        var refusal = ringRefusal(configuration, queueCount: plan.queueCount)
         if let refusal, configuration.transport == .ring {
             throw SessionError("no ring: \(refusal)")
         }
@@ -93,12 +93,17 @@ extension FuseSession {
 
     /// The queues that a session will have at most; 0 where the ring is not even tried.
     package static func mostQueues(_ configuration: SessionConfiguration) -> Int {
-        ringRefusal(configuration) == nil ? Machine.possibleCPUs().count : 0
+        let count = Machine.possibleCPUs().count
+        return ringRefusal(configuration, queueCount: count) == nil ? count : 0
     }
 
     /// Why the ring is not even tried, nil where it is.
-    private static func ringRefusal(_ configuration: SessionConfiguration) -> String? {
+    static func ringRefusal(_ configuration: SessionConfiguration, queueCount: Int) -> String? {
         if configuration.transport == .device { return "not asked for" }
+        if let most = configuration.mostQueues, queueCount > most {
+            return "\(queueCount) processors need a queue each, and what is mounted has room for "
+                + "\(max(0, most)): build the image anew on this machine"
+        }
         switch Machine.ringEnabled() {
         case true?: return nil
         case false?:

@@ -38,6 +38,9 @@ package struct SessionConfiguration: Sendable {
     /// Owner of the mount; nil for the process's effective ids.
     package var userID: UInt32?
     package var groupID: UInt32?
+    /// Queues that the file system can serve, nil for any number. Where there are more, /dev/fuse is
+    /// used.
+    package var mostQueues: Int?
     /// Ring entries per queue, 1 to 1024; nil for 8, or fewer within the memory budget.
     package var queueDepth: Int?
     /// Bytes of one request's data, 8 KiB to 1 MiB in whole pages; nil for 1 MiB, or less within

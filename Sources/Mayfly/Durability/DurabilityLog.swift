@@ -5,6 +5,7 @@
 // may freeze the store.
 
 internal import CFuseKernel
+internal import CMemory
 internal import FuseTransport
 internal import InodeStore
 internal import Synchronization
@@ -58,6 +59,9 @@ final class DurabilityLog: Sendable {
             {
                 return lost
             }
+            // What is copied aside is asked for as what the store takes.
+            let pages = state.copiedPages(operation, request, worker)
+            if pages > 0, !cmem_budget_take(Int64(clamping: pages)) { return .failed(.noSpace) }
             state.prepare(operation, request, worker)
             let places = NamePlace.all(of: operation, request)
             let before = places.map { state.held($0, worker) }
@@ -158,6 +162,27 @@ extension DurabilityLog.State {
             }
         default: break
         }
+    }
+
+    /// Pages that `prepare` may copy; more rather than fewer.
+    func copiedPages(_ operation: Opcode, _ request: FuseRequest, _ worker: StoreWorker) -> UInt64 {
+        let bytes: UInt64
+        var node = request.nodeID
+        switch operation {
+        case .write: bytes = UInt64(unsafe request.argument.load(as: cfk_write_in.self).size)
+        case .fallocate: bytes = unsafe request.argument.load(as: cfk_fallocate_in.self).length
+        case .copyFileRange, .copyFileRange64:
+            let copy = unsafe request.argument.load(as: cfk_copy_file_range_in.self)
+            (bytes, node) = (min(copy.len, 16 << 20), copy.nodeid_out)
+        case .setattr:
+            let set = unsafe request.argument.load(as: cfk_setattr_in.self)
+            bytes = set.valid & AttributeChange.size != 0 ? .max : 0
+        default: bytes = 0
+        }
+        if bytes == 0 { return 0 }
+        // What the file has, in units of 512 bytes; it cannot be more.
+        let blocks = (try? worker.attributes(NodeID(rawValue: node)).blocks) ?? 0
+        return min(bytes / SizeText.pageBytes + 2, blocks / 8)
     }
 
     /// Takes note of a file's state, if it was synced until now.

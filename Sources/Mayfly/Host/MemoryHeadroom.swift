@@ -1,56 +1,63 @@
 // How much memory could still be had without somebody being killed for it.
 //
-// Linux promises memory that it does not have and kills a process when the promise falls due. So
-// before memory is touched it is looked at whether there is any, and ENOSPC is said where not.
+// The files that tell are opened once, so that a request can have them read again
+// (CMemory/Budget.c), also when the process has given up the right to open them.
+
+internal import CMemory
+internal import Glibc
 
 /// What there is beside what is taken, of the machine and of each memory cgroup with a limit.
+///
+/// The descriptors are never closed: the process has one of these, and tests have few.
 struct MemoryHeadroom: Sendable {
-    /// Cgroups with a limit when this was made.
-    private let groups: [MemoryCgroup]
-    /// What is left to others: the kernel, and what the server takes beside the file system.
-    let reserveBytes: UInt64
+    private let files: cmem_headroom
 
+    /// - Parameters:
+    ///   - root: stands before the paths of all files, for tests.
+    ///   - processors: threads that may each have begun a chunk of 2 MiB that is not touched yet.
     init(
-        memory: SystemMemory = .current(), contents: (String) -> String? = HostFile.text(at:)
+        memory: SystemMemory = .current(), root: String = "",
+        processors: Int = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
     ) {
-        groups = MemoryCgroup.all(contents: contents).filter {
-            SystemMemory.limitBytes(contents($0.limitFile)) != nil
-        }
-        reserveBytes = max(16 << 20, memory.usableBytes / 64)
-    }
-
-    /// Bytes that may still be taken; nil when nobody tells.
-    ///
-    /// What the page cache holds counts as free: the kernel takes it back first.
-    ///
-    /// - Source: proc_meminfo(5), MemAvailable; cgroups(7).
-    func bytes(contents: (String) -> String? = HostFile.text(at:)) -> UInt64? {
-        var least = Self.value("MemAvailable:", in: contents("/proc/meminfo")).map { available in
-            available * 1024
-                + (Self.value("SwapFree:", in: contents("/proc/meminfo")) ?? 0) * 1024
-        }
-        for group in groups {
-            guard let limit = SystemMemory.limitBytes(contents(group.limitFile)),
-                let usage = SystemMemory.limitBytes(contents(group.usageFile))
-            else { continue }
-            let statistics = contents(group.statisticsFile)
-            let prefix = group.isUnified ? "" : "total_"
-            let cached = ["inactive_file", "active_file"].reduce(UInt64(0)) { sum, name in
-                sum + (Self.value(prefix + name, in: statistics) ?? 0)
+        func opened(_ path: String) -> Int32 { unsafe open(root + path, O_RDONLY | O_CLOEXEC) }
+        var files = cmem_headroom()
+        files.machine = opened("/proc/meminfo")
+        files.reserve = Int64(Self.reserveBytes(memory, processors))
+        let groups = MemoryCgroup.all { HostFile.text(at: root + $0) }
+        unsafe withUnsafeMutableBytes(of: &files.groups) { bytes in
+            let places = unsafe bytes.bindMemory(to: cmem_group.self)
+            for group in groups where files.count < CMEM_GROUPS {
+                let limit = opened(group.limitFile)
+                // The root of version 2 has none.
+                if limit < 0 { continue }
+                unsafe places[Int(files.count)] = cmem_group(
+                    limit: limit, usage: opened(group.usageFile),
+                    statistics: opened(group.statisticsFile), unified: group.isUnified)
+                files.count += 1
             }
-            let taken = usage - min(usage, cached)
-            least = min(least ?? .max, limit - min(limit, taken))
         }
-        return least.map { $0 - min($0, reserveBytes) }
+        self.files = files
     }
 
-    /// The number after `name` in a file of such lines.
-    private static func value(_ name: String, in text: String?) -> UInt64? {
-        guard let text else { return nil }
-        for line in text.split(separator: "\n") {
-            let words = line.split(separator: " ", omittingEmptySubsequences: true)
-            if words.count > 1, words[0] == name { return UInt64(words[1]) }
-        }
-        return nil
+    /// What is left to others: the kernel, and what the server takes beside the file system; and for
+    /// removing what is there when nothing else can be done.
+    private static func reserveBytes(_ memory: SystemMemory, _ processors: Int) -> UInt64 {
+        let begun = min(UInt64(processors) * (2 << 20), memory.usableBytes / 8)
+        return max(16 << 20, memory.usableBytes / 64, begun)
     }
+
+    /// Bytes that may still be taken, without the reserve; below 0 where that is being used, nil when
+    /// nobody tells.
+    var bytes: Int64? {
+        let bytes = unsafe withUnsafePointer(to: files) { unsafe cmem_headroom_bytes($0) }
+        return bytes == .max ? nil : bytes
+    }
+
+    /// Has all stores of this process ask for memory from now on.
+    static func watch() { _ = watching }
+
+    private static let watching: Void = {
+        let headroom = MemoryHeadroom()
+        unsafe withUnsafePointer(to: headroom.files) { unsafe cmem_budget_watch($0) }
+    }()
 }

@@ -3,6 +3,7 @@
 internal import Arena
 internal import CMemory
 internal import Glibc
+internal import Images
 internal import InodeStore
 internal import SystemPackage
 
@@ -20,6 +21,7 @@ struct ImageFile: Sendable {
     ///
     /// - Throws: `.usage`: it is not there, cannot be read, or is no image that can be used.
     init(path: String) throws(MountError) {
+        try MountError.checkPages()
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {
             throw MountError(
@@ -29,12 +31,14 @@ struct ImageFile: Sendable {
     }
 
     /// An image as it is, or one that is built of a directory or an archive for the time of its use.
-    init(from path: String) throws(MountError) {
+    ///
+    /// - Parameter limits: what one that is built may hold.
+    init(from path: String, within limits: ImageLimits) throws(MountError) {
         var status = stat()
         let isThere = unsafe stat(path, &status) == 0
         let isFile = isThere && status.st_mode & S_IFMT == S_IFREG
         if path == "-" || (isThere && !isFile) || (isFile && !Self.begins(path)) {
-            self = try TreeImage.temporary(of: path)
+            self = try TreeImage.temporary(of: path, within: limits)
         } else {
             try self.init(path: path)
         }
@@ -113,12 +117,19 @@ struct ImageFile: Sendable {
     /// Proves what a mount relies on.
     ///
     /// - Parameter store: just opened from this image.
-    /// - Throws: `.usage` with the first thing that is wrong.
+    /// - Throws: `.usage` with the first thing that is wrong; `.system` when there is no memory for what
+    ///   must be copied to be believed.
     func checkForServing(_ store: InodeStore) throws(MountError) {
         if isOwn { return }
-        let problems = store.worker(0).checkForServing().problems
+        let report = store.worker(0).checkForServing()
         if base.isChanged { throw changed }
-        guard let problem = problems.first else { return }
+        if report.lacksMemory {
+            throw MountError(
+                .system,
+                "there is no memory for the names and maps of \(path): free some, or raise the memory "
+                    + "limit")
+        }
+        guard let problem = report.problems.first else { return }
         throw MountError(
             .usage,
             "\(path) is damaged (\(problem)): get it again; `mayfly image check` tells all of it")
@@ -156,6 +167,14 @@ extension ImageError {
 }
 
 extension MountConfiguration {
+    /// What an image may hold that is built for the mount: the limits that were asked for.
+    var unpackingLimits: ImageLimits {
+        var limits = ImageLimits()
+        if let sizeBytes, sizeBytes != 0 { limits.pages = max(1, sizeBytes / SizeText.pageBytes) }
+        if let inodes, inodes != 0 { limits.inodes = max(1, inodes) }
+        return limits
+    }
+
     /// - Throws: `.usage` when limits were asked for that are below what an image holds.
     func checkRoom(for file: ImageFile) throws(MountError) {
         let bytes = file.header.pagesInUse * SizeText.pageBytes
@@ -183,6 +202,15 @@ enum TreeOrigin: Sendable {
         case .empty: nil
         case .image(let file): file.base
         case .snapshot(let snapshot): snapshot.base
+        }
+    }
+
+    /// Workers that a store of it can have.
+    var shardCount: Int {
+        switch self {
+        case .empty: Geometry.mostShards
+        case .image(let file): file.header.shardCount
+        case .snapshot(let snapshot): snapshot.shardCount
         }
     }
 

@@ -118,7 +118,7 @@ public struct TreeImage: Sendable {
         do throws(MountError) {
             bytes = try ReplacedFile.write(path) { descriptor throws(Errno) in
                 do throws(MountError) {
-                    built = try Self.build(tree, to: descriptor, progress)
+                    built = try Self.build(tree, to: descriptor, progress: progress)
                 } catch {
                     failure = error
                     throw Errno.canceled
@@ -130,8 +130,12 @@ public struct TreeImage: Sendable {
             fileBytes: bytes, warnings: built?.warnings ?? [])
     }
 
-    /// Builds an image that lives as long as it is used.
-    static func temporary(of source: String) throws(MountError) -> ImageFile {
+    /// Builds an image that lives as long as it is used, in memory that is asked for as it grows.
+    ///
+    /// - Parameter limits: what the image may hold.
+    static func temporary(
+        of source: String, within limits: ImageLimits
+    ) throws(MountError) -> ImageFile {
         let tree = try Self.source(source, oneFileSystem: false)
         let descriptor = unsafe cmem_memory_file("mayfly-image")
         guard descriptor >= 0 else {
@@ -139,7 +143,7 @@ public struct TreeImage: Sendable {
         }
         do throws(MountError) {
             _ = try FileSignals.held { () throws(MountError) in
-                try build(tree, to: descriptor) { _ in }
+                try build(tree, to: descriptor, within: limits, inMemory: true) { _ in }
             }
         } catch {
             close(descriptor)
@@ -150,15 +154,19 @@ public struct TreeImage: Sendable {
     }
 
     private static func build(
-        _ source: TreeSource, to descriptor: Int32, _ progress: (BuildProgress) -> Void
+        _ source: TreeSource, to descriptor: Int32, within limits: ImageLimits = ImageLimits(),
+        inMemory: Bool = false, progress: (BuildProgress) -> Void
     ) throws(MountError) -> BuiltImage {
+        try MountError.checkPages()
         var total: UInt64?
         if case .archive(let path) = source {
             var status = stat()
             if unsafe stat(path, &status) == 0 { total = UInt64(status.st_size) }
         }
         do throws(TreeError) {
-            return try ImageBuilder.build(source, to: descriptor) {
+            return try ImageBuilder.build(
+                source, to: descriptor, within: limits, inMemory: inMemory
+            ) {
                 progress(
                     BuildProgress(
                         entries: $0, contentBytes: $1, readBytes: $2, sourceBytes: total))

@@ -27,8 +27,10 @@ internal import SystemPackage
         var policy = OperationPolicy()
         policy.checksOpen = worker.store.options.checksOpen
         policy.answersOpen = policy.checksOpen
-        operations = Operations(
-            worker: worker, policy: policy, counters: RequestCounters.make())
+        guard let counters = try? RequestCounters.make() else {
+            preconditionFailure("DetachedQueue: no memory")
+        }
+        operations = Operations(worker: worker, policy: policy, counters: counters)
         // Whoever reads past the buffer's end is to meet nothing that is mapped.
         let bytes = Self.payloadOffset + Self.capacity
         guard let memory = unsafe cmem_map(bytes + Self.guardBytes) else {

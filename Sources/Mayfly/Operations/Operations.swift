@@ -7,6 +7,7 @@
 // Everything here carries `@_noLocks`: no allocation, no reference counting, no lock of the
 // runtime's, by the compiler's word.
 
+internal import Arena
 internal import CFuseKernel
 internal import CMemory
 internal import FuseTransport
@@ -118,6 +119,7 @@ struct Operations: Sendable {
     }
 
     @_noLocks private func dispatch(_ request: FuseRequest) throws(Errno) -> Reply {
+        if cmem_budget_left() < 0 || !worker.canRetire() { try makeSureOfMemory(request) }
         let node = NodeID(rawValue: request.nodeID)
         switch request.operation {
         case .lookup: return try lookup(node, request)
@@ -167,6 +169,24 @@ struct Operations: Sendable {
         // all: CREATE becomes MKNOD, and the others are not sent again.
         default: throw Errno.noFunction
         }
+    }
+
+    /// Refuses what takes memory when there is none. What removes may use more of the reserve than
+    /// what adds; content sees to itself, as does a store without a base, chunk by chunk.
+    ///
+    /// - Throws: `ENOSPC`; `ENOMEM` when it cannot be noted what is to be freed.
+    @inline(never) @_noLocks
+    private func makeSureOfMemory(_ request: FuseRequest) throws(Errno) {
+        let most: Int64
+        switch request.operation {
+        case .setxattr, .mknod, .mkdir, .symlink, .link, .rename, .rename2, .tmpfile, .create,
+            .write, .copyFileRange, .copyFileRange64, .ioctl:
+            most = Overdraft.change
+        case .unlink, .rmdir, .removexattr, .setattr, .fallocate: most = Overdraft.removal
+        default: return
+        }
+        guard worker.canRetire() else { throw .noMemory }
+        if worker.hasBase, Overdraft.isBeyond(most) { throw .noSpace }
     }
 
     /// The one name of a request.

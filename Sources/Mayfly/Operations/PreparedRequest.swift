@@ -11,8 +11,10 @@ internal import SystemPackage
     private let operations: Operations
 
     package init(_ worker: StoreWorker) {
-        operations = Operations(
-            worker: worker, policy: OperationPolicy(), counters: RequestCounters.make())
+        guard let counters = try? RequestCounters.make() else {
+            preconditionFailure("RequestAnswerer: no memory")
+        }
+        operations = Operations(worker: worker, policy: OperationPolicy(), counters: counters)
     }
 
     package func deallocate() { operations.counters.deallocate() }

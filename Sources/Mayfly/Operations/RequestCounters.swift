@@ -13,6 +13,7 @@
 internal import CMemory
 internal import FuseTransport
 internal import Synchronization
+internal import SystemPackage
 
 /// One block of counters per worker; trivial to copy.
 ///
@@ -45,12 +46,23 @@ internal import Synchronization
 
     private init(_ words: UnsafeMutablePointer<Atomic<UInt64>>) { unsafe self.words = words }
 
-    static func make() -> RequestCounters {
+    /// - Throws: `ENOMEM`.
+    static func make() throws(Errno) -> RequestCounters {
         // Zero pages that come when they are touched.
-        guard let memory = unsafe cmem_map(wordCount * 8) else {
-            preconditionFailure("RequestCounters: no memory for a worker's counters")
-        }
+        guard let memory = unsafe cmem_map(wordCount * 8) else { throw .noMemory }
         return unsafe RequestCounters(memory.assumingMemoryBound(to: Atomic<UInt64>.self))
+    }
+
+    /// As many blocks, or none.
+    static func make(count: Int) throws(Errno) -> [RequestCounters] {
+        var made: [RequestCounters] = []
+        do throws(Errno) {
+            for _ in 0..<count { made.append(try make()) }
+        } catch {
+            for counters in made { counters.deallocate() }
+            throw error
+        }
+        return made
     }
 
     func deallocate() { unsafe cmem_unmap(words, Self.wordCount * 8) }

@@ -27,7 +27,6 @@ final class Maintenance: Sendable {
     private let store: InodeStore
     private let workerCount: Int
     private let counters: [RequestCounters]
-    private let headroom = MemoryHeadroom()
     /// Rung by the serving threads.
     let bell = MaintenanceBell()
     private let peakPages = Atomic<UInt64>(0)
@@ -50,6 +49,7 @@ final class Maintenance: Sendable {
         self.counters = counters
         self.gate = gate
         self.sight = sight
+        MemoryHeadroom.watch()
         allowWhatThereIs()
     }
 
@@ -128,12 +128,13 @@ final class Maintenance: Sendable {
         if wasOpen, !gate.isOpen { sight.makeOrdinary() }
     }
 
-    /// Lets the store take what memory there is now and its limits allow, and no more until the next
-    /// round, or until a request ends the rest.
+    /// Lets the store take what its limits allow, and learns how much memory there is: who asks finds
+    /// out when it is short, but what nobody asks for, marks of pages, must not run away.
     ///
     /// - Concurrency: any thread.
     func allowWhatThereIs() {
-        store.allow(bytes: headroom.bytes())
+        store.keepWithinMaximum()
+        store.askForMemory()
         bell.noteLook()
     }
 

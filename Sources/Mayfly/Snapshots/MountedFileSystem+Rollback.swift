@@ -1,6 +1,7 @@
 // Rolling a mount back, and telling the kernel what changed by it (Docs/Rollback.md). All of it on a
 // thread that answers no request.
 
+internal import Arena
 internal import CMemory
 internal import FuseTransport
 internal import Glibc
@@ -42,6 +43,8 @@ extension MountedFileSystem {
     ) throws(MountError) -> RollbackSummary {
         return try onShelf { shelf, parts throws(MountError) in
             let item = try shelf.item(name)
+            let bytes = parts.store.rollBackBytes(to: item.snapshot)
+            let claim = try Self.claim("a rollback", bytes)
             let begin = cmem_monotonic_nanoseconds()
             writeBack(parts)
             var frozen = cmem_monotonic_nanoseconds()
@@ -61,6 +64,8 @@ extension MountedFileSystem {
                 }
             }
             let thawed = cmem_monotonic_nanoseconds()
+            // What was put back counts as taken now.
+            claim.end()
             guard let effect else { throw Self.refusal(verdict.lost, item.record.name) }
             tell(effect, verdict, parts)
             return RollbackSummary(

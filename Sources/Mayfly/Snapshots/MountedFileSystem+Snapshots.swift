@@ -1,6 +1,7 @@
 // Snapshots of a mount: taking them, going back, forking and saving (Docs/Fixtures.md). All of it on
 // a thread that answers no request.
 
+internal import Arena
 internal import CMemory
 internal import FuseTransport
 internal import Glibc
@@ -17,14 +18,15 @@ extension MountedFileSystem {
     /// - Parameters:
     ///   - name: nil for the next free number.
     ///   - replacing: whether one of that name may be given up.
-    /// - Throws: `.usage` for a name that is taken; `.system` when there is no memory for it.
+    /// - Throws: `.usage` for a name that is taken; `.system` when there is no memory for it,
+    ///   with how much it takes and how much is left.
     @discardableResult
     public func snapshot(
         _ name: String? = nil, replacing: Bool = false
     ) throws(MountError) -> SnapshotRecord {
         try onShelf { shelf, parts throws(MountError) in
             let name = try shelf.freeName(name, replacing: replacing)
-            return shelf.add(name, try take(&shelf, parts))
+            return shelf.add(name, try take(&shelf, parts, for: "a snapshot"))
         }
     }
 
@@ -60,7 +62,9 @@ extension MountedFileSystem {
     func makeFork(
         at mountpoint: String, change: (inout MountConfiguration) -> Void = { _ in }
     ) throws(MountError) -> MountedFileSystem {
-        let snapshot = try onShelf { shelf, parts throws(MountError) in try take(&shelf, parts) }
+        let snapshot = try onShelf { shelf, parts throws(MountError) in
+            try take(&shelf, parts, for: "a fork")
+        }
         var configuration = configuration
         configuration.mountpoint = mountpoint
         configuration.from = nil
@@ -83,14 +87,20 @@ extension MountedFileSystem {
     public func save(
         to path: String, umask: UInt32? = nil, isNew: Bool = false
     ) throws(MountError) -> UInt64 {
-        let snapshot = try onShelf { shelf, parts throws(MountError) in try take(&shelf, parts) }
+        let snapshot = try onShelf { shelf, parts throws(MountError) in
+            try take(&shelf, parts, for: "a save")
+        }
+        let store: InodeStore
+        do throws(Errno) {
+            store = try InodeStore(snapshot: snapshot, pageLimit: 1, inodeLimit: 1, workerCount: 1)
+        } catch {
+            throw Self.shortage("a save", snapshot.privateBytes)
+        }
+        defer { store.unmap() }
         return try ReplacedFile.write(path, umask: umask, isNew: isNew) { descriptor throws(Errno) in
-            let store = try InodeStore(
-                snapshot: snapshot, pageLimit: 1, inodeLimit: 1, workerCount: 1)
-            defer { store.unmap() }
             let failure: Errno?
             do throws(Errno) {
-                try store.writeImage(to: descriptor)
+                try store.writeImage(to: descriptor, base: snapshot.base.mapping)
                 failure = nil
             } catch { failure = error }
             // What was written of a changed image may be anything, and the failure only follows.
@@ -104,7 +114,7 @@ extension MountedFileSystem {
         _ name: String?
     ) throws(MountError) -> (then: StoreSnapshot, now: StoreSnapshot) {
         try onShelf { shelf, parts throws(MountError) in
-            (try shelf.item(name).snapshot, try take(&shelf, parts))
+            (try shelf.item(name).snapshot, try take(&shelf, parts, for: "a comparison"))
         }
     }
 
@@ -118,8 +128,15 @@ extension MountedFileSystem {
         }
     }
 
+    static func claim(_ what: String, _ bytes: UInt64) throws(MountError) -> MemoryClaim {
+        do throws(Errno) { return try MemoryClaim(bytes: bytes) } catch {
+            throw shortage(what, bytes)
+        }
+    }
+
+    /// - Parameter what: what a refusal says that it is for.
     private func take(
-        _ shelf: inout SnapshotShelf, _ parts: Parts
+        _ shelf: inout SnapshotShelf, _ parts: Parts, for what: String
     ) throws(MountError) -> StoreSnapshot {
         if let image, image.isChanged {
             throw MountError(
@@ -128,6 +145,8 @@ extension MountedFileSystem {
                     + "still read, and mount the image anew")
         }
         writeBack(parts)
+        // What was promised and is there by now must not be counted twice.
+        parts.store.askForMemory()
         do throws(Errno) {
             let base = shelf.base
             let snapshot = try FileSignals.held { () throws(Errno) in
@@ -138,12 +157,22 @@ extension MountedFileSystem {
         } catch .fileTooLarge {
             throw MountError(
                 .system,
-                "a snapshot takes a file in memory that is larger than the server's limit of file "
-                    + "sizes: start the mount with a higher `ulimit -f`")
+                "\(what) takes a file in memory that is larger than the server's limit of file sizes: "
+                    + "start the mount with a higher `ulimit -f`")
+        } catch .noMemory {
+            throw Self.shortage(what, parts.store.snapshotBytes(base: shelf.base))
         } catch {
             throw MountError(
-                .system, "there is no memory for a snapshot (\(error)): free some, or raise limits")
+                .system, "\(what) cannot be made (\(error)): raise `ulimit -n`")
         }
+    }
+
+    /// - Parameter what: as the beginning of a sentence.
+    static func shortage(_ what: String, _ bytes: UInt64) -> MountError {
+        MountError.shortage(
+            what, bytes,
+            "free some, remove snapshots (`mayfly snapshots DIR --remove NAME`), or raise the memory "
+                + "limit")
     }
 
     /// What programs have stored in mappings is in the kernel's pages until now.

@@ -26,7 +26,9 @@ final class TreeComparison: Sendable {
                 throw error
             }
             self.old = old
-        } catch { throw MountError(.system, "no memory to compare in (\(error))") }
+        } catch {
+            throw MountedFileSystem.shortage("a comparison", then.privateBytes + now.privateBytes)
+        }
     }
 
     deinit {

@@ -47,6 +47,8 @@ package final class KernelDoubleQueue: @unchecked Sendable {
     private var nextUnique: UInt64 = 2
     private var random: UInt64
     private var registerErrors: [Int32] = []
+    private var enterAnswers: [Int32] = []
+    private var isRefused = false
     private var violationList: [String] = []
 
     init(qid: UInt16, depth: Int, payloadBytes: Int, seed: UInt64) {
@@ -119,6 +121,18 @@ package final class KernelDoubleQueue: @unchecked Sendable {
         locked { registerErrors = errors }
     }
 
+    /// What the next enters answer, one each: a negated errno, with which nothing is taken, or how many
+    /// commands are taken at most, after which nothing is waited for. Then all are.
+    package func answerEnters(with answers: [Int32]) {
+        locked { enterAnswers = answers }
+    }
+
+    /// Commands that the server has prepared and no enter has taken.
+    package var prepared: Int { locked { unsafe Int(words[1] &- words[0]) } }
+
+    /// Whether a REGISTER without buffers has turned the ring off.
+    package var wasRefused: Bool { locked { isRefused } }
+
     /// What the server did that a kernel would not forgive.
     package var violations: [String] { locked { violationList } }
 
@@ -138,12 +152,21 @@ package final class KernelDoubleQueue: @unchecked Sendable {
 
     private func enter(submit: UInt32, wait: UInt32) -> Int32 {
         locked {
+            var submit = submit
+            let answer = enterAnswers.isEmpty ? Int32.max : enterAnswers.removeFirst()
+            if answer < 0 { return answer }
+            let isPart = UInt32(answer) < submit
+            if isPart { submit = UInt32(answer) }
             let head = unsafe words[0]
             for index in 0..<submit {
                 let place = Int((head &+ index) & (places - 1)) * Int(CFK_SQE_BYTES)
                 unsafe take(UnsafeRawPointer(submissions + place))
             }
             unsafe words[0] = head &+ submit
+            if isPart {
+                deliver()
+                return Int32(submit)
+            }
             while true {
                 deliver()
                 let ready = unsafe words[3] &- words[2]
@@ -161,7 +184,10 @@ package final class KernelDoubleQueue: @unchecked Sendable {
         let name = unsafe submission.load(fromByteOffset: 32, as: UInt64.self)
         let commitID = unsafe submission.load(fromByteOffset: 56, as: UInt64.self)
         let queue = unsafe submission.load(fromByteOffset: 64, as: UInt16.self)
-        guard queue == qid else { return complete(name, -EINVAL) }
+        guard queue == qid else {
+            isRefused = true
+            return complete(name, -EINVAL)
+        }
         switch Int(operation) {
         case CFK_URING_CMD_REGISTER: register(name, buffers: buffers, count: count)
         case CFK_URING_CMD_COMMIT_AND_FETCH: commit(name, commitID)
