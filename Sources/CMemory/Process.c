@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <syslog.h>
@@ -150,4 +151,17 @@ void cmem_leave_terminal(void) {
     if (terminal < 0) return;
     ioctl(terminal, TIOCNOTTY);
     close(terminal);
+}
+
+int cmem_is_asleep(int32_t thread) {
+    char path[48], line[256];
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", thread);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) return 1;
+    ssize_t count = read(file, line, sizeof line - 1);
+    close(file);
+    line[count < 0 ? 0 : count] = 0;
+    // The name, in brackets, may hold brackets.
+    const char *end = strrchr(line, ')');
+    return !end || end[1] != ' ' || end[2] == 'S';
 }

@@ -265,17 +265,18 @@ public final class MountedFileSystem: Sendable {
         var started = Threads()
         defer { threads.withLock { $0 = started } }
         let nap = configuration.without.contains(.naps) ? 0 : DeviceQueue.usualNapMilliseconds
+        let readers = DeviceReaders(count: deviceReaders)
         for reader in 0..<deviceReaders {
-            let loop = loop(session, worker: session.queueCount + reader)
-            let isOnly = deviceReaders == 1
+            let loop = loop(
+                session, worker: session.queueCount + reader, readers: readers, reader: reader)
             started.serving.append(
                 try QueueThread.start(
                     cpu: nil, name: "mayfly-dev-\(reader)",
                     with: session.deviceQueue(napMilliseconds: nap)
-                ) { loop.serve($0, isOnlyReader: isOnly) })
+                ) { loop.serve($0) })
         }
         for index in 0..<session.queueCount {
-            let loop = loop(session, worker: index)
+            let loop = loop(session, worker: index, readers: readers)
             started.serving.append(
                 try QueueThread.start(
                     cpu: index, name: "mayfly-ring-\(index)", with: session.queue(at: index)
@@ -287,13 +288,15 @@ public final class MountedFileSystem: Sendable {
         }
     }
 
-    private func loop(_ session: FuseSession, worker: Int) -> RequestLoop {
+    private func loop(
+        _ session: FuseSession, worker: Int, readers: DeviceReaders, reader: Int = 0
+    ) -> RequestLoop {
         RequestLoop(
             operations: Operations(
                 worker: store.worker(worker),
                 policy: OperationPolicy(configuration),
                 counters: counters[worker]),
-            session: session, gate: gate, bell: maintenance.bell, hooks: hooks, isHooked: hooks.isOn)
+            session: session, readers: readers, reader: reader, gate: gate, bell: maintenance.bell, hooks: hooks, isHooked: hooks.isOn)
     }
 
     func setForkHost(_ host: @escaping ForkHost) { forkHost.withLock { $0 = host } }

@@ -3,6 +3,8 @@
 #ifndef CMEM_PROCESS_H
 #define CMEM_PROCESS_H
 
+#include <stdint.h>
+
 // What became of a start: process is 0 when it failed, and then stage and error say where and why.
 struct cmem_started {
     int process;
@@ -26,6 +28,10 @@ struct cmem_place {
 struct cmem_started cmem_start(const char *directory, char *const arguments[],
                                char *const environment[], const void *mask,
                                struct cmem_place place);
+
+// Whether a thread of this process sleeps until it is woken: proc_pid_stat(5), state S. Also 1 where
+// /proc does not say.
+int cmem_is_asleep(int32_t thread);
 
 // Starts this same program in a process group of its own, and in a session of its own if apart is not
 // 0, with the given sigset_t as its mask, no input, our output, the descriptor ready as number

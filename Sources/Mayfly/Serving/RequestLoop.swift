@@ -10,6 +10,9 @@ internal import SystemPackage
 struct RequestLoop: Sendable {
     let operations: Operations
     let session: FuseSession
+    /// Who reads /dev/fuse, and which of them this loop is for, if it is for one.
+    let readers: DeviceReaders
+    let reader: Int
     let gate: YieldGate
     let bell: MaintenanceBell
     let hooks: RequestHooks
@@ -40,14 +43,14 @@ struct RequestLoop: Sendable {
     }
 
     /// The loop of a reader of /dev/fuse: forgets alone while the ring runs, everything without it.
-    func serve(_ queue: consuming DeviceQueue, isOnlyReader: Bool) {
+    func serve(_ queue: consuming DeviceQueue) {
+        readers.begin(reader)
         while true {
             let count = queue.wait()
             if count < 0 { return }
             if count == 0 { continue }
             operations.worker.enter()
-            // The only reader would wait for itself.
-            let reply = answer(queue.request(0), isOnlyReader ? .never : .device)
+            let reply = answer(queue.request(0), .device)
             queue.commit(0, error: reply.error, bytes: reply.bytes)
             operations.worker.leave()
             if bell.isAsleep { bell.ring() }
@@ -55,7 +58,7 @@ struct RequestLoop: Sendable {
     }
 
     /// How an answer that came too early is put right.
-    private enum Retry { case never, ring, device }
+    private enum Retry { case ring, device }
 
     /// Answers a request, once more where the first answer may be too early, and counts it.
     @inline(__always)
@@ -78,7 +81,6 @@ struct RequestLoop: Sendable {
         let reply = operations.answer(request)
         guard Self.mayBeStale(reply, request) else { return reply }
         switch retry {
-        case .never: return reply
         case .ring: return retryOnRing(request)
         case .device: return retryOnDevice(request)
         }
@@ -164,18 +166,13 @@ struct RequestLoop: Sendable {
         return operations.answer(request)
     }
 
-    /// The same without the ring: the other readers take the forgets, and only say nothing.
+    /// The same without the ring: the other readers take the forgets.
     @inline(never)
     private func retryOnDevice(_ request: FuseRequest) -> Reply {
         operations.worker.leave()
         awaitAllowance(request)
-        let deadline = cmem_monotonic_nanoseconds() + 20_000_000
-        // Empty for a while: what was read last has been answered then, too.
-        var timesEmpty = 0
-        while timesEmpty < 8, cmem_monotonic_nanoseconds() < deadline {
-            timesEmpty = session.hasDeviceRequests ? 0 : timesEmpty + 1
-            cmem_yield()
-        }
+        let deadline = cmem_monotonic_nanoseconds() + 200_000_000
+        readers.awaitOthers(than: reader, until: deadline) { !session.hasDeviceRequests }
         operations.worker.enter()
         return operations.answer(request)
     }
