@@ -54,8 +54,7 @@ extension StoreWorker {
         beginUpdate(inode)
         if !keep && end > region.load(inode + Inode.size) { region.store(inode + Inode.size, end) }
         let now = cmem_now()
-        setTime(inode, TimeField.modification, now)
-        setTime(inode, TimeField.change, now)
+        moveTimes(inode, now)
         endUpdate(inode)
         if flags & InodeFlags.capability != 0 { dropCapability(inode) }
     }
@@ -320,8 +319,7 @@ extension StoreWorker {
             region.store(to + Inode.size, targetOffset + done)
         }
         let now = cmem_now()
-        setTime(to, TimeField.modification, now)
-        setTime(to, TimeField.change, now)
+        moveTimes(to, now)
         endUpdate(to)
         if flags & InodeFlags.capability != 0 { dropCapability(to) }
         return done

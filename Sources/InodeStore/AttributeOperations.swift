@@ -38,6 +38,9 @@ package struct AttributeChange: Sendable {
     ///
     /// - Source: fs/attr.c, `setattr_should_drop_sgid()`.
     package var isByStranger = false
+    /// Whether the kernel may have pages that it has not written back, and writes back after this
+    /// change: they do not move times that this one sets.
+    package var precedesWriteBack = false
     package var valid: UInt32 = 0
     package var mode: UInt32 = 0
     package var userID: UInt32 = 0
@@ -111,7 +114,7 @@ extension StoreWorker {
     }
 
     /// Whether there is memory to note something that nobody would be told of otherwise.
-    @_noLocks private func mayNote(_ inode: UInt64) -> Bool {
+    @_noLocks func mayNote(_ inode: UInt64) -> Bool {
         cmem_budget_left() > -Overdraft.change || region.cost(inode, pages: 1) == 0
     }
 
@@ -209,7 +212,11 @@ extension StoreWorker {
         beginUpdate(inode)
         apply(change, to: inode, now: now, caller: caller)
         endUpdate(inode)
-        if flags & InodeFlags.capability != 0 && (change.takesPrivileges || change.has(AttributeChange.size)) {
+        // A folder's owner may change without loss. Source: fs/open.c, `chown_common()`.
+        let takesCapability =
+            change.has(AttributeChange.size)
+            || change.takesPrivileges && type(inode) != FileMode.directory
+        if flags & InodeFlags.capability != 0 && takesCapability {
             dropCapability(inode)
         }
         var result = Attributes()
@@ -271,6 +278,7 @@ extension StoreWorker {
             let isChange = !isSame || hadPages || change.size == 0
             if isChange || change.has(AttributeChange.throughFile) {
                 setTime(inode, TimeField.modification, now)
+                clearTimesSet(inode)
             } else {
                 setsChangeTime = change.valid & ~Self.sizeOnly != 0
             }
@@ -284,6 +292,10 @@ extension StoreWorker {
             setTime(
                 inode, TimeField.modification,
                 change.has(AttributeChange.modificationNow) ? now : change.modificationTime)
+            let isSet = !change.has(AttributeChange.modificationNow)
+            if isSet && change.precedesWriteBack && type(inode) == FileMode.regular {
+                markTimesSet(inode)
+            }
         }
         if change.has(AttributeChange.changeTime) {
             setTime(inode, TimeField.change, change.changeTime)

@@ -69,7 +69,12 @@ extension StoreWorker {
         }
         // After the copy: whoever changes the file moves its time first.
         if isUnsure && store.arena.isImageChanged { throw .ioError }
-        if touchesAccess { touchAccess(inode) }
+        if touchesAccess {
+            touchAccess(inode)
+            if region.load32(inode + Inode.timesSet) != 0 {
+                noteRead(inode, offset: offset, count: wanted)
+            }
+        }
         return wanted
     }
 
@@ -216,13 +221,16 @@ extension StoreWorker {
 
     /// Copies `count` bytes from `source` to `offset`.
     ///
-    /// - Parameter killPrivileges: whether the writer lacks CAP_FSETID, so that suid and sgid go.
+    /// - Parameters:
+    ///   - killPrivileges: whether the writer lacks CAP_FSETID, so that suid and sgid go.
+    ///   - isWrittenBack: whether it comes from the kernel's pages, so that nobody knows when the
+    ///     bytes were stored.
     /// - Returns: bytes written; fewer than `count` when the file system became full.
     /// - Throws: `ENOSPC` when nothing could be written, `EPERM` for an immutable file or an
     ///   append-only one before its end, `ESTALE`, `EISDIR`, `EINVAL`, `EFBIG`.
     @_noLocks package func write(
         _ node: NodeID, offset: UInt64, from source: UnsafeRawPointer, count: UInt64,
-        killPrivileges: Bool
+        killPrivileges: Bool, isWrittenBack: Bool = false
     ) throws(Errno) -> UInt64 {
         let inode = try regular(node)
         guard offset <= Int64.max, count <= UInt64(Int64.max) - offset else { throw .fileTooLarge }
@@ -243,8 +251,9 @@ extension StoreWorker {
             region.store(inode + Inode.size, offset + written)
         }
         let now = cmem_now()
-        setTime(inode, TimeField.modification, now)
-        setTime(inode, TimeField.change, now)
+        if !isWrittenBack || !keepsTimes(inode, offset: offset, count: written, now: now) {
+            moveTimes(inode, now)
+        }
         if killPrivileges { clearSetID(inode) }
         endUpdate(inode)
         if flags & InodeFlags.capability != 0 { dropCapability(inode) }

@@ -19,6 +19,8 @@ enum Inode {
     static var userID: UInt64 { @_noLocks get { 16 } }
     static var groupID: UInt64 { @_noLocks get { 20 } }
     static var device: UInt64 { @_noLocks get { 24 } }
+    /// Of a file: whether its times were set lately (TimesSet.swift). The high half of device's word.
+    static var timesSet: UInt64 { @_noLocks get { 28 } }
     /// Bytes of a file or symlink target; a directory's is computed.
     static var size: UInt64 { @_noLocks get { 32 } }
     /// Pages charged for content.

@@ -155,8 +155,11 @@ extension StoreWorker {
 
     /// Removes an attribute.
     ///
+    /// - Parameter clearsSetGroupID: for an access ACL: the caller is not of the file's group.
     /// - Throws: `ENODATA`, `EPERM`, `ESTALE`.
-    @_noLocks package func removeXattr(_ node: NodeID, _ name: Name) throws(Errno) {
+    @_noLocks package func removeXattr(
+        _ node: NodeID, _ name: Name, clearsSetGroupID: Bool = false
+    ) throws(Errno) {
         let inode = try inode(node)
         try name.checkNamespace()
         lock(inode)
@@ -171,6 +174,7 @@ extension StoreWorker {
             guard acl != ACLKind.none else { throw .noData }
             if acl == ACLKind.access || type(inode) == FileMode.directory {
                 beginUpdate(inode)
+                if clearsSetGroupID { clearSetGroupID(inode) }
                 setTime(inode, TimeField.change, cmem_now())
                 endUpdate(inode)
             }
@@ -184,8 +188,14 @@ extension StoreWorker {
         if name.equals(KnownName.capability) { cleared = InodeFlags.capability }
         region.store32(
             inode + Inode.flags, region.load32(inode + Inode.flags) & ~cleared)
+        if clearsSetGroupID { clearSetGroupID(inode) }
         setTime(inode, TimeField.change, cmem_now())
         endUpdate(inode)
+    }
+
+    @_noLocks private func clearSetGroupID(_ inode: UInt64) {
+        region.store32(
+            inode + Inode.mode, region.load32(inode + Inode.mode) & ~FileMode.setGroupID)
     }
 
     @_noLocks private func checkChangeable(_ inode: UInt64) throws(Errno) {

@@ -160,7 +160,9 @@ extension ModelFileSystem {
             inode.size = change.size
             if has(AttributeChange.killPrivileges) { inode.clearSetID() }
         }
-        if takesPrivileges || has(AttributeChange.size) { inode.xattrs["security.capability"] = nil }
+        if takesPrivileges && !inode.isDirectory || has(AttributeChange.size) {
+            inode.xattrs["security.capability"] = nil
+        }
     }
 
     package func setFlags(_ inode: ModelInode, _ flags: UInt32) throws(Errno) {

@@ -73,6 +73,7 @@ extension Operations {
         change.accessTime = Self.time(arguments.atime, arguments.atimensec)
         change.modificationTime = Self.time(arguments.mtime, arguments.mtimensec)
         change.changeTime = Self.time(arguments.ctime, arguments.ctimensec)
+        change.precedesWriteBack = true
         if change.takesPrivileges || change.valid & AttributeChange.killPrivileges != 0 {
             change.isByStranger = try isStranger(node, request)
         }
@@ -81,15 +82,20 @@ extension Operations {
     }
 
     /// Whether the caller lacks what keeps sgid on a file that its group may not execute: to be of
-    /// the group, or CAP_FSETID. The wire does not tell, so that /proc is asked; only for such files.
+    /// the group, or CAP_FSETID. Asked only for such files.
     @_noLocks
     private func isStranger(_ node: NodeID, _ request: FuseRequest) throws(Errno) -> Bool {
         let now = try worker.attributes(node)
         let isDoubtful =
             now.mode & (FileMode.setGroupID | FileMode.groupExecute) == FileMode.setGroupID
+        return isDoubtful && !now.isDirectory && isOutside(now.groupID, request)
+    }
+
+    /// Whether the caller is not of a group and lacks CAP_FSETID. The wire does not tell, so that
+    /// /proc is asked.
+    @_noLocks func isOutside(_ group: UInt32, _ request: FuseRequest) -> Bool {
         let keepSetID: UInt32 = 4
-        return isDoubtful && !now.isDirectory
-            && cmem_lacks_group(request.pid, now.groupID, keepSetID)
+        return cmem_lacks_group(request.pid, group, keepSetID)
     }
 
     @_noLocks private static func time(_ seconds: UInt64, _ nanoseconds: UInt32) -> cmem_time {

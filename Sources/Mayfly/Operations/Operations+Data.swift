@@ -25,7 +25,8 @@ extension Operations {
         let written = try unsafe worker.write(
             node, offset: arguments.offset, from: UnsafeRawPointer(request.payload),
             count: UInt64(arguments.size),
-            killPrivileges: arguments.write_flags & UInt32(CFK_WRITE_KILL_SUIDGID) != 0)
+            killPrivileges: arguments.write_flags & UInt32(CFK_WRITE_KILL_SUIDGID) != 0,
+            isWrittenBack: arguments.write_flags & UInt32(CFK_WRITE_CACHE) != 0)
         counters.countWritten(written)
         return reply(
             cfk_write_out(size: UInt32(truncatingIfNeeded: written), padding: 0), request)

@@ -29,10 +29,23 @@ extension Operations {
         case .getxattr: return try getXattr(node, request)
         case .setxattr: return try setXattr(node, request)
         case .listxattr: return try listXattrs(node, request)
-        default:
-            try worker.removeXattr(node, name(request))
-            return .none
+        default: return try removeXattr(node, request)
         }
+    }
+
+    /// REMOVEXATTR. Of an access ACL it takes sgid away, as a new ACL does; for that the kernel sets
+    /// `CFK_SETXATTR_ACL_KILL_SGID`, which a removal does not have.
+    ///
+    /// - Source: fs/fuse/acl.c, `fuse_set_acl()`; fs/posix_acl.c, `posix_acl_update_mode()`.
+    @_noLocks func removeXattr(_ node: NodeID, _ request: FuseRequest) throws(Errno) -> Reply {
+        let name = try name(request)
+        var killsGroup = false
+        if name.equals("system.posix_acl_access") {
+            let now = try worker.attributes(node)
+            killsGroup = now.mode & FileMode.setGroupID != 0 && isOutside(now.groupID, request)
+        }
+        try worker.removeXattr(node, name, clearsSetGroupID: killsGroup)
+        return .none
     }
 
     @_noLocks func getXattr(_ node: NodeID, _ request: FuseRequest) throws(Errno) -> Reply {

@@ -195,6 +195,29 @@ extension PosixSuite {
             }
             try expectEqual(t["a"].status().permissions, 0o755)
         },
+        // The same with no list: simple_set_acl().
+        PosixCase("acl/removal-clears-set-gid", needsRoot: true) { t in
+            for (name, hasList) in [("a", true), ("b", false), ("d", true)] {
+                if name == "d" { try t["d"].mkdir() } else { try t[name].create() }
+                try t[name].chown(1001, 2001)
+                if hasList {
+                    try t[name].setAccessList(
+                        PosixAccessList(0o755, users: [(1002, 5)], mask: 5))
+                }
+                for groups in [[2001], []] as [[UInt32]] {
+                    try t[name].chmod(0o2745)
+                    try asUser(1001, groups: groups) {
+                        try t[name].removeAttribute(PosixAccessList.access)
+                    }
+                    try expectEqual(
+                        t[name].status().permissions, groups == [] ? 0o745 : 0o2745, name)
+                    // Who has CAP_FSETID keeps it.
+                    try t[name].chmod(0o2745)
+                    try t[name].removeAttribute(PosixAccessList.access)
+                    try expectEqual(t[name].status().permissions, 0o2745, name)
+                }
+            }
+        },
         PosixCase("acl/change-time") { t in
             try t["a"].create("", 0o644)
             let before = try t["a"].status()

@@ -124,6 +124,60 @@ extension PosixSuite {
             try file.synchronize()
             try expectTrue(try file.status().modification > before.modification)
         },
+        // The kernel tells of a store when it writes the page back, and not whether times were set since.
+        PosixCase("mapping/keeps-times-that-were-set-after-a-store") { t in
+            let set = PosixTime(1_000_000_000, 7)
+            for isCached in [true, false] {
+                for way in 0..<4 {
+                    let file = try t["a\(way)\(isCached)"].create()
+                    if isCached {
+                        try file.write([UInt8](repeating: 0x61, count: 2 * page))
+                    } else {
+                        try file.truncate(Int64(2 * page))
+                    }
+                    var map: PosixMapping? = try PosixMapping(file, 2 * page)
+                    let other = try PosixMapping(file, 2 * page)
+                    map?[0] = 1
+                    other[page] = 2
+                    try t["a\(way)\(isCached)"].setTimes(access: set, modification: set)
+                    let change = try file.status().change
+                    waitForClockTick()
+                    switch way {
+                    case 0: map = nil
+                    case 1: try map?.synchronize()
+                    case 2: try file.synchronize()
+                    default:
+                        map = nil
+                        try file.close()
+                    }
+                    let after = try t["a\(way)\(isCached)"].status()
+                    try expectEqual(after.modification, set, "way \(way), cached: \(isCached)")
+                    try expectEqual(after.change, change, "way \(way), cached: \(isCached)")
+                }
+            }
+        },
+        PosixCase("mapping/a-store-moves-times-that-were-set-before") { t in
+            let set = PosixTime(1_000_000_000, 7)
+            let file = try t["a"].create()
+            try file.truncate(Int64(64 * page))
+            try t["a"].setTimes(access: set, modification: set)
+            let map = try PosixMapping(file, 64 * page)
+            map[5 * page] = 1
+            try map.synchronize()
+            try expectTrue(try file.status().modification > set)
+        },
+        PosixCase("mapping/a-store-moves-times-after-a-write") { t in
+            let set = PosixTime(1_000_000_000, 7)
+            let file = try t["a"].create("text")
+            try t["a"].setTimes(access: set, modification: set)
+            try file.pwrite("t", at: 0)
+            let before = try file.status().modification
+            waitForClockTick()
+            let map = try PosixMapping(file, page)
+            map[0] = 1
+            try map.synchronize()
+            try expectTrue(try file.status().modification > before)
+        },
         PosixCase("mapping/protection-needs-the-open-mode") { t in
             try t["a"].create("hello")
             let file = try t["a"].open(O_RDONLY)

@@ -206,6 +206,19 @@ extension PosixSuite {
                 try expectError(.noData, t[name].attribute("security.capability"), name)
             }
         },
+        // chown_common() spares folders.
+        PosixCase("set-id/capability-of-a-folder-outlives-chown", needsRoot: true) { t in
+            let capability: [UInt8] =
+                [1, 0, 0, 2] + [0, 0x20, 0, 0, 0, 0, 0, 0] + [0, 0, 0, 0, 0, 0, 0, 0]
+            try t["d"].mkdir()
+            try t["p"].mknod(S_IFIFO | 0o644)
+            for name in ["d", "p"] {
+                try t[name].setAttribute("security.capability", capability)
+                try t[name].chown(1001, 1001)
+            }
+            try expectEqual(t["d"].attribute("security.capability"), capability)
+            try expectError(.noData, t["p"].attribute("security.capability"))
+        },
         PosixCase("set-gid-folder/group-is-inherited", needsRoot: true) { t in
             try t["d"].mkdir()
             try t["d"].chown(0, 2001)
