@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/fs.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -20,6 +21,19 @@ int64_t cpd_become(uint32_t uid, uint32_t gid, const uint32_t *groups, size_t co
     if (syscall(SYS_setresgid, same, gid, same) < 0) return -errno;
     if (uid != 0 && syscall(SYS_setresuid, same, uid, same) < 0) return -errno;
     return 0;
+}
+
+int64_t cpd_change_capability(int32_t capability) {
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
+    if (syscall(SYS_capget, &head, sets) < 0) return -errno;
+    for (int i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
+        if (capability < 0) sets[i].effective = sets[i].permitted;
+        if (capability >= 0 && capability / 32 == i) sets[i].effective ^= 1u << capability % 32;
+        // Some machines lack one; nothing changes there.
+        sets[i].effective &= sets[i].permitted;
+    }
+    return syscall(SYS_capset, &head, sets) < 0 ? -errno : 0;
 }
 
 int64_t cpd_remount_nodev(const void *path) {
@@ -56,6 +70,7 @@ int64_t cpd_map_write(int32_t fd, const void *source, size_t count, int64_t offs
     if (data != start) return -ENODATA;
     if (within + (int64_t)count > 4096) count = (size_t)(4096 - within);
     if (start + within + (int64_t)count > status.st_size) return -ENXIO;
+    posix_fadvise(fd, start, 4096, POSIX_FADV_DONTNEED);
     char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, start);
     if (page == MAP_FAILED) return -errno;
     // Through a pipe, so that a page that another thread cuts off is EFAULT and no SIGBUS.

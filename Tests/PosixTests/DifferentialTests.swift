@@ -37,6 +37,21 @@ struct DifferentialTests {
         }
     }
 
+    /// Three users with groups of their own, and root, some with one capability more or less.
+    ///
+    /// A million of them: `MAYFLY_DIFF_OPERATIONS=8000000 swift test --no-parallel --filter
+    /// DifferentialTests/severalUsers`.
+    @Test(.enabled(if: MayflyBinary.mounts, MayflyBinary.reason), arguments: kinds)
+    func severalUsers(_ kind: PosixKind) throws {
+        let count = Self.operations / 8
+        try withMounts(kind, bytes: 12 << 20, inodes: 300) { tmpfs, mayfly in
+            try bounded(mayfly, seconds: count / 100 + 120) {
+                try DifferentialRun(tmpfs: tmpfs.root, mayfly: mayfly.root, hasRights: true)
+                    .run(seed: Self.seed &+ 700_000, operations: count)
+            }
+        }
+    }
+
     /// Threads with a folder each; the mounts are theirs together.
     @Test(.enabled(if: MayflyBinary.mounts, MayflyBinary.reason), arguments: kinds)
     func threadsApart(_ kind: PosixKind) throws {

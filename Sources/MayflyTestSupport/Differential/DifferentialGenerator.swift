@@ -11,6 +11,7 @@ struct DifferentialGenerator {
     private let kinds: [DifferentialOperation.Kind]
     private let identityWeight: Int
     private let isRootAlone: Bool
+    private let hasRights: Bool
     private var umask: UInt32 = 0o022
 
     static let offsets: [Int64] = [
@@ -22,9 +23,13 @@ struct DifferentialGenerator {
         20_000, 65_536, 100_001, 300_000, (2 << 20) + 1,
     ]
 
-    /// - Parameter isRootAlone: nobody else makes a call.
-    init(seed: UInt64, isRootAlone: Bool = false) {
+    /// - Parameters:
+    ///   - isRootAlone: nobody else makes a call.
+    ///   - hasRights: three users and root call as often, and some of them with one capability more
+    ///     or less.
+    init(seed: UInt64, isRootAlone: Bool = false, hasRights: Bool = false) {
         self.isRootAlone = isRootAlone
+        self.hasRights = hasRights
         random = SeededGenerator(seed: seed)
         var kinds: [DifferentialOperation.Kind] = []
         for kind in DifferentialOperation.Kind.allCases {
@@ -60,6 +65,12 @@ struct DifferentialGenerator {
         operation.value = UInt32(truncatingIfNeeded: random.next() >> 40)
         operation.mode = random.pick([0o644, 0o600, 0o755, 0o777, 0o666, 0o700, 0o2775, 0o1777])
         complete(&operation)
+        if hasRights {
+            operation.identity = random.below(DifferentialOperation.identities.count)
+            if random.oneIn(3) {
+                operation.capability = random.below(DifferentialOperation.capabilities.count)
+            }
+        }
         if isRootAlone {
             operation.identity = 0
             // The kernel heeds no sticky bit where it checks no permissions, and root feels that of

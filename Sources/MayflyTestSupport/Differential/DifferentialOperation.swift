@@ -18,6 +18,8 @@ package struct DifferentialOperation: Sendable {
 
     /// Who calls: an index into `identities`.
     var identity = 0
+    /// An index into `capabilities`: root calls without this one, a user with it; 0 is none.
+    var capability = 0
     var umask: UInt32 = 0o022
     var kind: Kind
     /// Indexes into `DifferentialPaths.all`.
@@ -38,12 +40,21 @@ package struct DifferentialOperation: Sendable {
 
     static let slotCount = 6
     static let identities: [(uid: UInt32, gid: UInt32, groups: [UInt32])] = [
-        (0, 0, []), (1001, 1001, [1003]), (1002, 1002, [1001, 1004]),
+        (0, 0, []), (1001, 1001, [1003]), (1002, 1002, [1001, 1004]), (1003, 1004, [1002, 1003]),
     ]
+    /// Those that file systems ask for. Numbers are of capabilities(7).
+    static let capabilities: [(name: String, number: Int32)] = [
+        ("", -1), ("CHOWN", 0), ("DAC_OVERRIDE", 1), ("DAC_READ_SEARCH", 2), ("FOWNER", 3),
+        ("FSETID", 4), ("LINUX_IMMUTABLE", 9), ("SYS_ADMIN", 21), ("SYS_RESOURCE", 24),
+        ("MKNOD", 27), ("SETFCAP", 31),
+    ]
+    /// Whether permissions may refuse the caller something.
+    var isRestricted: Bool { identity != 0 || capability != 0 }
     static let owners: [UInt32] = [.max, 0, 1001, 1002, 1003, 1004, 77_777]
     static let attributeNames = [
         "user.a", "user.b", "user.c", "user." + String(repeating: "n", count: 250), "trusted.t",
         "security.mayfly", "user.", "bogus.name", "user." + String(repeating: "n", count: 251),
+        "security.capability",
     ]
     static let attributeSizes = [0, 1, 7, 64, 300, 3000, 65_536, 65_537]
 
@@ -87,6 +98,10 @@ extension DifferentialOperation: CustomStringConvertible {
         if usesDescriptor { words.append("fd\(slot)") }
         words += details
         if identity != 0 { words.append("uid=\(Self.identities[identity].uid)") }
+        if capability != 0 {
+            let name = Self.capabilities[capability].name
+            words.append((identity == 0 ? "without" : "with") + " CAP_" + name)
+        }
         if umask != 0o022 { words.append("umask=\(octal(umask))") }
         return words.joined(separator: " ")
     }

@@ -12,14 +12,17 @@ package struct DifferentialRun: Sendable {
     let isCanary: Bool
     /// Whether no other user makes a call: the mount lets none in.
     let isRootAlone: Bool
+    /// Whether three users and root call, some with one capability more or less.
+    let hasRights: Bool
     /// Operations between two comparisons of everything.
     static let treeInterval = 250
     static let historyLength = 1000
 
     package init(
         tmpfs: PosixPath, mayfly: PosixPath, name: String = "h", isShared: Bool = false,
-        isCanary: Bool = false, isRootAlone: Bool = false
+        isCanary: Bool = false, isRootAlone: Bool = false, hasRights: Bool = false
     ) {
+        self.hasRights = hasRights
         self.isRootAlone = isRootAlone
         self.isCanary = isCanary
         self.tmpfs = tmpfs
@@ -41,7 +44,7 @@ package struct DifferentialRun: Sendable {
         while done < operations {
             let historySeed = seed &+ index
             var generator = DifferentialGenerator(
-                seed: historySeed, isRootAlone: isRootAlone)
+                seed: historySeed, isRootAlone: isRootAlone, hasRights: hasRights)
             let history = generator.history(min(Self.historyLength, operations - done))
             if let divergence = try replay(history) {
                 throw failure(seed: historySeed, history, divergence)

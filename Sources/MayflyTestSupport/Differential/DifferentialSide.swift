@@ -52,10 +52,16 @@ final class DifferentialSide {
         if operation.identity != 0 {
             _ = unsafe cpd_become(who.uid, who.gid, who.groups, who.groups.count)
         }
+        if operation.capability != 0 {
+            let number = DifferentialOperation.capabilities[operation.capability].number
+            let result = cpd_change_capability(number)
+            precondition(result == 0, "DifferentialSide: capset(2) failed with \(-result)")
+        }
         umask(operation.umask)
         let (result, bytes) = call(operation)
         umask(0o022)
         if operation.identity != 0 { _ = cpd_become(0, 0, nil, 0) }
+        if operation.capability != 0 { _ = cpd_change_capability(-1) }
         if losesLinks && operation.kind == .link && result == 0 {
             _ = unsafe cps_unlink(paths[operation.other])
         }
@@ -86,13 +92,12 @@ final class DifferentialSide {
 
     /// Whether the call would meet one of Docs/Deviations.md; both sides say the same.
     private func isAvoided(_ operation: DifferentialOperation) -> Bool {
-        let isUser = operation.identity != 0
         switch operation.kind {
         case .copyRange: return isGuarded(operation.otherSlot)
         case .write, .writeAt, .writeVector, .mapWrite, .truncateDescriptor, .allocate:
             return isGuarded(operation.slot)
                 || (status(slot: operation.slot)?.mode ?? 0) & S_IFMT == S_IFIFO
-        case .chown, .chownDescriptor: return isUser && operation.owner == (.max, .max)
+        case .chown, .chownDescriptor: return isChownAvoided(operation)
         case .truncate:
             guard let status = status(paths[operation.path], CPS_STAT_FOLLOW) else { return false }
             return isGuarded(path: operation.path) || operation.offset == 0 && status.size == 0
@@ -105,6 +110,20 @@ final class DifferentialSide {
             return status.mode & S_IFMT == S_IFDIR && operation.flags > 1
         default: return false
         }
+    }
+
+    /// Where the loss of set-id would refuse a chown(2): -1 and -1 by who is not the owner, and any of a
+    /// file with set-id by who may change owners and not modes.
+    private func isChownAvoided(_ operation: DifferentialOperation) -> Bool {
+        guard operation.isRestricted else { return false }
+        if operation.owner == (.max, .max) { return true }
+        let name = DifferentialOperation.capabilities[operation.capability].name
+        guard name == (operation.identity == 0 ? "FOWNER" : "CHOWN") else { return false }
+        let status =
+            operation.kind == .chown
+            ? status(paths[operation.path], operation.flags != 0 ? CPS_STAT_FOLLOW : 0)
+            : status(slot: operation.slot)
+        return (status?.mode ?? 0) & 0o6000 != 0
     }
 
     private func status(_ path: [UInt8], _ how: Int32) -> cps_stat? {
@@ -190,6 +209,10 @@ final class DifferentialSide {
         case .access: return unsafe cps_access(path, operation.flags)
         case .setAttribute:
             let name = PosixPath(operation.attributeName).terminated
+            if operation.attributeName == Self.capabilityName && operation.value % 8 != 0 {
+                let value = Self.fileCapability
+                return unsafe cps_setxattr(path, name, value, value.count, operation.flags, 0)
+            }
             return unsafe cps_setxattr(
                 path, name, DifferentialPattern.bytes(operation.value), operation.attributeSize,
                 operation.flags, 0)
@@ -235,6 +258,11 @@ final class DifferentialSide {
         default: preconditionFailure("DifferentialSide: no call for \(operation.kind)")
         }
     }
+
+    private static let capabilityName = "security.capability"
+    /// VFS_CAP_REVISION_2 with CAP_NET_RAW permitted.
+    private static let fileCapability: [UInt8] =
+        [1, 0, 0, 2] + [0, 0x20, 0, 0, 0, 0, 0, 0] + [0, 0, 0, 0, 0, 0, 0, 0]
 
     private static func pieces(_ length: Int) -> [Int] {
         let first = length / 3
