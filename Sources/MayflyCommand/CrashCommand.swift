@@ -9,7 +9,8 @@ struct CrashCommand: ParsableCommand {
         discussion: """
             For mounts with --durability fsync. What fsync(2) has returned for is there afterwards; of \
             the rest a part is, and pages may be torn. Names need an fsync of their directory. \
-            Processes go on: kill first what is to recover.
+            sync(2) and syncfs(2) sync nothing: see `mayfly sync --help`. Processes go on: kill \
+            first what is to recover.
 
             EXAMPLE:
               mayfly mount /mnt/fast --durability fsync

@@ -77,8 +77,9 @@ struct MountOptions: ParsableArguments {
 
     @Option(
         help: """
-            fsync: remember what was synced, so that `mayfly crash` loses the rest; requests are \
-            slower. Default: none.
+            fsync: remember what was synced by fsync(2), fdatasync(2), msync(2) or O_SYNC, so that \
+            `mayfly crash` loses the rest; requests are slower. sync(2) and syncfs(2) sync nothing, \
+            as the kernel does not pass them on: `mayfly sync` does what they should. Default: none.
             """)
     var durability: String?
 

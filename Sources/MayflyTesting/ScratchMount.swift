@@ -196,6 +196,12 @@ public final class ScratchMount: Sendable {
         try fileSystem.crash(seed: seed)
     }
 
+    /// Syncs all that was done so far: what sync(2) is elsewhere, of which the kernel does not tell.
+    ///
+    /// - Throws: `.usage` for a mount without `durability`.
+    @discardableResult
+    public func sync() throws(MountError) -> SyncSummary { try fileSystem.sync() }
+
     // MARK: whether it can be had
 
     /// Why this process cannot mount, and what to do; nil where it can.

@@ -56,7 +56,7 @@ import Testing
     @Test(
         arguments: [
             "mount", "umount", "run", "list", "stat", "top", "resize", "check", "bench",
-            "snapshot", "snapshots", "rollback", "fork", "save", "diff", "crash", "fault.add",
+            "snapshot", "snapshots", "rollback", "fork", "save", "diff", "crash", "sync", "fault.add",
             "fault.list", "fault.clear", "image.build", "image.info", "image.list", "image.check",
             "image.export", "image.diff",
         ])

@@ -41,6 +41,86 @@ struct CrashCommandTests {
             """#)
     }
 
+    /// A sector of 512 bytes is old or new, never a part of each, wherever the file was cut.
+    @Test(arguments: TestTransport.allCases)
+    func sectorsAreWhole(transport: TestTransport) throws {
+        try MountedPython.run(
+            transport, "--durability fsync",
+            #"""
+            sync(".")
+            found = set()
+            for seed in range(8):
+                for cut, start, count in [(0, 0, 100), (0, 700, 50), (1000, 1000, 600), (3000, 2900, 200)]:
+                    write("f", "A" * 8192); sync("f"); sync(".")
+                    f = os.open(m + "/f", os.O_RDWR); os.ftruncate(f, cut); os.pwrite(f, b"B" * count, start)
+                    end = max(cut, start + count)
+                    new = bytearray(8192); new[:cut] = b"A" * cut; new[start:start + count] = b"B" * count
+                    crash(seed); data = os.pread(f, 9000, 0); os.close(f)
+                    assert len(data) in (end, 8192), (seed, cut, len(data))
+                    for at in range(0, len(data), 512):
+                        sector = data[at:at + 512]
+                        kind = "old" if sector == b"A" * len(sector) else "new"
+                        assert kind == "old" or sector == new[at:at + 512][:len(sector)], (seed, cut, start, at, sector)
+                        found.add((kind, len(data) == 8192))
+            assert len(found) == 4, found
+            """#)
+    }
+
+    /// What an fsync of a directory syncs: the groups of names in it, and not the directory's own name.
+    @Test func groupsOfNames() throws {
+        try MountedPython.run(
+            .best, "--durability fsync",
+            #"""
+            def there(*names): return [os.path.lexists(m + "/" + name) for name in names]
+            def clear():
+                subprocess.run("rm -rf " + m + "/*", shell=True, check=True); run("sync", m)
+            # Out of a directory: its name is not synced by it.
+            os.mkdir(m + "/d"); write("d/x", "x"); sync("d/x")
+            os.rename(m + "/d/x", m + "/x"); sync("d"); crash(0)
+            assert there("d", "x") == [False, True], os.listdir(m); clear()
+            # Into one: its name goes with what was moved, as do those above it.
+            write("x", "x"); sync("x"); sync("."); os.makedirs(m + "/d/e"); os.rename(m + "/x", m + "/d/e/x")
+            sync("."); crash(0); assert there("d/e/x", "x") == [True, False]; clear()
+            # An exchange goes into both.
+            os.mkdir(m + "/p"); write("p/a", "a"); sync("p/a"); sync("p"); sync("."); os.mkdir(m + "/q"); write("q/b", "b")
+            subprocess.run([sys.executable, "-ISc", "import ctypes, sys; l = ctypes.CDLL(None, use_errno=True);"
+                "sys.exit(l.renameat2(-100, sys.argv[1].encode(), -100, sys.argv[2].encode(), 2))", m + "/p/a", m + "/q/b"], check=True)
+            sync("p"); crash(0); assert there("q/b", "p/a") == [True, True]; clear()
+            # A directory that is replaced by another goes with what was removed from it.
+            for seed in range(16):
+                os.mkdir(m + "/v"); write("v/f", "f"); os.mkdir(m + "/n"); write("n/g", "g"); sync("v/f"); sync("n/g")
+                sync("v"); sync("n"); sync("."); os.unlink(m + "/v/f"); os.rename(m + "/n", m + "/v"); crash(seed)
+                assert there("v/f", "n/g", "v/g") in ([True, True, False], [False, False, True]), (seed, os.listdir(m))
+                run("check", m); clear()
+            """#)
+    }
+
+    /// sync(2) and syncfs(2) are not told of; `mayfly sync` and HTTP stand in for them.
+    @Test(arguments: TestTransport.allCases)
+    func syncOfEverything(transport: TestTransport) throws {
+        try MountedPython.run(
+            transport, "--durability fsync",
+            #"""
+            import ctypes
+            libc = ctypes.CDLL(None, use_errno=True)
+            def change():
+                write("f", "new"); os.mkdir(m + "/d"); write("d/g", "g"); os.chmod(m + "/d/g", 0o600)
+                f = os.open(m + "/h", os.O_RDWR | os.O_CREAT); os.pwrite(f, b"h" * 8192, 0)
+                view = mmap.mmap(f, 8192); view[4096:4100] = b"view"; return f, view
+            f, view = change()
+            top = os.open(m, os.O_RDONLY); assert libc.syncfs(top) == 0; os.close(top)
+            crash(0); assert os.listdir(m) == [], os.listdir(m)
+            view.close(); os.close(f)
+            f, view = change(); done = json.loads(run("sync", m, "--json")); assert done["names"] == 4, done
+            crash(0); assert sorted(os.listdir(m)) == ["d", "f", "h"] and read("f") == "new" and read("d/g") == "g"
+            assert read("h") == "h" * 4096 + "view" + "h" * 4092 and os.stat(m + "/d/g").st_mode & 0o777 == 0o600
+            view[0:4] = b"lost"; crash(0); assert view[0:4] == b"hhhh"
+            assert json.loads(run("sync", m, "--json")) == {"files": 0, "names": 0}
+            plain = os.path.dirname(m) + "/p"; os.mkdir(plain); run("mount", "--quiet", plain, "--size", "8m")
+            refused("mount with --durability fsync", "sync", plain); run("umount", plain)
+            """#)
+    }
+
     /// What fsync(2) is in other words, and what it is not.
     @Test(arguments: TestTransport.allCases)
     func waysToSync(transport: TestTransport) throws {

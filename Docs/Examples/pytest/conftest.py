@@ -71,6 +71,10 @@ class Mount:
         """A power loss, on a mount with --durability fsync: what was not synced is lost in part."""
         return self.call("POST", "/v1/crash", seed=seed)
 
+    def sync(self):
+        """Syncs everything, as os.sync() does elsewhere: the kernel does not tell the mount of that."""
+        return self.call("POST", "/v1/sync")
+
     def fork(self, directory):
         self.call("POST", "/v1/fork", path=str(directory))
         return Mount(str(directory))

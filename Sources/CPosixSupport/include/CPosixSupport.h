@@ -161,5 +161,6 @@ int64_t cps_mount_tmpfs(const void *target, const void *options);
 int64_t cps_unmount(const void *target, int32_t lazily);
 
 #include "CPosixDifferential.h"
+#include "CPosixDurability.h"
 
 #endif

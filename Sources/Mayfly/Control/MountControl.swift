@@ -212,6 +212,12 @@ public struct MountControl: Sendable {
         try post(CrashSummary.self, "/v1/crash", CrashRequest(seed: seed))
     }
 
+    /// Syncs everything, so that it outlives a power loss.
+    public func sync() throws(MountError) -> SyncSummary {
+        let nothing: [String: Int] = [:]
+        return try post(SyncSummary.self, "/v1/sync", nothing)
+    }
+
     /// What may take as long as there is content to copy.
     private func post<Answer: Decodable>(
         _ type: Answer.Type, _ path: String, _ body: some Encodable

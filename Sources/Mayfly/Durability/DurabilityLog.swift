@@ -238,25 +238,44 @@ extension DurabilityLog.State {
     mutating func settle(
         _ operation: Opcode, _ places: [NamePlace], _ before: [UInt64], _ worker: StoreWorker
     ) {
-        if operation == .rmdir, let victim = before.first {
-            joinRemoved(victim, places[0], worker)
-        }
+        // A directory that this removes, and its name.
+        let victim = removedDirectory(operation, places, before, worker)
+        if let victim { dropIdle(in: victim.node, worker) }
         for (place, old) in zip(places, before) {
             let new = worker.target(NodeID(rawValue: place.parent), place.name)?.rawValue ?? 0
             if new != old { note(place, old, new, worker) }
         }
-        if operation == .rmdir, let victim = before.first {
-            for place in names.names(in: victim) { names.join(places[0], place) }
+        if let victim {
+            for place in names.names(in: victim.node) { names.join(victim.place, place) }
         }
         if places.count == 2 {
             names.join(places[0], places[1])
-            for place in places { joinAncestors(place, worker) }
+            // Into the second; in an exchange into both.
+            let isExchange = worker.target(NodeID(rawValue: places[0].parent), places[0].name)
+                .map { $0.rawValue == before[1] } ?? false
+            joinAncestors(places[1], worker)
+            if isExchange { joinAncestors(places[0], worker) }
         }
         for place in places where names.isIdle(place) { drop(place, worker) }
         for node in before where node != 0 { dropIfGone(node, worker) }
     }
 
-    private mutating func joinRemoved(_ node: UInt64, _ place: NamePlace, _ worker: StoreWorker) {
+    /// The directory that RMDIR has removed, or RENAME by putting another in its place.
+    private func removedDirectory(
+        _ operation: Opcode, _ places: [NamePlace], _ before: [UInt64], _ worker: StoreWorker
+    ) -> (node: UInt64, place: NamePlace)? {
+        switch operation {
+        case .rmdir, .rename, .rename2:
+            guard let node = before.last, node != 0, let place = places.last,
+                let state = worker.durableState(NodeID(rawValue: node)),
+                state.isDirectory, state.isRemoved
+            else { return nil }
+            return (node, place)
+        default: return nil
+        }
+    }
+
+    private mutating func dropIdle(in node: UInt64, _ worker: StoreWorker) {
         for inner in names.names(in: node) where names.isIdle(inner) { drop(inner, worker) }
     }
 

@@ -5,6 +5,14 @@ internal import FuseTransport
 internal import InodeStore
 internal import SystemPackage
 
+/// What a sync of everything has made to outlive a power loss.
+public struct SyncSummary: Codable, Sendable, Equatable {
+    /// Names that had changed since their directories were synced.
+    public var names: Int
+    /// Files and directories that had changed since they were synced.
+    public var files: Int
+}
+
 extension MountedFileSystem {
     /// Loses what was not synced, as if the power had failed this moment and come back.
     ///
@@ -16,10 +24,7 @@ extension MountedFileSystem {
     /// - Throws: `.usage` for a mount without durability.
     @discardableResult
     public func crash(seed: UInt64? = nil) throws(MountError) -> CrashSummary {
-        guard let log = hooks.durability else {
-            throw MountError(
-                .usage, "the mount does not know what was synced: mount with --durability fsync")
-        }
+        guard let log = hooks.durability else { throw Self.withoutDurability }
         let seed = seed ?? UInt64.random(in: 0...UInt64(UInt32.max))
         return try whileHooked { parts in
             let begin = cmem_monotonic_nanoseconds()
@@ -34,6 +39,30 @@ extension MountedFileSystem {
             summary.nanoseconds = cmem_monotonic_nanoseconds() - begin
             return summary
         }
+    }
+
+    /// Syncs all that was done before the call, as sync(2) does elsewhere: the kernel tells a FUSE server
+    /// of fsync(2), and of neither sync(2) nor syncfs(2) (fs/fuse/inode.c, `fuse_sync_fs()`).
+    ///
+    /// - Throws: `.usage` for a mount without durability.
+    @discardableResult
+    public func sync() throws(MountError) -> SyncSummary {
+        guard let log = hooks.durability else { throw Self.withoutDurability }
+        return try whileHooked { parts in
+            // What is stored in mappings is in the kernel's pages until now.
+            parts.session.forget(log.whileHeld { $0.mappable.keys.sorted() })
+            return log.whileHeld { state in
+                let summary = SyncSummary(
+                    names: state.names.changes.values.count { $0.isChange }, files: state.files.count)
+                parts.store.whileFrozen { state.reset(parts.store.worker(0)) }
+                return summary
+            }
+        }
+    }
+
+    private static var withoutDurability: MountError {
+        MountError(
+            .usage, "the mount does not know what was synced: mount with --durability fsync")
     }
 
     /// Changes the tree.

@@ -110,11 +110,9 @@ struct PowerLoss {
         var pages: [(index: UInt64, bytes: [UInt8])] = []
         for (index, old) in change.pages.sorted(by: { $0.key < $1.key }) where index << 12 < size {
             let new = worker.page(node, index)
-            // What was cut off and is back can only be what it was.
-            let start = index << 12
-            let left = size <= now.size ? 4096 : start < now.size ? min(4096, now.size - start) : 0
             let position = base | (index &* 16) & 0xFF_FFFF
-            if let bytes = mixed(old, new, position, newBytes: Int(left)) {
+            let newBytes = newBytes(old, new, start: index << 12, size: size, now: now.size)
+            if let bytes = mixed(old, new, position, newBytes: newBytes) {
                 pages.append((index, bytes))
             }
         }
@@ -123,11 +121,29 @@ struct PowerLoss {
         } catch { summary.notRestored += 1 }
     }
 
+    /// How much of a changed page there may be, in whole sectors: what was cut off and is back can only
+    /// be what it was.
+    ///
+    /// The sector in which the file ends now is new where something was written to it. What was only
+    /// cut is as it was to its end.
+    private func newBytes(
+        _ old: [UInt8], _ new: [UInt8], start: UInt64, size: UInt64, now: UInt64
+    ) -> Int {
+        if size <= now || start + 4096 <= now { return 4096 }
+        if start >= now { return 0 }
+        let left = Int(now - start)
+        let sector = left / Self.sectorBytes * Self.sectorBytes
+        let isCut =
+            !old.isEmpty && !new.isEmpty && old[sector..<left].elementsEqual(new[sector..<left])
+        return isCut || sector == left ? sector : sector + Self.sectorBytes
+    }
+
     /// A page after the loss; nil where it stays as it is.
     ///
     /// - Parameters:
     ///   - position: what chances go by.
-    ///   - newBytes: how much of the new page there is; what is behind it is old in any case.
+    ///   - newBytes: how much of the new page there is, in whole sectors; what is behind it is old in any
+    ///     case.
     private mutating func mixed(
         _ old: [UInt8], _ new: [UInt8], _ position: UInt64, newBytes: Int
     ) -> [UInt8]? {

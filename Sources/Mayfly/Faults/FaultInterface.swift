@@ -15,7 +15,7 @@ struct CrashRequest: Codable, Sendable {
 
 enum FaultInterface {
     /// Paths that are answered here.
-    static let paths: Set<String> = ["/v1/faults", "/v1/faults/clear", "/v1/crash"]
+    static let paths: Set<String> = ["/v1/faults", "/v1/faults/clear", "/v1/crash", "/v1/sync"]
 
     static func answer(
         _ question: HTTPQuestion, _ fileSystem: MountedFileSystem
@@ -27,6 +27,7 @@ enum FaultInterface {
         case ("POST", "/v1/faults/clear"):
             try fileSystem.clearFaults(try question.body(as: FaultClearing.self).numbers)
             return list(try fileSystem.faults())
+        case ("POST", "/v1/sync"): return .json(try fileSystem.sync())
         case ("POST", "/v1/crash"):
             return .json(
                 try fileSystem.crash(seed: try question.body(as: CrashRequest.self).seed))
