@@ -93,9 +93,10 @@ final class DifferentialSide {
     /// Whether the call would meet one of Docs/Deviations.md; both sides say the same.
     private func isAvoided(_ operation: DifferentialOperation) -> Bool {
         switch operation.kind {
-        case .copyRange: return isGuarded(operation.otherSlot)
+        case .copyRange:
+            return isGuarded(operation.otherSlot) || losesSetID(operation.otherSlot)
         case .write, .writeAt, .writeVector, .mapWrite, .truncateDescriptor, .allocate:
-            return isGuarded(operation.slot)
+            return isGuarded(operation.slot) || losesSetID(operation.slot)
                 || (status(slot: operation.slot)?.mode ?? 0) & S_IFMT == S_IFIFO
         case .chown, .chownDescriptor: return isChownAvoided(operation)
         case .truncate:
@@ -135,6 +136,13 @@ final class DifferentialSide {
         guard descriptors[slot] >= 0 else { return nil }
         var status = cps_stat()
         return unsafe cps_stat(descriptors[slot], [0], 0, &status) == 0 ? status : nil
+    }
+
+    /// Whether a change of content by who may keep set-id takes it with the file's capabilities.
+    private func losesSetID(_ slot: Int) -> Bool {
+        guard (status(slot: slot)?.mode ?? 0) & 0o6000 != 0 else { return false }
+        let name = PosixPath(Self.capabilityName).terminated
+        return unsafe cps_fgetxattr(descriptors[slot], name, buffer, 64) >= 0
     }
 
     /// Immutable or append-only. Asked by root, so the identity is changed afterwards.
