@@ -99,6 +99,12 @@ extension MountSummary {
             + (transport == .ring ? "ring" : "buffers")
     }
 
+    /// What a mount with durability does not do. One line.
+    public var durabilityLine: String {
+        "sync(2) and syncfs(2) sync nothing there, as the kernel does not pass them on: "
+            + "`mayfly sync \(mountpoint)` does"
+    }
+
     /// Why there is no ring and what to do about it.
     public var ringAdvice: String {
         switch ringAbsence {

@@ -241,14 +241,18 @@ extension DurabilityLog.State {
         // A directory that this removes, and its name.
         let victim = removedDirectory(operation, places, before, worker)
         if let victim { dropIdle(in: victim.node, worker) }
+        var isChanged = false
         for (place, old) in zip(places, before) {
             let new = worker.target(NodeID(rawValue: place.parent), place.name)?.rawValue ?? 0
-            if new != old { note(place, old, new, worker) }
+            if new == old { continue }
+            note(place, old, new, worker)
+            isChanged = true
         }
         if let victim {
             for place in names.names(in: victim.node) { names.join(victim.place, place) }
         }
-        if places.count == 2 {
+        // A rename between two names of one file does nothing.
+        if places.count == 2, isChanged {
             names.join(places[0], places[1])
             // Into the second; in an exchange into both.
             let isExchange = worker.target(NodeID(rawValue: places[0].parent), places[0].name)

@@ -73,6 +73,7 @@ public enum ForegroundServer {
         let summary = fileSystem.summary
         say(summary.transportLine)
         say(summary.memoryLine)
+        if configuration.durability == .fsync { say(summary.durabilityLine) }
         if let warning = summary.kernelWarning() { complain(warning) }
         if let line = try mounts.add(fileSystem) { complain(line) }
         return summary.transportLine

@@ -340,7 +340,7 @@ extension PowerOracle {
         guard let entry = anyEntry() else { return nil }
         let (path, directory, name) = anyPlace()
         let old = directory.names[name]
-        if old === entry.node || path == entry.path { return nil }
+        if path == entry.path { return nil }
         if entry.node.kind == .directory, model.lies(directory, in: entry.node) { return nil }
         if let old {
             guard (old.kind == .directory) == (entry.node.kind == .directory) else { return nil }
