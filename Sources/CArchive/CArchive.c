@@ -1,4 +1,5 @@
 #include "carc_disk.h"
+#include "carc_source.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -17,23 +18,25 @@ enum { BLOCK = 1 << 20 };
 
 struct carc_reader {
     struct archive *archive;
+    struct carc_source *source;
+    int is_utf8, has_begun;
     struct archive_entry *entry;
     struct carc_disk *disk;  // of a directory, which has no archive
     int unknown;  // whether an access list names somebody whom this machine does not know
-    char error[512];
+    char error[1024];
 };
 
-// Names are converted by the locale's character set, which is to lose none.
-static void use_utf8(void) {
-    static locale_t utf8;
-    if (!utf8) utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
-    if (utf8) uselocale(utf8);
+// Names are converted by the locale's character set: that of C.UTF-8, which loses none, or of C, which
+// changes none (carc_source.h).
+static void use_locale(int is_utf8) {
+    static locale_t locales[2];
+    if (!locales[is_utf8])
+        locales[is_utf8] = newlocale(LC_CTYPE_MASK, is_utf8 ? "C.UTF-8" : "C", (locale_t)0);
+    if (locales[is_utf8]) uselocale(locales[is_utf8]);
 }
 
 static void fail(struct carc_reader *reader, const char *what, const char *why) {
-    snprintf(reader->error, sizeof reader->error, "%s: %s", what, why ? why : "unknown error");
-    for (char *c = reader->error; *c; c++)
-        if (*c == '\n') *c = ' ';
+    carc_error_text(reader->error, sizeof reader->error, what, why ? why : "unknown error");
 }
 
 struct carc_reader *carc_read_directory(const char *path, int one_device) {
@@ -47,16 +50,13 @@ struct carc_reader *carc_read_directory(const char *path, int one_device) {
     return NULL;
 }
 
-struct carc_reader *carc_read_archive(const char *path, int descriptor) {
-    struct carc_reader *reader = calloc(1, sizeof *reader);
-    if (!reader) return NULL;
-    use_utf8();
+// Begins to read the archive, from its first byte. Returns 0, or -1 with no memory.
+static int begin(struct carc_reader *reader, int is_utf8) {
+    if (reader->archive) archive_read_free(reader->archive);
+    reader->is_utf8 = is_utf8;
+    use_locale(is_utf8);
     reader->archive = archive_read_new();
-    if (!reader->archive) {
-        free(reader);
-        errno = ENOMEM;
-        return NULL;
-    }
+    if (!reader->archive) return -1;
     archive_read_support_filter_all(reader->archive);
     // Not mtree and raw, which take any text for an archive.
     archive_read_support_format_tar(reader->archive);
@@ -66,19 +66,30 @@ struct carc_reader *carc_read_archive(const char *path, int descriptor) {
     archive_read_support_format_7zip(reader->archive);
     archive_read_support_format_iso9660(reader->archive);
     archive_read_support_format_xar(reader->archive);
-    int code = path ? archive_read_open_filename(reader->archive, path, BLOCK)
-                    : archive_read_open_fd(reader->archive, descriptor, BLOCK);
     // What is no archive is told at the first entry, by then with its reason.
-    if (code < ARCHIVE_WARN) {
+    if (carc_source_begin(reader->source, reader->archive) < ARCHIVE_WARN) {
         fail(reader, "it is no archive that can be read, name one or a directory",
              archive_error_string(reader->archive));
     }
-    return reader;
+    return 0;
+}
+
+struct carc_reader *carc_read_archive(const char *path, int descriptor) {
+    struct carc_reader *reader = calloc(1, sizeof *reader);
+    if (!reader) return NULL;
+    reader->source = carc_source_open(path, descriptor);
+    if (reader->source && begin(reader, carc_source_needs_utf8(reader->source)) == 0) return reader;
+    int error = reader->source ? ENOMEM : errno;
+    if (reader->source) carc_source_close(reader->source);
+    free(reader);
+    errno = error;
+    return NULL;
 }
 
 void carc_close(struct carc_reader *reader) {
     if (reader->disk) carc_disk_close(reader->disk);
     if (reader->archive) archive_read_free(reader->archive);
+    if (reader->source) carc_source_close(reader->source);
     free(reader);
 }
 
@@ -91,15 +102,26 @@ uint64_t carc_bytes_read(struct carc_reader *reader) {
                         : (uint64_t)archive_filter_bytes(reader->archive, -1);
 }
 
-static void describe(struct carc_reader *reader, struct carc_entry *entry) {
+// A user's or group's number, which Linux has 32 bits for and none of all ones.
+static int take_id(struct carc_reader *reader, la_int64_t number, const char *what, uint32_t *id) {
+    if (number >= 0 && number < UINT32_MAX) {
+        *id = (uint32_t)number;
+        return 0;
+    }
+    char why[160];
+    snprintf(why, sizeof why, "its %s is number %lld, which cannot be: there are 0 to %u", what,
+             (long long)number, UINT32_MAX - 1);
+    fail(reader, archive_entry_pathname(reader->entry), why);
+    return -1;
+}
+
+static int describe(struct carc_reader *reader, struct carc_entry *entry) {
     struct archive_entry *e = reader->entry;
     unsigned long set = 0, clear = 0;
     archive_entry_fflags(e, &set, &clear);
     entry->hardlink = archive_entry_hardlink(e);
     entry->symlink = archive_entry_symlink(e);
     entry->mode = archive_entry_mode(e);
-    entry->uid = (uint32_t)archive_entry_uid(e);
-    entry->gid = (uint32_t)archive_entry_gid(e);
     entry->flags = (uint32_t)set;
     entry->major = (uint32_t)archive_entry_rdevmajor(e);
     entry->minor = (uint32_t)archive_entry_rdevminor(e);
@@ -107,26 +129,57 @@ static void describe(struct carc_reader *reader, struct carc_entry *entry) {
     entry->seconds = archive_entry_mtime(e);
     entry->nanoseconds = (uint32_t)archive_entry_mtime_nsec(e);
     archive_entry_xattr_reset(e);
+    return take_id(reader, archive_entry_uid(e), "owner", &entry->uid) ||
+           take_id(reader, archive_entry_gid(e), "group", &entry->gid);
+}
+
+// Whether the names of a form are text there, and converted: neither tar nor cpio.
+static int is_converted(int format) {
+    int base = format & ARCHIVE_FORMAT_BASE_MASK;
+    return base == ARCHIVE_FORMAT_7ZIP || base == ARCHIVE_FORMAT_ISO9660 ||
+           base == ARCHIVE_FORMAT_XAR || base == ARCHIVE_FORMAT_ZIP;
+}
+
+static int next_header(struct carc_reader *reader) {
+    use_locale(reader->is_utf8);
+    int code = archive_read_next_header(reader->archive, &reader->entry);
+    // What is compressed is known by now.
+    if (!reader->has_begun && code >= ARCHIVE_WARN && !reader->is_utf8 &&
+        is_converted(archive_format(reader->archive)) && carc_source_is_seekable(reader->source)) {
+        int is_zip =
+            (archive_format(reader->archive) & ARCHIVE_FORMAT_BASE_MASK) == ARCHIVE_FORMAT_ZIP;
+        if (is_zip && carc_source_unpack(reader->source) != 0) {
+            fail(reader, "it cannot be unpacked to a file in /tmp", strerror(errno));
+            return ARCHIVE_FATAL;
+        }
+        if (begin(reader, 1) != 0) return ARCHIVE_FATAL;
+        code = archive_read_next_header(reader->archive, &reader->entry);
+    }
+    reader->has_begun = 1;
+    return code;
 }
 
 int carc_next(struct carc_reader *reader, struct carc_entry *entry) {
     if (reader->error[0]) return -1;
     memset(entry, 0, sizeof *entry);
     if (reader->disk) return carc_disk_next(reader->disk, entry);
-    int code = archive_read_next_header(reader->archive, &reader->entry);
+    int code = next_header(reader);
     if (code == ARCHIVE_EOF) return 0;
     // A warning is of something that the entry has and that is not understood.
-    if (code < ARCHIVE_WARN) {
-        fail(reader, "it is no archive, or a damaged one", archive_error_string(reader->archive));
+    if (code < ARCHIVE_WARN || !reader->archive) {
+        if (!reader->error[0])
+            fail(reader, "it is no archive, or a damaged one",
+                 reader->archive ? archive_error_string(reader->archive) : strerror(ENOMEM));
         return -1;
     }
-    describe(reader, entry);
+    if (describe(reader, entry) != 0) return -1;
     entry->path = archive_entry_pathname(reader->entry);
     if (!entry->path) entry->path = archive_entry_pathname_utf8(reader->entry);
     if (!entry->path) {
         fail(reader, "it is damaged", "an entry has no name");
         return -1;
     }
+    entry->path = carc_source_name(reader->source, entry->path);
     return 1;
 }
 
@@ -223,6 +276,8 @@ int carc_take_unknown(struct carc_reader *reader) {
 // Output goes through a buffer of ours, so that headers can be held back and changed.
 struct carc_writer {
     struct archive *archive;
+    // What compresses the output, or NULL.
+    struct archive *compressor;
     struct archive_entry *entry;
     int descriptor;
     // What waits to be written, and how much was before it.
@@ -254,16 +309,30 @@ static int put_all(int descriptor, const char *bytes, size_t count) {
     return 0;
 }
 
+static int pass_on(struct carc_writer *writer, const char *bytes, size_t count) {
+    if (!writer->compressor) return put_all(writer->descriptor, bytes, count);
+    while (count > 0) {
+        la_ssize_t done = archive_write_data(writer->compressor, bytes, count);
+        if (done <= 0) {
+            errno = archive_errno(writer->compressor);
+            return -1;
+        }
+        bytes += done;
+        count -= (size_t)done;
+    }
+    return 0;
+}
+
 static int flush(struct carc_writer *writer) {
     size_t count = writer->filled;
     writer->filled = 0;
-    return put_all(writer->descriptor, writer->buffer, count);
+    return pass_on(writer, writer->buffer, count);
 }
 
 static int put(struct carc_writer *writer, const void *bytes, size_t count) {
     writer->written += count;
     if (count > BLOCK - writer->filled && flush(writer) != 0) return -1;
-    if (count >= BLOCK) return put_all(writer->descriptor, bytes, count);
+    if (count >= BLOCK) return pass_on(writer, bytes, count);
     memcpy(writer->buffer + writer->filled, bytes, count);
     writer->filled += count;
     return 0;
@@ -287,11 +356,42 @@ static la_ssize_t take(struct archive *archive, void *data, const void *bytes, s
     return (la_ssize_t)count;
 }
 
-struct carc_writer *carc_write_tar(int descriptor) {
+// Begins a stream without a form of its own, which is compressed. NULL where that cannot be done here.
+static struct archive *compress(const char *filter, int descriptor) {
+    struct archive *archive = archive_write_new();
+    struct archive_entry *entry = archive_entry_new();
+    int code = archive && entry ? ARCHIVE_OK : ARCHIVE_FATAL;
+    if (code == ARCHIVE_OK) {
+        archive_entry_set_filetype(entry, AE_IFREG);
+        archive_entry_set_pathname(entry, "tar");
+        if (archive_write_set_format_raw(archive) < ARCHIVE_WARN ||
+            // A warning is of a program that does it in the library's place.
+            archive_write_add_filter_by_name(archive, filter) < ARCHIVE_WARN ||
+            // No zeros behind the end, which are no part of it.
+            archive_write_set_bytes_in_last_block(archive, 1) != ARCHIVE_OK ||
+            archive_write_open_fd(archive, descriptor) != ARCHIVE_OK ||
+            archive_write_header(archive, entry) < ARCHIVE_WARN)
+            code = ARCHIVE_FATAL;
+    }
+    if (entry) archive_entry_free(entry);
+    if (code == ARCHIVE_OK) return archive;
+    if (archive) archive_write_free(archive);
+    return NULL;
+}
+
+struct carc_writer *carc_write_tar(int descriptor, const char *filter) {
     struct carc_writer *writer = calloc(1, sizeof *writer);
     if (!writer) return NULL;
-    use_utf8();
+    use_locale(1);
     writer->descriptor = descriptor;
+    if (filter) {
+        writer->compressor = compress(filter, descriptor);
+        if (!writer->compressor) {
+            free(writer);
+            errno = EOPNOTSUPP;
+            return NULL;
+        }
+    }
     writer->archive = archive_write_new();
     writer->entry = archive_entry_new();
     writer->buffer = malloc(BLOCK);
@@ -488,10 +588,54 @@ static int begin_with_map(struct carc_writer *writer) {
     return -1;
 }
 
+// Whether libarchive would write a name otherwise than it is: halves of pairs that are each three bytes
+// become one character of four.
+static int has_halves(const char *name) {
+    for (; name && *name; name++) {
+        if ((uint8_t)name[0] == 0xED && (uint8_t)name[1] >= 0xA0) return 1;
+    }
+    return 0;
+}
+
+// Begins an entry whose names are put into its extended header here, as the bytes that they are.
+static int begin_with_names(struct carc_writer *writer) {
+    struct archive_entry *e = writer->entry;
+    struct text records = {0};
+    const char *path = archive_entry_pathname(e);
+    const char *link = archive_entry_hardlink(e) ? archive_entry_hardlink(e) : archive_entry_symlink(e);
+    int is_hard = archive_entry_hardlink(e) != NULL;
+    errno = 0;
+    int code = append_record(&records, "hdrcharset", "BINARY") || append_record(&records, "path", path) ||
+               (link && append_record(&records, "linkpath", link));
+    if (code == 0) {
+        // What a reader finds that does not know extended headers.
+        archive_entry_copy_pathname(e, "PaxHeader/name");
+        if (is_hard) archive_entry_copy_hardlink(e, "PaxHeader/link");
+        if (link && !is_hard) archive_entry_copy_symlink(e, "PaxHeader/link");
+        // What ends the entry before is not held.
+        code = fine(archive_write_finish_entry(writer->archive));
+        writer->held_length = 0;
+        writer->holds = 1;
+        if (code == 0) code = fine(archive_write_header(writer->archive, e));
+        writer->holds = 0;
+        if (code == 0) code = put_records(writer, &records);
+    }
+    free(records.bytes);
+    if (code == 0) return 0;
+    if (!archive_error_string(writer->archive)) {
+        int error = errno ? errno : ENOMEM;
+        archive_set_error(writer->archive, error, "%s", strerror(error));
+    }
+    return -1;
+}
+
 int carc_entry_begun(struct carc_writer *writer) {
-    return writer->extent_count > 0
-               ? begin_with_map(writer)
-               : fine(archive_write_header(writer->archive, writer->entry));
+    struct archive_entry *e = writer->entry;
+    if (writer->extent_count > 0) return begin_with_map(writer);
+    if (has_halves(archive_entry_pathname(e)) || has_halves(archive_entry_hardlink(e)) ||
+        has_halves(archive_entry_symlink(e)))
+        return begin_with_names(writer);
+    return fine(archive_write_header(writer->archive, e));
 }
 
 int carc_write(struct carc_writer *writer, const void *bytes, uint64_t count) {
@@ -515,6 +659,10 @@ int carc_finish(struct carc_writer *writer) {
         (put(writer, zeros, (RECORD - writer->written % RECORD) % RECORD) != 0 ||
          flush(writer) != 0))
         code = ARCHIVE_FATAL;
+    if (writer->compressor) {
+        if (archive_write_close(writer->compressor) != ARCHIVE_OK) code = ARCHIVE_FATAL;
+        archive_write_free(writer->compressor);
+    }
     if (writer->entry) archive_entry_free(writer->entry);
     free(writer->buffer);
     free(writer->held);

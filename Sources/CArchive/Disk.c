@@ -50,13 +50,11 @@ struct carc_disk {
     char *names, *value;  // of extended attributes
     size_t name_bytes, name_at;
     void *links;  // of tsearch(3)
-    char error[512];
+    char error[1024];
 };
 
 static int fail(struct carc_disk *disk, const char *why) {
-    snprintf(disk->error, sizeof disk->error, "%s: %s", disk->path[0] ? disk->path : ".", why);
-    for (char *c = disk->error; *c; c++)
-        if (*c == '\n') *c = ' ';
+    carc_error_text(disk->error, sizeof disk->error, disk->path[0] ? disk->path : ".", why);
     return -1;
 }
 

@@ -9,6 +9,9 @@
 
 #include "carc.h"
 
+#include <stdio.h>
+#include <string.h>
+
 // An entry of an access list as the kernel has it: include/uapi/linux/posix_acl_xattr.h.
 struct carc_acl_item {
     uint16_t tag, permissions;
@@ -16,6 +19,24 @@ struct carc_acl_item {
 };
 
 struct carc_disk;
+
+// Puts what something is about and why into one line. Of a long path the end is told, so that there is room
+// for the reason.
+static inline void carc_error_text(char *text, size_t room, const char *what, const char *why) {
+    enum { MOST = 300 };
+    size_t count = what ? strlen(what) : 0;
+    const char *dots = "";
+    if (count > MOST + 100) {
+        what += count - MOST;
+        const char *slash = strchr(what, '/');
+        if (slash) what = slash;
+        dots = "...";
+    }
+    snprintf(text, room, "%s%s: %s", dots, what ? what : "an entry", why);
+    for (char *c = text; *c; c++) {
+        if (*c == '\n') *c = ' ';
+    }
+}
 
 // As the functions of carc.h with the same names.
 struct carc_disk *carc_disk_open(const char *path, int one_device);

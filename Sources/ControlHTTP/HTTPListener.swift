@@ -19,6 +19,8 @@ package struct HTTPQuestion: Sendable {
     package let method: String
     /// Without what follows a question mark.
     package let path: String
+    /// What follows it; nil where nothing does.
+    package let query: String?
     package let body: [UInt8]
 }
 
@@ -47,7 +49,7 @@ package final class HTTPListener: Sendable {
     package static let connectionLimit = 16
     /// Milliseconds to ask and to take the answer, or the next piece of an answer that is streamed.
     package static let stayMilliseconds = 10_000
-    package static let bodyByteLimit = 4096
+    package static let bodyByteLimit = 32 << 10
 
     private let group: MultiThreadedEventLoopGroup
     private let channel: any Channel
@@ -202,9 +204,12 @@ private final class AnsweringHandler: ChannelInboundHandler {
         isAnswered = true
         let request = unwrapInboundIn(data)
         let method = request.head.method
+        let address = request.head.uri.split(
+            separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
         let answer = answer(
             HTTPQuestion(
-                method: method.rawValue, path: String(request.head.uri.prefix { $0 != "?" }),
+                method: method.rawValue, path: String(address[0]),
+                query: address.count > 1 ? String(address[1]) : nil,
                 body: request.body.map { Array($0.readableBytesView) } ?? []))
         var head = HTTPResponseHead(
             version: .http1_1, status: HTTPResponseStatus(statusCode: answer.status))

@@ -116,7 +116,7 @@ package struct TreeBuilder {
         var parts: [ArraySlice<UInt8>] = []
         for part in path.split(separator: 0x2F) where Array(part) != [0x2E] {
             if Array(part) == [0x2E, 0x2E] {
-                throw TreeError("\(String(decoding: path, as: UTF8.self)) leads out of the tree by ..")
+                throw TreeError("\(ByteText.shortened(path)) leads out of the tree by ..")
             }
             parts.append(part)
         }
@@ -236,7 +236,7 @@ package struct TreeBuilder {
         let xattrs = reader.xattrs()
         if reader.takeUnknownNames() {
             warnings.append(
-                "\(String(decoding: entry.path, as: UTF8.self)): its access list names somebody "
+                "\(ByteText.shortened(entry.path)): its access list names somebody "
                     + "who is unknown here and is left out")
         }
         for (name, value) in xattrs {
@@ -255,8 +255,8 @@ package struct TreeBuilder {
                 }
             } catch .notSupported {
                 warnings.append(
-                    "\(String(decoding: entry.path, as: UTF8.self)): attribute "
-                        + "\(String(decoding: name, as: UTF8.self)) is not kept")
+                    "\(ByteText.shortened(entry.path)): attribute "
+                        + "\(ByteText.text(of: name)) is not kept")
             }
         }
         return attributes
@@ -290,7 +290,7 @@ package struct TreeBuilder {
 
 extension TreeError {
     static func storing(_ path: [UInt8], _ error: Errno, inMemory: Bool) -> TreeError {
-        let name = path.isEmpty ? "the tree" : String(decoding: path, as: UTF8.self)
+        let name = path.isEmpty ? "the tree" : ByteText.shortened(path)
         let advice =
             switch error {
             case .noSpace where inMemory: ": give a larger --size, or more --inodes"

@@ -18,7 +18,7 @@ public struct TreeDifference: Codable, Sendable, Equatable {
 
     /// What became of it.
     public var kind: Kind
-    /// From the root, without a slash in front; "." is the root. Bytes that are no UTF-8 are repaired.
+    /// From the root, without a slash in front; "." is the root. What is not UTF-8 is as `PathBytes` has it.
     public var path: String
     /// What differs, for a path that is in both; empty otherwise.
     public var aspects: [Aspect]
@@ -151,7 +151,7 @@ package struct TreeDiff {
     }
 
     private func tell(_ kind: TreeDifference.Kind, _ aspects: [TreeDifference.Aspect]) -> Bool {
-        let text = path.bytes.isEmpty ? "." : String(decoding: path.bytes, as: UTF8.self)
+        let text = path.bytes.isEmpty ? "." : ByteText.text(of: path.bytes)
         return report(TreeDifference(kind: kind, path: text, aspects: aspects))
     }
 

@@ -13,14 +13,22 @@ package enum TreeExporter {
     ///
     /// - Parameters:
     ///   - descriptor: what the archive goes to; need not be seekable.
+    ///   - filter: libarchive's name of a compression; nil for none.
     ///   - progress: called with the bytes of content that were written, now and then.
     /// - Returns: what is not in the archive: a line for each socket, which tar has no form for.
     /// - Throws: what could not be written, with its path.
     package static func writeTar(
-        _ store: InodeStore, to descriptor: Int32, progress: (UInt64) -> Void = { _ in }
+        _ store: InodeStore, to descriptor: Int32, filter: String? = nil,
+        progress: (UInt64) -> Void = { _ in }
     ) throws(TreeError) -> [String] {
         var left: [String] = []
-        guard let writer = unsafe carc_write_tar(descriptor) else {
+        let begun: OpaquePointer?
+        if let filter {
+            unsafe begun = unsafe carc_write_tar(descriptor, filter)
+        } else {
+            unsafe begun = unsafe carc_write_tar(descriptor, nil)
+        }
+        guard let writer = unsafe begun else {
             throw TreeError("the archive cannot be begun (\(Errno(rawValue: errno)))")
         }
         var export = unsafe Export(writer: writer, worker: store.worker(0))
@@ -28,7 +36,7 @@ package enum TreeExporter {
         do throws(TreeError) {
             try store.worker(0).walk { entry throws(TreeError) in
                 if entry.type == FileMode.socket {
-                    return left.append("\(entry.text) is a socket, and not in the archive")
+                    return left.append("\(ByteText.shortened(entry.path)) is a socket, and not in the archive")
                 }
                 try export.write(entry)
                 progress(export.bytes)
@@ -56,7 +64,7 @@ package enum TreeExporter {
 
         private func failed(_ entry: TreeEntry) -> TreeError {
             let why = unsafe String(cString: carc_writer_error(writer))
-            return TreeError("\(entry.text) cannot be written: \(why)")
+            return TreeError("\(ByteText.shortened(entry.path)) cannot be written: \(why)")
         }
 
         mutating func write(_ entry: TreeEntry) throws(TreeError) {

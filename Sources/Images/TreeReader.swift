@@ -9,9 +9,9 @@ internal import SystemPackage
 /// Where a tree comes from.
 package enum TreeSource: Sendable, Equatable {
     /// Sorted by name; with other file systems that are mounted in it or without.
-    case directory(String, oneFileSystem: Bool)
+    case directory([UInt8], oneFileSystem: Bool)
     /// tar, zip and other forms that libarchive knows, compressed or not.
-    case archive(String)
+    case archive([UInt8])
     /// The same from an open descriptor, which need not be seekable.
     case stream(Int32)
 }
@@ -48,11 +48,11 @@ package struct SourceEntry: Sendable {
         let opened: OpaquePointer?
         switch source {
         case .directory(let path, let oneFileSystem):
-            name = path
-            unsafe opened = carc_read_directory(path, oneFileSystem ? 1 : 0)
+            name = ByteText.text(of: path)
+            unsafe opened = carc_read_directory(Self.terminated(path), oneFileSystem ? 1 : 0)
         case .archive(let path):
-            name = path
-            unsafe opened = carc_read_archive(path, -1)
+            name = ByteText.text(of: path)
+            unsafe opened = carc_read_archive(Self.terminated(path), -1)
         case .stream(let descriptor):
             name = "the standard input"
             unsafe opened = carc_read_archive(nil, descriptor)
@@ -69,7 +69,9 @@ package struct SourceEntry: Sendable {
     package var bytesRead: UInt64 { unsafe carc_bytes_read(reader) }
 
     private var failure: TreeError {
-        TreeError("\(name): \(unsafe String(cString: carc_error(reader)))")
+        let text = unsafe carc_error(reader)
+        let bytes = unsafe UnsafeRawBufferPointer(start: text, count: text.map { unsafe strlen($0) } ?? 0)
+        return TreeError("\(name): \(unsafe ByteText.text(of: Array(bytes)))")
     }
 
     /// The next entry; nil at the end.
@@ -93,6 +95,10 @@ package struct SourceEntry: Sendable {
             // include/linux/kdev_t.h
             device: minor & 0xFF | (major & 0xFFF) << 8 | (minor & ~0xFF) << 12,
             size: entry.size)
+    }
+
+    private static func terminated(_ path: [UInt8]) -> [CChar] {
+        path.map { CChar(bitPattern: $0) } + [0]
     }
 
     private static func bytes(_ text: UnsafePointer<CChar>?) -> [UInt8]? {

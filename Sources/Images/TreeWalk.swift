@@ -12,7 +12,7 @@ package struct TreeEntry: Sendable {
     package let attributes: Attributes
 
     package var type: UInt32 { attributes.mode & FileMode.typeMask }
-    package var text: String { String(decoding: path, as: UTF8.self) }
+    package var text: String { ByteText.text(of: path) }
 }
 
 /// A path that grows and shrinks with a walk, so that the directories on the way share its bytes.

@@ -80,9 +80,8 @@ extension StoreWorker {
     /// The text of components, the last of which comes first.
     private static func text(_ names: [Name]) -> String {
         names.reversed().map { name in
-            unsafe String(
-                decoding: UnsafeRawBufferPointer(start: name.bytes, count: Int(name.count)),
-                as: UTF8.self)
+            unsafe ByteText.text(
+                of: UnsafeRawBufferPointer(start: name.bytes, count: Int(name.count)))
         }.joined(separator: "/")
     }
 

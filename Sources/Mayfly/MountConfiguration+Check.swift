@@ -23,11 +23,17 @@ extension MountConfiguration {
                 "writeback and --durability exclude each other, as the kernel keeps sizes of files with "
                     + "writeback: give one")
         }
+        guard !asksSync || durability == .none else {
+            throw MountError(
+                .usage,
+                "sync and dirsync go with no --durability: what is to outlive a power loss is what a program "
+                    + "syncs itself; leave them out")
+        }
         permissionChecks = checksPermissions ? .always : .never
         let path = try Self.directory(mountPath)
         mountPath = path
         if MountTable.current().entry(at: path)?.isOwn == true {
-            throw MountError.mountedAlready(path.text)
+            throw MountError.mountedAlready("\(path)")
         }
         guard Self.mayMount(status: HostFile.text(at: "/proc/self/status")) else {
             throw MountError.notPermitted
@@ -54,12 +60,12 @@ extension MountConfiguration {
         guard isThere, let canonical = HostFile.canonical(path) else {
             let error = Errno(rawValue: errno)
             switch error {
-            case .noSuchFileOrDirectory: throw MountError.missing(path.text)
-            case .notDirectory: throw MountError.notDirectory(path.text)
-            default: throw MountError.unreachable(path.text, error)
+            case .noSuchFileOrDirectory: throw MountError.missing("\(path)")
+            case .notDirectory: throw MountError.notDirectory("\(path)")
+            default: throw MountError.unreachable("\(path)", error)
             }
         }
-        guard status.st_mode & S_IFMT == S_IFDIR else { throw MountError.notDirectory(path.text) }
+        guard status.st_mode & S_IFMT == S_IFDIR else { throw MountError.notDirectory("\(path)") }
         return canonical
     }
 

@@ -90,6 +90,8 @@ extension MountConfiguration {
         case "noxattr": withoutXattrs = true
         case "noperm": permissionChecks = .never
         case "default_permissions": permissionChecks = .always
+        case "sync", "dirsync": asksSync = true
+        case "async": asksSync = false
         case "user", "users", "owner", "group":
             // Source: mount(8), "FILESYSTEM-INDEPENDENT MOUNT OPTIONS".
             allowSetuid = false
@@ -109,7 +111,7 @@ extension MountConfiguration {
         "ro", "rw", "suid", "nosuid", "dev", "nodev", "exec", "noexec", "symfollow", "nosymfollow",
         "noatime", "atime", "relatime", "strictatime", "nodiratime", "diratime", "allow_other",
         "check_open", "sync_dio", "parallel_dio", "faults", "writeback", "noxattr", "noperm",
-        "default_permissions", "user", "users", "owner", "group",
+        "default_permissions", "user", "users", "owner", "group", "sync", "dirsync", "async",
     ]
 
     private static let valued: Set<String> = [
@@ -120,8 +122,7 @@ extension MountConfiguration {
     /// What mount(8), systemd and other FUSE servers know and what is so here in any case: inode numbers
     /// have 64 bits, and a file system in memory has nothing to write back.
     private static let ignoredFlags: Set<String> = [
-        "defaults", "auto", "noauto", "nouser", "noowner", "nogroup", "_netdev", "nofail", "async",
-        "sync", "dirsync", "silent", "loud", "norelatime", "nostrictatime", "lazytime",
+        "defaults", "auto", "noauto", "nouser", "noowner", "nogroup", "_netdev", "nofail", "silent", "loud", "norelatime", "nostrictatime", "lazytime",
         "nolazytime", "iversion", "noiversion", "mand", "nomand", "inode64",
     ]
 

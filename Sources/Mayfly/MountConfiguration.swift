@@ -49,8 +49,8 @@ public struct MountConfiguration: Sendable, Equatable {
     /// The bytes one ring entry may carry; always whole pages.
     public static let maxPayloadRange = 8 * 1024...1024 * 1024
 
-    /// The directory to mount on, absolute or relative to the working directory. U+FFFD stands for
-    /// what is not UTF-8 in a path that was given as bytes.
+    /// The directory to mount on, absolute or relative to the working directory, as `PathBytes` has
+    /// its bytes as text.
     public var mountpoint: String {
         get { mountPath.text }
         set { mountPath = PathBytes(newValue) }
@@ -58,7 +58,8 @@ public struct MountConfiguration: Sendable, Equatable {
     /// The same as the kernel has it.
     package var mountPath: PathBytes
     /// The image that the mount starts from, shared with every other mount of it; nil: an empty
-    /// tree. The root directory is the image's, with its mode and owner.
+    /// tree. The root directory is the image's, with its mode and owner. As `PathBytes` has its bytes as
+    /// text.
     public var from: String?
     /// Content in whole pages, as tmpfs counts it; 0: no limit but memory; nil: half of the
     /// usable memory.
@@ -141,6 +142,8 @@ public struct MountConfiguration: Sendable, Equatable {
     ///
     /// - Source: fs/fuse/file.c, `fuse_dio_wr_exclusive_lock()`.
     public var directInParallel = false
+    /// Whether every change is to be synced ("sync", "dirsync"): nothing where nothing can be lost.
+    package var asksSync = false
     /// What requests are not saved by, to measure it.
     package var without: Set<Shortcut> = []
     /// What the mount table names as the source.

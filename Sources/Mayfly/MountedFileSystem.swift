@@ -65,18 +65,18 @@ public final class MountedFileSystem: Sendable {
     /// be a queue's, and would wait for itself for ever where that sends a request (fs/fuse/file.c,
     /// `fuse_flush()` under `do_exit()`).
     func askForNoFlush() {
-        let made = unsafe open(
-            summary.mountpoint, O_RDWR | O_CLOEXEC | CMEM_O_TMPFILE, mode_t(0o600))
+        let made = unsafe PathBytes(summary.mountpoint).withCString {
+            unsafe open($0, O_RDWR | O_CLOEXEC | CMEM_O_TMPFILE, mode_t(0o600))
+        }
         if made >= 0 {
             close(made)
             return
         }
         // The caller may not be allowed to open the first that there is.
         for path in whileMounted({ $0.observer.someFiles(limit: 16) }) ?? [] {
-            let path = Array("\(summary.mountpoint)/".utf8) + path + [0]
-            let file = unsafe path.withUnsafeBytes { bytes in
-                let characters = unsafe bytes.assumingMemoryBound(to: CChar.self).baseAddress
-                return unsafe characters.map { unsafe open($0, O_RDONLY | O_CLOEXEC) } ?? -1
+            let place = PathBytes("\(summary.mountpoint)/").bytes + path
+            let file = unsafe PathBytes(bytes: place).withCString {
+                unsafe open($0, O_RDONLY | O_CLOEXEC)
             }
             if file >= 0 {
                 close(file)
@@ -95,7 +95,7 @@ public final class MountedFileSystem: Sendable {
         var origin = TreeOrigin.empty
         if let path = configuration.from {
             MemoryHeadroom.watch()
-            let file = try ImageFile(from: path, within: configuration.unpackingLimits)
+            let file = try ImageFile(from: PathBytes(path), within: configuration.unpackingLimits)
             origin = .image(try file.guarded(isOnlyRead: false))
         }
         try self.init(configuration, origin: origin, beforeServing: beforeServing)
@@ -304,7 +304,7 @@ public final class MountedFileSystem: Sendable {
     /// Forks the mount, and has the process that serves it serve the fork as well.
     ///
     /// - Throws: as `fork(at:)`; `.usage` where nobody serves forks.
-    func forkServed(at mountpoint: String) throws(MountError) -> MountedFileSystem {
+    func forkServed(at mountpoint: PathBytes) throws(MountError) -> MountedFileSystem {
         guard let host = forkHost.withLock({ $0 }) else {
             throw MountError(.usage, "the program that serves this mount serves no forks of it")
         }
@@ -460,8 +460,8 @@ extension MountConfiguration {
     /// The transport's part of the configuration.
     fileprivate func session(in memory: SystemMemory) -> SessionConfiguration {
         var session = SessionConfiguration(mountpointBytes: mountPath.bytes)
-        session.source = source
-        session.fsType = fsType
+        session.source = PathBytes(source).bytes
+        session.fsType = PathBytes(fsType).bytes
         session.readOnly = readOnly
         session.noSuid = !allowSetuid
         session.noDev = !allowDevices

@@ -7,28 +7,28 @@ package struct BenchFolder: Sendable, Equatable {
     /// What the table calls it.
     package let label: String
     /// Absolute, without links.
-    package let path: String
+    package let path: PathBytes
 
     /// A folder that somebody has named.
     ///
     /// - Throws: `.usage` when it is none.
-    package init(_ given: String) throws(MountError) {
-        guard let resolved = unsafe realpath(given, nil) else {
+    package init(_ given: PathBytes) throws(MountError) {
+        guard let resolved = unsafe given.withCString({ unsafe realpath($0, nil) }) else {
             let error = Errno(rawValue: errno)
             throw MountError(
                 .usage, "\(given) is no folder to measure in (\(error)): name one that exists")
         }
         defer { unsafe free(resolved) }
-        path = unsafe String(cString: resolved)
-        label = path
+        path = unsafe PathBytes(bytes: UnsafeRawBufferPointer(start: resolved, count: strlen(resolved)))
+        label = path.text
         var status = stat()
-        guard unsafe stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
+        guard unsafe stat(resolved, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
             throw MountError(.usage, "\(given) is not a directory: name one that is")
         }
     }
 
     /// The root of the scratch mount.
-    package init(scratch root: String) {
+    package init(scratch root: PathBytes) {
         label = "mayfly"
         path = root
     }
@@ -38,7 +38,7 @@ package struct BenchFolder: Sendable, Equatable {
     /// - Throws: `.usage` when there is not.
     func check(_ workloads: [Workload], _ scale: WorkloadScale) throws(MountError) {
         var status = statvfs()
-        guard unsafe statvfs(path, &status) == 0 else { return }  // making a folder tells more
+        guard unsafe path.withCString({ unsafe statvfs($0, &status) }) == 0 else { return }  // making a folder tells more
         let rooms = workloads.map { $0.room(scale) }
         // A tenth more, for what a file system keeps beside content.
         let bytes = (rooms.map(\.bytes).max() ?? 0) * 11 / 10
@@ -69,19 +69,19 @@ final class BenchRoom {
     private static let work = InputTree.name("work")
 
     init(in owner: BenchFolder) throws(MountError) {
-        var template = Array("\(owner.path)/mayfly-bench-XXXXXX".utf8CString)
+        var template = (owner.path + "/mayfly-bench-XXXXXX").bytes.map { CChar(bitPattern: $0) } + [0]
         guard unsafe mkdtemp(&template) != nil else {
-            throw .bench(owner.path, nil, "mkdir(2)", BenchFile.lastError)
+            throw .bench("\(owner.path)", nil, "mkdir(2)", BenchFile.lastError)
         }
         self.owner = owner
         name = FileName(template.suffix("mayfly-bench-XXXXXX".utf8.count + 1))
         do throws(WorkloadFailure) {
             parent = try BenchFile(
-                AT_FDCWD, FileName(owner.path.utf8CString), O_RDONLY | O_DIRECTORY)
+                AT_FDCWD, owner.path.bytes.map { CChar(bitPattern: $0) } + [0], O_RDONLY | O_DIRECTORY)
         } catch {
             let reason = BenchFile.lastError
             unsafe rmdir(template)
-            throw .bench(owner.path, nil, "open(2)", reason)
+            throw .bench("\(owner.path)", nil, "open(2)", reason)
         }
     }
 

@@ -90,7 +90,7 @@ package struct BenchPlan: Sendable {
                             results.samples[row][column] = []
                             results.notes[row][column] = what
                         case .call(let call, let reason):
-                            throw .bench(folder.path, workload.name, call, reason)
+                            throw .bench("\(folder.path)", workload.name, call, reason)
                         }
                     }
                 }

@@ -50,8 +50,8 @@ package struct BenchReport: Codable, Sendable, Equatable {
         rounds = plan.rounds
         folders = plan.folders.map {
             Folder(
-                label: $0.label, path: $0.path,
-                fileSystem: HostFacts.fileSystemType(at: $0.path) ?? "unknown")
+                label: $0.label, path: $0.path.text,
+                fileSystem: HostFacts.fileSystemType(at: $0.path.text) ?? "unknown")
         }
         workloads = []
     }

@@ -31,7 +31,7 @@ struct BenchCommand: ParsableCommand {
     @Argument(
         help: ArgumentHelp("The folders to measure in, before the Mayfly.", valueName: "directory"),
         completion: .directory)
-    var directories: [String] = []
+    var directories: [PathBytes] = []
 
     @Option(help: "How often each workload runs in each folder, 1 to 1000.")
     var rounds = "5"
@@ -53,12 +53,12 @@ struct BenchCommand: ParsableCommand {
             Write the figures as JSON to this file, - for the standard output in place of the \
             table.
             """)
-    var json: String?
+    var json: PathBytes?
 
     @Option(
         help: "Draw the ratios: FILE.svg, or FILE.html with the figures below the picture.",
         completion: .file(extensions: ["svg", "html"]))
-    var plot: String?
+    var plot: PathBytes?
 
     /// In the process that runs inside the scratch mount: measure that too.
     @Flag(help: .hidden)
@@ -82,8 +82,8 @@ struct BenchCommand: ParsableCommand {
         try check()
         if noMayfly {
             try measure(plan)
-        } else if inside, let root = unsafe getenv("MAYFLY_ROOT") {
-            plan.folders.append(BenchFolder(scratch: unsafe String(cString: root)))
+        } else if inside, let root = ProcessArguments.variable("MAYFLY_ROOT") {
+            plan.folders.append(BenchFolder(scratch: root))
             try measure(plan)
         } else {
             try measureInside(plan)
@@ -109,8 +109,10 @@ struct BenchCommand: ParsableCommand {
         var scratch = ScratchRun.Options()
         scratch.quiet = true
         scratch.visiblePaths = plan.folders.map(\.path)
-        var command = ["/proc/self/exe", "bench", "--inside", "--rounds", rounds]
-        if let only { command += ["--only", only] }
+        var command: [PathBytes] = [
+            "/proc/self/exe", "bench", "--inside", "--rounds", PathBytes(rounds),
+        ]
+        if let only { command += ["--only", PathBytes(only)] }
         if quick { command.append("--quick") }
         // That process begins in the mount.
         if let json { command += ["--json", json == "-" ? json : BenchOutput.absolute(json)] }

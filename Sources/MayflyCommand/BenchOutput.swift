@@ -4,17 +4,19 @@ import Mayfly
 /// A file that a report goes to: opened before anything is measured, so that a wrong name is told
 /// then, and changed only when there is a report.
 final class BenchOutput {
-    private let path: String
+    private let path: PathBytes
     private let option: String
     private let descriptor: Int32
     private let isNew: Bool
 
-    init(_ path: String, option: String) throws(MountError) {
+    init(_ path: PathBytes, option: String) throws(MountError) {
         self.path = path
         self.option = option
-        let new = unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+        let new = unsafe path.withCString {
+            unsafe open($0, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+        }
         isNew = new >= 0
-        descriptor = new >= 0 ? new : unsafe open(path, O_WRONLY | O_CLOEXEC)
+        descriptor = new >= 0 ? new : unsafe path.withCString { unsafe open($0, O_WRONLY | O_CLOEXEC) }
         guard descriptor >= 0 else { throw failure("name another file") }
     }
 
@@ -35,7 +37,7 @@ final class BenchOutput {
     }
 
     /// Leaves the file as it was.
-    func abandon() { if isNew { unsafe unlink(path) } }
+    func abandon() { if isNew { _ = unsafe path.withCString { unsafe unlink($0) } } }
 
     private func failure(_ advice: String) -> MountError {
         let reason = unsafe String(cString: strerror(errno))
@@ -43,10 +45,11 @@ final class BenchOutput {
     }
 
     /// `path` from the root on.
-    static func absolute(_ path: String) -> String {
-        guard !path.hasPrefix("/"), let folder = unsafe getcwd(nil, 0) else { return path }
+    static func absolute(_ path: PathBytes) -> PathBytes {
+        guard !path.isAbsolute, let folder = unsafe getcwd(nil, 0) else { return path }
         defer { unsafe free(folder) }
-        return unsafe "\(String(cString: folder))/\(path)"
+        let bytes = unsafe UnsafeRawBufferPointer(start: folder, count: strlen(folder))
+        return unsafe PathBytes(bytes: bytes) + "/" + path
     }
 }
 
@@ -61,7 +64,7 @@ struct ProgressLine {
         var size = winsize()
         let isKnown = unsafe ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
         let room = Int(isKnown ? size.ws_col : 80) - 1
-        Console.draw("\r\u{1B}[K\(Console.printable(text).prefix(room))")
+        Console.draw("\r\u{1B}[K\(ShellQuote.escaped(text).prefix(room))")
     }
 
     func clear() { Console.draw("\r\u{1B}[K") }

@@ -15,7 +15,7 @@ enum BenchPicture {
     static func lines(_ report: BenchReport) -> [String] {
         var columns: [(head: String, side: Table.Side)] = [("WORKLOAD", .left), ("UNIT", .left)]
         for (index, folder) in report.folders.enumerated() {
-            columns.append((Console.printable(folder.label), .right))
+            columns.append((ShellQuote.quoted(folder.label), .right))
             columns.append(("P99", .right))
             if index > 0 { columns.append(("RATIO", .right)) }
         }
@@ -30,7 +30,7 @@ enum BenchPicture {
             table.add(cells)
         }
         var lines = [BenchText.conditions(report), ""] + table.lines
-        let notes = BenchText.notes(report).map(Console.printable)
+        let notes = BenchText.notes(report)
         if !notes.isEmpty { lines += [""] + notes }
         if report.load > Double(report.processors) {
             lines += ["", "The machine was busy when it began: the figures say little."]

@@ -20,7 +20,7 @@ struct CheckCommand: ParsableCommand {
             """)
 
     @Argument(help: "A directory in the mount.", completion: .directory)
-    var directory: String
+    var directory: PathBytes
 
     @Flag(help: "Print the result as JSON.")
     var json = false
@@ -36,11 +36,11 @@ struct CheckCommand: ParsableCommand {
         if json {
             Console.write(ControlJSON.encoded(summary, isPretty: true))
         } else {
-            for problem in summary.problems { Console.show(Console.printable(problem)) }
+            for problem in summary.problems { Console.show(problem) }
             let count = summary.problems.count
             let verdict = count == 0 ? "sound" : "\(count) problem\(count == 1 ? "" : "s")"
             Console.show(
-                "\(Console.printable(name)): \(verdict); \(summary.inodes) inodes, "
+                "\(ShellQuote.quoted(name)): \(verdict); \(summary.inodes) inodes, "
                     + "\(summary.directories) of them directories, \(summary.orphans) without a "
                     + "name; \(summary.entries) entries, \(Numbers.bytes(summary.contentBytes)); "
                     + "looked at in \(Numbers.time(summary.nanoseconds))")

@@ -23,7 +23,7 @@ struct CrashCommand: ParsableCommand {
             """)
 
     @Argument(help: "A directory in the mount.", completion: .directory)
-    var directory: String
+    var directory: PathBytes
 
     @Option(help: "The same losses for the same changes. Default: by chance.")
     var seed: UInt64?
@@ -36,7 +36,7 @@ struct CrashCommand: ParsableCommand {
         let summary = try control.crash(seed: seed)
         if json { return Console.write(ControlJSON.encoded(summary, isPretty: true)) }
         Console.say(
-            "\(Console.printable(control.mountpoint)) has lost power (seed \(summary.seed)): "
+            "\(ShellQuote.quoted(control.mountpoint)) has lost power (seed \(summary.seed)): "
                 + "\(summary.namesLost) names undone, \(summary.namesKept) kept; "
                 + "\(summary.pagesLost) pages lost, \(summary.pagesTorn) torn, "
                 + "\(summary.pagesKept) kept, in " + Numbers.time(summary.nanoseconds))

@@ -40,7 +40,7 @@ struct FaultAdd: ParsableCommand {
             """)
 
     @Argument(help: "A directory in the mount.", completion: .directory)
-    var directory: String
+    var directory: PathBytes
 
     @Option(
         help: """
@@ -49,8 +49,12 @@ struct FaultAdd: ParsableCommand {
             """)
     var op = "any"
 
-    @Option(help: "A pattern for paths in the mount. Default: everything, also what has no path.")
-    var path: String?
+    @Option(
+        help: """
+            A pattern for paths in the mount, from its root; one that begins with the mountpoint is taken \
+            from there. Default: everything, also what has no path.
+            """)
+    var path: PathBytes?
 
     @Option(help: "Fail with this error: a name such as EIO, or a number.")
     var errno: String?
@@ -80,7 +84,7 @@ struct FaultAdd: ParsableCommand {
     var json = false
 
     func run() throws {
-        var rule = FaultRule(operation: op, path: path)
+        var rule = FaultRule(operation: op)
         rule.errno = errno
         if let delay { rule.delayNanoseconds = try DurationText.nanoseconds(delay) }
         if short { rule.short = true }
@@ -88,11 +92,13 @@ struct FaultAdd: ParsableCommand {
         (rule.nth, rule.every) = (nth, every)
         (rule.probability, rule.seed) = (probability, seed)
         let control = try MountControl(directory)
+        rule.path = try path.map { path throws(MountError) in try control.pattern(path).text }
+        if let problem = rule.problem(.options) { throw MountError(.usage, problem.message) }
         let record = try control.addFault(rule)
         if json { return Console.write(ControlJSON.encoded(record, isPretty: true)) }
         Console.say(
-            "fault \(record.number) of \(Console.printable(control.mountpoint)): "
-                + Console.printable(record.rule.described))
+            "fault \(record.number) of \(ShellQuote.quoted(control.mountpoint)): "
+                + record.rule.described)
     }
 }
 
@@ -102,7 +108,7 @@ struct FaultList: ParsableCommand {
         abstract: "List the rules in force, with what they have matched and done.")
 
     @Argument(help: "A directory in the mount.", completion: .directory)
-    var directory: String
+    var directory: PathBytes
 
     @Flag(help: "Print JSON.")
     var json = false
@@ -114,7 +120,7 @@ struct FaultList: ParsableCommand {
         for record in records {
             table.add(
                 "\(record.number)", "\(record.matched)", "\(record.fired)",
-                Console.printable(record.rule.described))
+                record.rule.described)
         }
         for line in table.lines { Console.show(line) }
     }
@@ -125,7 +131,7 @@ struct FaultClear: ParsableCommand {
         commandName: "clear", abstract: "Take rules back: all of them, or those of some numbers.")
 
     @Argument(help: "A directory in the mount.", completion: .directory)
-    var directory: String
+    var directory: PathBytes
 
     @Argument(help: "Numbers of rules. Default: all.")
     var numbers: [Int] = []
@@ -133,7 +139,7 @@ struct FaultClear: ParsableCommand {
     func run() throws {
         let control = try MountControl(directory)
         let left = try control.clearFaults(numbers.isEmpty ? nil : numbers)
-        Console.say("\(Console.printable(control.mountpoint)) has \(left.count) faults now")
+        Console.say("\(ShellQuote.quoted(control.mountpoint)) has \(left.count) faults now")
     }
 }
 
@@ -141,7 +147,7 @@ extension FaultRule {
     /// As the command line has it.
     fileprivate var described: String {
         var words = ["--op \(operation)"]
-        if let path { words.append("--path '\(path)'") }
+        if let path { words.append("--path \(ShellQuote.quoted(path))") }
         if let errno { words.append("--errno \(errno)") }
         if let delayNanoseconds {
             words.append("--delay \(DurationText.described(nanoseconds: delayNanoseconds))")

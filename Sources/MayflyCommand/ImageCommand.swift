@@ -44,14 +44,14 @@ struct ImageBuildCommand: ParsableCommand {
             """)
 
     @Argument(help: "The image to write.", completion: .file())
-    var out: String
+    var out: PathBytes
 
     @Option(
         help: """
             A directory; an archive (tar, cpio, zip and others, also compressed by gzip, xz, zstd \
             and others); - for an archive on the standard input.
             """)
-    var from: String
+    var from: PathBytes
 
     @Flag(help: "Leave out what other file systems are mounted with in the directory.")
     var oneFileSystem = false
@@ -68,11 +68,11 @@ struct ImageBuildCommand: ParsableCommand {
             bar.show($0)
         }
         bar.clear()
-        for warning in summary.warnings { Console.complain(Console.printable(warning)) }
+        for warning in summary.warnings { Console.complain(warning) }
         if json { return Console.write(ControlJSON.encoded(summary, isPretty: true)) }
         if quiet { return }
         Console.say(
-            "\(Console.printable(out)): \(summary.entries) entries, "
+            "\(out): \(summary.entries) entries, "
                 + "\(Numbers.bytes(summary.contentBytes)) of content, "
                 + "\(Numbers.bytes(summary.fileBytes)) with its holes")
     }
@@ -115,7 +115,7 @@ struct ImageInfoCommand: ParsableCommand {
             """)
 
     @Argument(help: "The image.", completion: .file())
-    var image: String
+    var image: PathBytes
 
     @Flag(help: "Print JSON.")
     var json = false
@@ -123,7 +123,7 @@ struct ImageInfoCommand: ParsableCommand {
     func run() throws {
         let info = try TreeImage(image).information
         if json { return Console.write(ControlJSON.encoded(info, isPretty: true)) }
-        Console.show("image    \(Console.printable(info.path)), format \(info.formatVersion)")
+        Console.show("image    \(ShellQuote.quoted(info.path)), format \(info.formatVersion)")
         Console.show(
             "file     \(Numbers.bytes(info.fileBytes)), of them \(Numbers.bytes(info.diskBytes)) "
                 + "on disk")
@@ -138,8 +138,9 @@ struct ImageListCommand: ParsableCommand {
         commandName: "list",
         abstract: "List what is in an image.",
         discussion: """
-            Mode, owner and group, bytes, time in UTC, and path, as tar does. The image is checked \
-            first.
+            Mode, owner and group, bytes, time in UTC, and path, as tar does. A name that a shell would \
+            not take as it stands is quoted, as by `ls --quoting-style=shell-escape`. The image is \
+            checked first.
 
             EXAMPLE:
               mayfly image list base.mayfly usr/lib
@@ -150,21 +151,23 @@ struct ImageListCommand: ParsableCommand {
             """)
 
     @Argument(help: "The image.", completion: .file())
-    var image: String
+    var image: PathBytes
 
     @Argument(help: "List only what is at and below this path.")
-    var path: String?
+    var path: PathBytes?
 
     @Flag(help: "Print JSON: an object in each line.")
     var json = false
 
+    @Flag(name: [.customShort("z"), .long], help: "End lines by NUL, with names as they are.")
+    var null = false
+
     func run() throws {
-        try TreeImage(image).list(below: path) { entry in
+        try TreeImage(image).list(at: path) { entry in
             if json { return Console.write(ControlJSON.encoded(entry)) }
-            let arrow = entry.target.map { " -> \(Console.printable($0))" } ?? ""
-            Console.show(
+            Console.list(
                 "\(Self.mode(entry.mode)) \(entry.userID)/\(entry.groupID) \(entry.size) "
-                    + "\(Self.time(entry.modified[0])) \(Console.printable(entry.path))\(arrow)")
+                    + "\(Self.time(entry.modified[0])) ", entry.path, link: entry.target, null: null)
         }
     }
 
@@ -218,14 +221,14 @@ struct ImageCheckCommand: ParsableCommand {
             """)
 
     @Argument(help: "The image.", completion: .file())
-    var image: String
+    var image: PathBytes
 
     @Flag(help: "Print the result as JSON.")
     var json = false
 
     func run() throws {
         let summary = try TreeImage(image).check()
-        try CheckCommand.tell(summary, of: image, json: json)
+        try CheckCommand.tell(summary, of: image.text, json: json)
     }
 }
 
@@ -234,8 +237,9 @@ struct ImageExportCommand: ParsableCommand {
         commandName: "export",
         abstract: "Write what is in an image as a tar archive.",
         discussion: """
-            In the form of pax(1), with extended attributes, access lists and holes. Sockets, which \
-            tar has no form for, are left out and named. The image is checked first.
+            In the form of pax(1), with extended attributes, access lists and holes, compressed as the \
+            end of the name says (.gz, .bz2, .xz, .zst, .lz4, .lz, .lzma). Sockets, which tar has no \
+            form for, are left out and named. The image is checked first.
 
             EXAMPLE:
               mayfly image export base.mayfly --tar base.tar
@@ -248,15 +252,15 @@ struct ImageExportCommand: ParsableCommand {
             """)
 
     @Argument(help: "The image.", completion: .file())
-    var image: String
+    var image: PathBytes
 
     @Option(help: "The archive to write; - for the standard output.", completion: .file())
-    var tar: String
+    var tar: PathBytes
 
     func run() throws {
         let image = try TreeImage(image)
         let left = try tar == "-" ? image.exportTar(to: STDOUT_FILENO) : image.exportTar(toFile: tar)
-        for line in left { Console.complain(Console.printable(line)) }
+        for line in left { Console.complain(line) }
     }
 }
 
@@ -265,8 +269,9 @@ struct ImageDiffCommand: ParsableCommand {
         commandName: "diff",
         abstract: "Tell what differs between two images.",
         discussion: """
-            A line for each path: + added in B, - removed, ~ changed, and what of it changed. Both \
-            images are checked first.
+            A line for each path: + added in B, - removed, ~ changed, and what of it changed. A name \
+            that a shell would not take as it stands is quoted, as by `ls --quoting-style=shell-escape`. \
+            Both images are checked first.
 
             EXAMPLE:
               mayfly image diff before.mayfly after.mayfly
@@ -278,13 +283,16 @@ struct ImageDiffCommand: ParsableCommand {
             """)
 
     @Argument(help: "The older image.", completion: .file())
-    var a: String
+    var a: PathBytes
 
     @Argument(help: "The newer image.", completion: .file())
-    var b: String
+    var b: PathBytes
 
     @Flag(help: "Print JSON: an object in each line.")
     var json = false
+
+    @Flag(name: [.customShort("z"), .long], help: "End lines by NUL, with names as they are.")
+    var null = false
 
     func run() throws {
         var count = 0
@@ -292,7 +300,7 @@ struct ImageDiffCommand: ParsableCommand {
             let (old, new) = (try TreeImage(a), try TreeImage(b))
             try old.compare(with: new) { difference in
                 count += 1
-                DiffCommand.tell(difference, json: json)
+                DiffCommand.tell(difference, json: json, null: null)
             }
         } catch {
             Console.complain(error.message)
@@ -308,7 +316,8 @@ struct DiffCommand: ParsableCommand {
         commandName: "diff",
         abstract: "Tell what has changed in a mount since a snapshot.",
         discussion: """
-            A line for each path: + added, - removed, ~ changed, and what of it changed.
+            A line for each path: + added, - removed, ~ changed, and what of it changed. A name that a \
+            shell would not take as it stands is quoted, as by `ls --quoting-style=shell-escape`.
 
             EXAMPLE:
               mayfly diff /mnt/fast              # since the newest, or the image it began with
@@ -322,20 +331,23 @@ struct DiffCommand: ParsableCommand {
             """)
 
     @Argument(help: "A directory in the mount.", completion: .directory)
-    var directory: String
+    var directory: PathBytes
 
     @Argument(help: "The snapshot. Default: the newest.")
-    var name: String?
+    var name: PathBytes?
 
     @Flag(help: "Print JSON: an object in each line.")
     var json = false
 
+    @Flag(name: [.customShort("z"), .long], help: "End lines by NUL, with names as they are.")
+    var null = false
+
     func run() throws {
         let hasChanges = Atomic<Bool>(false)
         do throws(MountError) {
-            try MountControl(directory).differences(since: name) { [json] difference in
+            try MountControl(directory).differences(since: name?.text) { [json, null] difference in
                 hasChanges.store(true, ordering: .relaxed)
-                Self.tell(difference, json: json)
+                Self.tell(difference, json: json, null: null)
             }
         } catch {
             guard error.kind == .usage else { throw error }
@@ -345,7 +357,7 @@ struct DiffCommand: ParsableCommand {
         if hasChanges.load(ordering: .relaxed) { throw ExitCode(1) }
     }
 
-    static func tell(_ difference: TreeDifference, json: Bool) {
+    static func tell(_ difference: TreeDifference, json: Bool, null: Bool) {
         if json { return Console.write(ControlJSON.encoded(difference)) }
         let sign =
             switch difference.kind {
@@ -354,7 +366,6 @@ struct DiffCommand: ParsableCommand {
             case .changed: "~"
             }
         let aspects = difference.aspects.map(\.rawValue).joined(separator: ", ")
-        Console.show(
-            "\(sign) \(Console.printable(difference.path))" + (aspects.isEmpty ? "" : "  (\(aspects))"))
+        Console.list("\(sign) ", difference.path, aspects.isEmpty ? "" : "  (\(aspects))", null: null)
     }
 }

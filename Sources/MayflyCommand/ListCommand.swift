@@ -26,7 +26,7 @@ struct ListCommand: ParsableCommand {
 
     func run() throws {
         let (mounts, remarks) = MountList.survey()
-        for remark in remarks { Console.complain(Console.printable(remark)) }
+        for remark in remarks { Console.complain(remark) }
         if json {
             Console.write(ControlJSON.encoded(mounts, isPretty: true))
             return
@@ -37,8 +37,13 @@ struct ListCommand: ParsableCommand {
         }
         for line in Self.table(mounts) { Console.show(line) }
         for problem in mounts.compactMap(\.problem) {
-            Console.complain(Console.printable(problem))
+            Console.complain(problem)
         }
+    }
+
+    private static func place(_ mount: ListedMount) -> String {
+        let name = ShellQuote.quoted(mount.mountpoint)
+        return mount.isVisible ? name : "[\(name)]"
     }
 
     static func table(_ mounts: [ListedMount]) -> [String] {
@@ -48,7 +53,7 @@ struct ListCommand: ParsableCommand {
         for mount in mounts {
             let report = mount.report
             table.add(
-                Console.printable(mount.isVisible ? mount.mountpoint : "[\(mount.mountpoint)]"),
+                Self.place(mount),
                 mount.state.rawValue,
                 report.map { Numbers.bytes($0.bytes.used) } ?? "-",
                 report.map { Numbers.bytes($0.bytes.limit) } ?? "-",

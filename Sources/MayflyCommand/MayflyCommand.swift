@@ -46,7 +46,9 @@ struct MayflyCommand: ParsableCommand {
             if !isHelp, arguments.first != "image" { try HostFacts.checkProc() }
             try command.run()
         } catch let error as MountError {
-            Console.complain(error.message)
+            // The options of mount are those of others too.
+            let help = (["mayfly"] + commandPath(arguments) + ["--help"]).joined(separator: " ")
+            Console.complain(error.message.replacing("`mayfly mount --help`", with: "`\(help)`"))
             Glibc.exit(failed ?? error.exitCode)
         } catch let status as ExitCode {
             Glibc.exit(status.rawValue)
@@ -64,13 +66,36 @@ struct MayflyCommand: ParsableCommand {
     /// What ArgumentParser found wrong, in one line, with the help to look into.
     private static func usageLine(for error: any Error, arguments: [String]) -> String {
         let text = message(for: error).split(separator: "\n").joined(separator: " ")
-        let names = configuration.subcommands.map { $0.configuration.commandName }
-        let command = arguments.first.flatMap { names.contains($0) ? $0 : nil }
-        if command == nil, let word = arguments.first, !word.hasPrefix("-") {
-            return "there is no command '\(Console.printable(word))': `mayfly --help` lists them"
+        let path = commandPath(arguments)
+        if let word = arguments.dropFirst(path.count).first, !word.hasPrefix("-"),
+            path.isEmpty || !subcommands(path).isEmpty
+        {
+            let help = (["mayfly"] + path + ["--help"]).joined(separator: " ")
+            let command = (path + [ShellQuote.escaped(word)]).joined(separator: " ")
+            return "there is no command '\(command)': "
+                + "`\(help)` lists them"
         }
-        let help = ["mayfly", command, "--help"].compactMap(\.self).joined(separator: " ")
+        let help = (["mayfly"] + path + ["--help"]).joined(separator: " ")
         let sentence = text.hasSuffix(".") ? text.dropLast() : text[...]
         return "\(sentence.prefix(1).lowercased())\(sentence.dropFirst()) (see `\(help)`)"
+    }
+
+    /// The words at the beginning that name a command and one of its own.
+    private static func commandPath(_ arguments: [String]) -> [String] {
+        var path: [String] = []
+        while path.count < arguments.count {
+            let word = arguments[path.count]
+            guard subcommands(path).contains(where: { $0.configuration.commandName == word }) else {
+                break
+            }
+            path.append(word)
+        }
+        return path
+    }
+
+    private static func subcommands(_ path: [String]) -> [any ParsableCommand.Type] {
+        path.reduce(configuration.subcommands) { commands, word in
+            commands.first { $0.configuration.commandName == word }?.configuration.subcommands ?? []
+        }
     }
 }

@@ -23,7 +23,7 @@ struct MountCommand: ParsableCommand {
             """)
 
     @Argument(help: "The directory to mount on.")
-    var directory: String
+    var directory: PathBytes
 
     @OptionGroup var options: MountOptions
 
@@ -40,7 +40,11 @@ struct MountCommand: ParsableCommand {
     @Flag(help: "Look whether it could be mounted, and do not.")
     var fake = false
 
-    @Flag(help: "Change the options of a mount in the kernel, such as ro: what `mount -o` does.")
+    @Flag(
+        help: """
+            Change the options of a mount, as `mount -o remount` does: the kernel's, such as ro, and size= \
+            and nr_inodes=. Others cannot be changed and are refused.
+            """)
     var remount = false
 
     @Option(help: .hidden)
@@ -49,10 +53,9 @@ struct MountCommand: ParsableCommand {
     func run() throws {
         if remount {
             let list = options.lists.flatMap { $0.split(separator: ",").map(String.init) }
-            throw MountHelper.remount(directory, options: list)
+            return try Remount(list).carryOut(on: directory)
         }
         var configuration = try options.configuration(mountpoint: directory)
-        configuration.mountPath = Invocation.path(directory)
         try configuration.check()
         if fake { return }
         if foreground {
@@ -67,7 +70,7 @@ struct MountCommand: ParsableCommand {
         let given = Invocation.arguments.dropFirst()
         let status = try BackgroundServer.start(
             arguments: ["mount", "--foreground", "--ready-fd"]
-                + ["\(BackgroundServer.readyDescriptor)"] + given.map(Invocation.path))
+                + ["\(BackgroundServer.readyDescriptor)"] + given.map { PathBytes($0) })
         if status != 0 { throw ExitCode(status) }
     }
 }

@@ -8,14 +8,11 @@ import Mayfly
 enum Invocation {
     /// The arguments after the program's name.
     static let arguments: [String] = {
-        let all = ProcessArguments.all.map(\.text)
+        let all = ProcessArguments.separated
         let given = Array(all.dropFirst())
         guard let program = all.first, MountHelper.isCalled(by: program) else { return given }
         return MountHelper(given).arguments
     }()
-
-    /// A path that was an argument, as the kernel has it.
-    static func path(_ text: String) -> PathBytes { ProcessArguments.path(text) }
 }
 
 /// The call `mount.mayfly SOURCE DIR [-sfnv] [-N NAMESPACE] [-o OPTIONS] [-t TYPE]`.
@@ -78,24 +75,4 @@ struct MountHelper: Equatable {
     }
 
     private var optionArguments: [String] { ["-o", options.joined(separator: ",")] }
-}
-
-extension MountHelper {
-    /// Gives a remount to mount(8), told not to call its helper again. Returns only on failure.
-    ///
-    /// The server is not asked: `size=` and its like cannot be changed this way.
-    static func remount(_ directory: String, options: [String]) -> MountError {
-        let programs: [String] = ["/usr/bin/mount", "/bin/mount"]
-        let program = programs.first { path in unsafe access(path, X_OK) == 0 }
-        guard let program else {
-            return MountError(.mount, "there is no mount(8) to remount with: install util-linux")
-        }
-        let list = (options.contains("remount") ? options : ["remount"] + options)
-            .joined(separator: ",")
-        let words: [String] = [program, "-i", "-o", list, directory]
-        var vector: [UnsafeMutablePointer<CChar>?] = unsafe words.map { unsafe strdup($0) }
-        unsafe vector.append(nil)
-        unsafe execv(program, vector)
-        return MountError(.system, "\(program) cannot be executed: look at its permissions")
-    }
 }

@@ -11,7 +11,7 @@ struct MountOptions: ParsableArguments {
             its memory is shared with every other mount of it. Of a directory or an archive (tar, \
             zip) an image is made first. The root directory is the image's.
             """)
-    var from: String?
+    var from: PathBytes?
 
     @Option(
         help: """
@@ -100,15 +100,15 @@ struct MountOptions: ParsableArguments {
     var lists: [String] = []
 
     /// The configuration that the options describe, on `mountpoint`.
-    func configuration(mountpoint: String) throws(MountError) -> MountConfiguration {
-        var configuration = MountConfiguration(mountpoint: mountpoint)
+    func configuration(mountpoint: PathBytes) throws(MountError) -> MountConfiguration {
+        var configuration = MountConfiguration(mountpoint: mountpoint.text)
         for list in lists { try configuration.apply(optionList: list) }
         if let from {
             for (name, value) in [("--mode", mode), ("--uid", uid), ("--gid", gid)] where value != nil {
                 throw MountError(
                     .usage, "\(name) goes with an empty tree: with --from the root is the image's")
             }
-            configuration.from = from
+            configuration.from = from.text
         }
         if let size { try configuration.setSize(size) }
         if let inodes { try configuration.setInodes(inodes) }

@@ -22,7 +22,7 @@ struct ResizeCommand: ParsableCommand {
             """)
 
     @Argument(help: "A directory in the mount.", completion: .directory)
-    var directory: String
+    var directory: PathBytes
 
     @Option(
         help: """
@@ -45,7 +45,7 @@ struct ResizeCommand: ParsableCommand {
         }
         let report = try MountControl(directory).resize(change)
         Console.say(
-            "\(Console.printable(report.mountpoint)) has \(Numbers.bytes(report.bytes.limit)) "
+            "\(ShellQuote.quoted(report.mountpoint)) has \(Numbers.bytes(report.bytes.limit)) "
                 + "and \(report.inodes.limit) inodes now; it takes "
                 + "\(Numbers.bytes(report.memory.maximumBytes)) of memory at most")
     }

@@ -30,34 +30,34 @@ struct RunCommand: ParsableCommand {
             The directory to mount on. Default: the first empty one of /mnt, /media and /srv; for \
             everybody else it stays as it is.
             """)
-    var at: String?
+    var at: PathBytes?
 
     @Flag(help: "Do not say at the end what was used.")
     var quiet = false
 
-    @Option(help: "Write what was used as JSON to this file.")
-    var report: String?
+    @Option(help: "Write what was used as JSON to this file; - for the standard output.")
+    var report: PathBytes?
 
     @Option(
         help: """
             When the command fails, copy the tree there: a directory that does not exist yet, or a \
-            file whose name ends in .tar, or an image whose name ends in .mayfly.
+            file whose name ends in .tar (or .tar.gz, .tar.xz, .tar.zst and the like, compressed), or an \
+            image whose name ends in .mayfly.
             """)
-    var keep: String?
+    var keep: PathBytes?
 
     @OptionGroup var options: MountOptions
 
     @Argument(
         parsing: .postTerminator,
         help: ArgumentHelp("The command and its arguments.", valueName: "command"))
-    var command: [String] = []
+    var command: [PathBytes] = []
 
     func run() throws {
-        if let at, at.isEmpty {
+        if let at, at.bytes.isEmpty {
             throw MountError(.usage, "--at is empty: name a directory, or leave it out")
         }
-        var configuration = try options.configuration(mountpoint: at ?? "")
-        configuration.mountPath = Invocation.path(at ?? "")
+        let configuration = try options.configuration(mountpoint: at ?? "")
         var runOptions = ScratchRun.Options()
         runOptions.quiet = quiet
         runOptions.reportPath = report

@@ -21,10 +21,10 @@ struct SnapshotCommand: ParsableCommand {
             """)
 
     @Argument(help: "A directory in the mount.", completion: .directory)
-    var directory: String
+    var directory: PathBytes
 
     @Argument(help: "What to call it. Default: the next free number.")
-    var name: String?
+    var name: PathBytes?
 
     @Flag(help: "Give a snapshot of that name up for the new one.")
     var replace = false
@@ -34,10 +34,10 @@ struct SnapshotCommand: ParsableCommand {
 
     func run() throws {
         let control = try MountControl(directory)
-        let record = try control.snapshot(name, replacing: replace)
+        let record = try control.snapshot(name?.text, replacing: replace)
         if json { return Console.write(ControlJSON.encoded(record, isPretty: true)) }
         Console.say(
-            "snapshot \(Console.printable(record.name)) of \(Console.printable(control.mountpoint)):"
+            "snapshot \(ShellQuote.quoted(record.name)) of \(ShellQuote.quoted(control.mountpoint)):"
                 + " \(Numbers.bytes(record.bytes)), \(record.inodes) inodes, "
                 + "\(Numbers.bytes(record.privateBytes)) of its own")
     }
@@ -63,30 +63,30 @@ struct SnapshotsCommand: ParsableCommand {
             """)
 
     @Argument(help: "A directory in the mount.", completion: .directory)
-    var directory: String
+    var directory: PathBytes
 
     @Option(help: "Give this snapshot up first.")
-    var remove: String?
+    var remove: PathBytes?
 
     @Flag(help: "Print JSON.")
     var json = false
 
     func run() throws {
         let control = try MountControl(directory)
-        let list = try remove.map { name in try control.removeSnapshot(name) }
+        let list = try remove.map { name in try control.removeSnapshot(name.text) }
             ?? control.snapshots()
         if json { return Console.write(ControlJSON.encoded(list, isPretty: true)) }
         var table = Table(
             ("SNAPSHOT", .left), ("BYTES", .right), ("INODES", .right), ("PRIVATE", .right))
         for snapshot in list.snapshots {
             table.add(
-                Console.printable(snapshot.name), Numbers.bytes(snapshot.bytes),
+                ShellQuote.quoted(snapshot.name), Numbers.bytes(snapshot.bytes),
                 "\(snapshot.inodes)", Numbers.bytes(snapshot.privateBytes))
         }
         if !list.snapshots.isEmpty { for line in table.lines { Console.show(line) } }
         let shared = list.sharedBytes.map { "\(Numbers.bytes($0)) shared" } ?? "nothing shared yet"
         Console.show(
-            "\(Console.printable(control.mountpoint)): \(shared), "
+            "\(ShellQuote.quoted(control.mountpoint)): \(shared), "
                 + "\(Numbers.bytes(list.privateBytes)) private")
     }
 }
@@ -113,10 +113,10 @@ struct RollbackCommand: ParsableCommand {
             """)
 
     @Argument(help: "A directory in the mount.", completion: .directory)
-    var directory: String
+    var directory: PathBytes
 
     @Argument(help: "The snapshot. Default: the newest.")
-    var name: String?
+    var name: PathBytes?
 
     @Flag(help: "Take mounts away with folders and files that did not exist then.")
     var force = false
@@ -126,11 +126,11 @@ struct RollbackCommand: ParsableCommand {
 
     func run() throws {
         let control = try MountControl(directory)
-        let summary = try control.rollback(to: name, force: force)
+        let summary = try control.rollback(to: name?.text, force: force)
         if json { return Console.write(ControlJSON.encoded(summary, isPretty: true)) }
         Console.say(
-            "\(Console.printable(control.mountpoint)) is as it was at snapshot "
-                + "\(Console.printable(summary.name)): \(summary.pages) pages dropped, "
+            "\(ShellQuote.quoted(control.mountpoint)) is as it was at snapshot "
+                + "\(ShellQuote.quoted(summary.name)): \(summary.pages) pages dropped, "
                 + "\(summary.changedNodes) files and directories changed, in "
                 + Numbers.time(summary.nanoseconds))
     }
@@ -157,10 +157,10 @@ struct ForkCommand: ParsableCommand {
             """)
 
     @Argument(help: "A directory in the mount.", completion: .directory)
-    var directory: String
+    var directory: PathBytes
 
     @Argument(help: "The directory to mount the copy on.", completion: .directory)
-    var target: String
+    var target: PathBytes
 
     @Flag(help: "Print what `mayfly stat --json` does of the fork.")
     var json = false
@@ -170,8 +170,8 @@ struct ForkCommand: ParsableCommand {
         let report = try control.fork(to: target)
         if json { return Console.write(ControlJSON.encoded(report, isPretty: true)) }
         Console.say(
-            "\(Console.printable(report.mountpoint)) is a fork of "
-                + "\(Console.printable(control.mountpoint)): \(Numbers.bytes(report.bytes.used)), "
+            "\(ShellQuote.quoted(report.mountpoint)) is a fork of "
+                + "\(ShellQuote.quoted(control.mountpoint)): \(Numbers.bytes(report.bytes.used)), "
                 + "\(report.inodes.used) inodes")
     }
 }
@@ -197,10 +197,10 @@ struct SaveCommand: ParsableCommand {
             """)
 
     @Argument(help: "A directory in the mount.", completion: .directory)
-    var directory: String
+    var directory: PathBytes
 
     @Argument(help: "The image to write.", completion: .file())
-    var out: String
+    var out: PathBytes
 
     @Flag(help: "Print the result as JSON.")
     var json = false
@@ -209,7 +209,7 @@ struct SaveCommand: ParsableCommand {
         let summary = try MountControl(directory).save(to: out)
         if json { return Console.write(ControlJSON.encoded(summary, isPretty: true)) }
         Console.say(
-            "\(Console.printable(summary.path)) is written: \(Numbers.bytes(summary.bytes)) with its "
+            "\(ShellQuote.quoted(summary.path)) is written: \(Numbers.bytes(summary.bytes)) with its "
                 + "holes")
     }
 }

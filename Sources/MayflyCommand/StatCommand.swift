@@ -22,7 +22,7 @@ struct StatCommand: ParsableCommand {
             """)
 
     @Argument(help: "A directory in the mount.", completion: .directory)
-    var directory: String
+    var directory: PathBytes
 
     @Flag(help: "Print JSON.")
     var json = false
@@ -46,7 +46,7 @@ struct StatCommand: ParsableCommand {
             report.transport == "ring"
             ? "io_uring, \(report.queueDepth) entries of \(payload) per queue" : "/dev/fuse"
         var lines = [
-            "mount      \(Console.printable(report.mountpoint))",
+            "mount      \(ShellQuote.quoted(report.mountpoint))",
             "server     pid \(report.processID), mayfly \(report.version), "
                 + "up \(Numbers.duration(report.uptimeNanoseconds))",
             "transport  \(way)",
@@ -59,7 +59,7 @@ struct StatCommand: ParsableCommand {
         ]
         if let image = report.image {
             lines.append(
-                "image      \(Console.printable(image.path))"
+                "image      \(ShellQuote.quoted(image.path))"
                     + (image.isChanged ? ": changed since it was mounted, and read errors follow" : ""))
         }
         let faults = report.faults

@@ -23,7 +23,7 @@ struct SyncCommand: ParsableCommand {
             """)
 
     @Argument(help: "A directory in the mount.", completion: .directory)
-    var directory: String
+    var directory: PathBytes
 
     @Flag(help: "Print the result as JSON.")
     var json = false
@@ -33,7 +33,7 @@ struct SyncCommand: ParsableCommand {
         let summary = try control.sync()
         if json { return Console.write(ControlJSON.encoded(summary, isPretty: true)) }
         Console.say(
-            "\(Console.printable(control.mountpoint)) is synced: \(summary.names) names and "
+            "\(ShellQuote.quoted(control.mountpoint)) is synced: \(summary.names) names and "
                 + "\(summary.files) files had changed")
     }
 }

@@ -28,7 +28,7 @@ struct TopCommand: ParsableCommand {
             """)
 
     @Argument(help: "A directory in the mount.", completion: .directory)
-    var directory: String
+    var directory: PathBytes
 
     @Option(help: "Seconds between two pictures, 0.1 to 3600. Default: 1.")
     var interval = "1"

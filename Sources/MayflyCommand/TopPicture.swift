@@ -70,7 +70,7 @@ struct TopPicture {
     private var summary: [String] {
         let memory = to.memory
         return [
-            "mayfly \(Console.printable(to.mountpoint))  "
+            "mayfly \(ShellQuote.quoted(to.mountpoint))  "
                 + "up \(Numbers.duration(to.uptimeNanoseconds))  pid \(to.processID)  "
                 + to.transport,
             "requests \(perSecond(to.requests, from.requests))/s  "
@@ -155,7 +155,7 @@ struct TopPicture {
     private func table(_ title: String, _ nodes: [HotNode], columns: Int = .max) -> [String] {
         var table = Table(("SHARE", .right), (title, .left))
         for node in nodes.prefix(8) {
-            let path = Console.printable(node.path ?? "inode \(node.nodeID)")
+            let path = node.path.map { ShellQuote.quoted($0) } ?? "inode \(node.nodeID)"
             let room = max(8, columns - 9)
             table.add(
                 Numbers.percent(node.share),

@@ -23,7 +23,7 @@ struct UmountCommand: ParsableCommand {
             """)
 
     @Argument(help: "The directory it is mounted on.")
-    var directory: String
+    var directory: PathBytes
 
     @Flag(help: "Take it out of the tree now; it ends when its last user does.")
     var lazy = false
@@ -37,7 +37,7 @@ struct UmountCommand: ParsableCommand {
 
     func run() throws {
         let line = try Unmounting.unmountOwn(
-            Invocation.path(directory), lazy: lazy, force: force)
-        if let line { Console.complain(Console.printable(line)) }
+            Unmounting.leaveWorkingDirectory(for: directory), lazy: lazy, force: force)
+        if let line { Console.complain(line) }
     }
 }

@@ -69,7 +69,7 @@ import Testing
             let interruption = Interruption()
             #expect(interruption.ask(SIGINT))
             #expect(!interruption.ask(SIGTERM), "the first one counts")
-            var plan = BenchPlan([try BenchFolder(folder)])
+            var plan = BenchPlan([try BenchFolder(PathBytes(folder))])
             plan.scale = .quick
             #expect(throws: BenchError.interrupted(SIGINT)) {
                 try plan.run(interruption) { _ in }
@@ -83,7 +83,7 @@ import Testing
     func anInterruptionInTheMiddleLeavesNothing(_ name: String) throws {
         try withFolder { folder in
             let interruption = Interruption()
-            var plan = BenchPlan([try BenchFolder(folder)])
+            var plan = BenchPlan([try BenchFolder(PathBytes(folder))])
             plan.scale = .quick
             plan.workloads = try BenchPlan.workloads(named: name)
             var shown = 0
@@ -103,7 +103,7 @@ import Testing
     /// Every workload, in a folder of this machine.
     @Test func everyWorkloadHasAFigure() throws {
         try withFolder { folder in
-            var plan = BenchPlan([try BenchFolder(folder), try BenchFolder(folder)])
+            var plan = BenchPlan([try BenchFolder(PathBytes(folder)), try BenchFolder(PathBytes(folder))])
             plan.scale = .quick
             plan.rounds = 2
             let report = try plan.run(Interruption()) { _ in }
@@ -140,7 +140,7 @@ import Testing
     /// A report with what may trouble a picture: odd names, no figures, far outliers.
     private func report() throws -> BenchReport {
         try withFolder { folder in
-            var plan = BenchPlan([try BenchFolder(folder), BenchFolder(scratch: folder)])
+            var plan = BenchPlan([try BenchFolder(PathBytes(folder)), BenchFolder(scratch: PathBytes(folder))])
             plan.scale = .quick
             plan.rounds = 1
             plan.workloads = try BenchPlan.workloads(named: "lookup,read-4k,create")

@@ -6,7 +6,7 @@ import Testing
 /// Starting the command of `mayfly run` under its keeper, without a mount below it.
 @Suite(.enabled(if: mayMakeNamespaces, "needs CAP_SYS_ADMIN"))
 struct ScratchRunTests {
-    private func keeper(_ command: [String], in directory: String = "/") throws -> Keeper {
+    private func keeper(_ command: [String], in directory: PathBytes = "/") throws -> Keeper {
         // Tests run on threads that block most signals, and the command takes over its mask.
         var none = sigset_t()
         unsafe sigemptyset(&none)
@@ -15,14 +15,14 @@ struct ScratchRunTests {
         let second = Keeper.Second(
             arguments: ["sh", "-c", "exit $B"], place: .folder(root), target: "/")
         return try Keeper(
-            command, in: directory, second: second,
+            command.map { PathBytes($0) }, in: directory, second: second,
             environment: ["A=1", "B=2", "C=two words"], mask: none)
     }
 
-    private func status(_ command: [String], in directory: String = "/") throws -> ChildStatus {
+    private func status(_ command: [String], in directory: PathBytes = "/") throws -> ChildStatus {
         let keeper = try keeper(command, in: directory)
         defer { keeper.end() }
-        #expect(keeper.begin(command[0]) == .started)
+        #expect(keeper.begin(PathBytes(command[0])) == .started)
         return keeper.status()
     }
 
@@ -45,7 +45,7 @@ struct ScratchRunTests {
 
     @Test(arguments: ["no-such-command", "/nonexistent/x", "./x"])
     func aCommandThatIsNotFoundIs127(_ name: String) throws {
-        guard case .failure(let message, let exitCode) = try keeper([name]).begin(name) else {
+        guard case .failure(let message, let exitCode) = try keeper([name]).begin(PathBytes(name)) else {
             Issue.record("\(name) started")
             return
         }
@@ -55,7 +55,7 @@ struct ScratchRunTests {
 
     @Test(arguments: ["/etc/passwd", "/etc"])
     func aCommandThatCannotBeExecutedIs126(_ name: String) throws {
-        guard case .failure(let message, let exitCode) = try keeper([name]).begin(name) else {
+        guard case .failure(let message, let exitCode) = try keeper([name]).begin(PathBytes(name)) else {
             Issue.record("\(name) started")
             return
         }

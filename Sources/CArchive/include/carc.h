@@ -60,8 +60,9 @@ uint64_t carc_bytes_read(struct carc_reader *reader);
 
 struct carc_writer;
 
-// Begins a tar archive (pax) on a descriptor. NULL with errno.
-struct carc_writer *carc_write_tar(int descriptor);
+// Begins a tar archive (pax) on a descriptor, compressed by one of libarchive's filters, or with filter NULL
+// as it is. NULL with errno.
+struct carc_writer *carc_write_tar(int descriptor, const char *filter);
 
 // Begins an entry. Extended attributes, access lists and stretches of data come before `begun`.
 int carc_entry_set(struct carc_writer *writer, const struct carc_entry *entry);

@@ -177,8 +177,8 @@ extension FuseSession {
         let place = target.link
         let options = mountOptions(core, configuration)
         let flags = mountFlags(configuration)
-        let source = configuration.source
-        let fsType = configuration.fsType
+        let source = configuration.source.map { CChar(bitPattern: $0) } + [0]
+        let fsType = configuration.fsType.map { CChar(bitPattern: $0) } + [0]
         let result = MountResult()
         let work: @Sendable () -> Void = {
             let code = unsafe Glibc.mount(source, place, fsType, flags, options)

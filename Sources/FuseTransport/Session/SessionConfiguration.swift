@@ -17,9 +17,9 @@ package struct SessionConfiguration: Sendable {
     /// Path of an existing directory, as the kernel has it: in no particular encoding.
     package var mountpointBytes: [UInt8]
     /// First column of /proc/self/mounts.
-    package var source = "mayfly"
+    package var source = Array("mayfly".utf8)
     /// Third column of /proc/self/mounts: `fuse` or `fuse.` and a name.
-    package var fsType = "fuse.mayfly"
+    package var fsType = Array("fuse.mayfly".utf8)
     package var readOnly = false
     package var noSuid = true
     package var noDev = true

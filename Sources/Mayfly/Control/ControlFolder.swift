@@ -46,7 +46,7 @@ final class ControlFolder: Sendable {
     static func own() throws(MountError) -> ControlFolder {
         let paths = ownPaths()
         for path in paths {
-            _ = unsafe mkdir(path, 0o700)
+            _ = unsafe PathBytes(path).withCString { unsafe mkdir($0, 0o700) }
             if let folder = openOwn(path) { return folder }
         }
         let taken = paths[paths.count - 1]
@@ -62,11 +62,10 @@ final class ControlFolder: Sendable {
     }
 
     private static func makeSpare(_ path: String) -> ControlFolder? {
-        var template = Array("\(path).XXXXXX".utf8CString)
+        var template = PathBytes("\(path).XXXXXX").bytes.map { CChar(bitPattern: $0) } + [0]
         guard unsafe mkdtemp(&template) != nil else { return nil }
-        return open(
-            String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self),
-            owner: geteuid())
+        let made = PathBytes(bytes: template.dropLast().map { UInt8(bitPattern: $0) })
+        return open(made.text, owner: geteuid())
     }
 
     private func saying(_ remark: String) -> ControlFolder {
@@ -109,11 +108,11 @@ final class ControlFolder: Sendable {
     }
 
     /// /tmp, which may be a link.
-    private static let temporary = HostFile.canonical("/tmp") ?? "/tmp"
+    private static let temporary = (HostFile.canonical("/tmp") ?? "/tmp").text
 
     /// One of this user's, whose path may have links.
     private static func openOwn(_ path: String) -> ControlFolder? {
-        HostFile.canonicalParent(path).flatMap { open($0, owner: geteuid()) }
+        HostFile.canonicalParent(PathBytes(path)).flatMap { open($0.text, owner: geteuid()) }
     }
 
     /// In the order of preference.
@@ -121,9 +120,9 @@ final class ControlFolder: Sendable {
         let user = trueUserID
         let fallback = "/tmp/mayfly-\(user)"
         if isTrueRoot { return ["/run/mayfly", fallback] }
-        let runtime = unsafe getenv("XDG_RUNTIME_DIR").map { unsafe String(cString: $0) }
-        guard let runtime, runtime.hasPrefix("/") else { return [fallback] }
-        return ["\(runtime)/mayfly", fallback]
+        let runtime = ProcessArguments.variable("XDG_RUNTIME_DIR")
+        guard let runtime, runtime.isAbsolute else { return [fallback] }
+        return [(runtime + "/mayfly").text, fallback]
     }
 
     private static var isTrueRoot: Bool { trueUserID == 0 }
@@ -347,7 +346,7 @@ final class ControlFolder: Sendable {
     ) -> Int32 {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
-        let bytes = Array(path.utf8)
+        let bytes = PathBytes(path).bytes
         let capacity = MemoryLayout.size(ofValue: address.sun_path)
         guard bytes.count < capacity else {
             errno = ENAMETOOLONG

@@ -6,56 +6,88 @@ internal import ControlHTTP
 struct ControlFailure: Codable, Sendable, Equatable {
     /// One line that says what to do.
     var error: String
-}
-
-/// The body of a request to unmount, as the options of umount(8).
-struct UnmountRequest: Codable, Sendable {
-    var lazy: Bool?
-    var force: Bool?
+    /// Of 400: the field of the request that is wrong, where it is one.
+    var field: String?
+    /// Of 400: the fields or values that there are.
+    var known: [String]?
 }
 
 enum ControlInterface {
     static func answer(
         _ question: HTTPQuestion, _ fileSystem: MountedFileSystem
     ) -> HTTPAnswer {
-        if hasNUL(question.body) {
-            return .failure(400, "the body has a NUL, which no name or path can have: leave it out")
+        let request: ControlRequest
+        do throws(RouteFailure) { request = try ControlRequest(question) } catch {
+            switch error {
+            case .noSuchPath:
+                return .failure(
+                    404, "there is no \(question.path): Docs/Control.md lists what there is")
+            case .noSuchMethod:
+                return .failure(405, "\(question.path) does not know \(question.method)")
+            case .fault(let fault):
+                return .json(
+                    ControlFailure(error: fault.message, field: fault.field, known: fault.known),
+                    status: 400)
+            }
         }
-        let isReading = question.method == "GET" || question.method == "HEAD"
-        do throws(MountError) {
-            if SnapshotInterface.paths.contains(question.path) {
-                return try SnapshotInterface.answer(question, fileSystem)
-            }
-            if FaultInterface.paths.contains(question.path) {
-                return try FaultInterface.answer(question, fileSystem)
-            }
-        } catch { return .failure(409, error.message) }
-        switch question.path {
-        case "/v1/mount" where isReading: return report(fileSystem)
-        case "/v1/hot" where isReading: return .json(fileSystem.hotNodes(limit: 20))
-        case "/metrics" where isReading:
+        do throws(MountError) { return try answer(request, fileSystem) } catch {
+            return .failure(409, error.message)
+        }
+    }
+
+    private static func answer(
+        _ request: ControlRequest, _ fileSystem: MountedFileSystem
+    ) throws(MountError) -> HTTPAnswer {
+        switch request {
+        case .report: return report(fileSystem)
+        case .hot: return .json(fileSystem.hotNodes(limit: 20))
+        case .metrics:
             guard let report = fileSystem.report() else { return gone }
             return HTTPAnswer(
                 status: 200, type: "text/plain; version=0.0.4; charset=utf-8",
                 body: Array(report.metrics.utf8))
-        case "/v1/limits" where question.method == "POST":
-            guard let change = ControlJSON.decoded(LimitChange.self, question.body) else {
-                return .failure(400, "the body is not {\"sizeBytes\": NUMBER, \"inodes\": NUMBER}")
-            }
-            do throws(MountError) {
-                try fileSystem.resize(change)
-            } catch {
-                return .failure(409, error.message)
-            }
+        case .check: return fileSystem.check().map { .json($0) } ?? gone
+        case .limits(let change):
+            try fileSystem.resize(change)
             return report(fileSystem)
-        case "/v1/check" where question.method == "POST":
-            return fileSystem.check().map { .json($0) } ?? gone
-        case "/v1/unmount" where question.method == "POST": return unmount(question, fileSystem)
-        case "/v1/mount", "/v1/hot", "/metrics", "/v1/limits", "/v1/check", "/v1/unmount":
-            return .failure(405, "\(question.path) does not know \(question.method)")
-        default:
-            return .failure(404, "there is no \(question.path): Docs/Control.md lists what there is")
+        case .unmount(let lazy, let force):
+            // The answer is on its way before the server sees the end of the mount: both are done by
+            // this thread.
+            let last = report(fileSystem)
+            try fileSystem.unmount(lazy: lazy, force: force)
+            return last
+        case .snapshots: return .json(try fileSystem.snapshots())
+        case .snapshot(let name, let replacing):
+            return .json(try fileSystem.snapshot(name, replacing: replacing))
+        case .removeSnapshot(let name):
+            try fileSystem.removeSnapshot(name)
+            return .json(try fileSystem.snapshots())
+        case .rollback(let name, let force):
+            return .json(try fileSystem.rollback(to: name, force: force))
+        case .differences(let name):
+            let comparison = try fileSystem.comparison(since: name)
+            return .jsonList { comparison.run($0) }
+        case .save(let path, let umask):
+            let bytes = try fileSystem.save(to: path, umask: umask)
+            return .json(SaveSummary(path: path.text, bytes: bytes))
+        case .fork(let path):
+            guard let report = try fileSystem.forkServed(at: path).report() else {
+                throw MountError(.mount, "the fork is unmounted already")
+            }
+            return .json(report)
+        case .faults: return list(try fileSystem.faults())
+        case .addFault(let rule):
+            return .json(try fileSystem.addFault(fileSystem.inside(rule)))
+        case .clearFaults(let numbers):
+            try fileSystem.clearFaults(numbers)
+            return list(try fileSystem.faults())
+        case .sync: return .json(try fileSystem.sync())
+        case .crash(let seed): return .json(try fileSystem.crash(seed: seed))
         }
+    }
+
+    private static func list(_ records: [FaultRecord]) -> HTTPAnswer {
+        .jsonList { send in _ = records.allSatisfy(send) }
     }
 
     /// Whether a body has a NUL, as itself or escaped: a path would be taken for the part before it.
@@ -68,24 +100,6 @@ enum ControlInterface {
             if kind == 0 || kind == UInt8(ascii: "u") && rest.starts(with: "0000".utf8) { return true }
         }
         return false
-    }
-
-    /// Unmounts, and tells how things were before. The answer is on its way before the server sees
-    /// the end of the mount: both are done by this thread.
-    private static func unmount(
-        _ question: HTTPQuestion, _ fileSystem: MountedFileSystem
-    ) -> HTTPAnswer {
-        let body = question.body.isEmpty ? Array("{}".utf8) : question.body
-        guard let request = ControlJSON.decoded(UnmountRequest.self, body) else {
-            return .failure(400, "the body is not {\"lazy\": BOOLEAN, \"force\": BOOLEAN}")
-        }
-        let last = report(fileSystem)
-        do throws(MountError) {
-            try fileSystem.unmount(lazy: request.lazy ?? false, force: request.force ?? false)
-        } catch {
-            return .failure(409, error.message)
-        }
-        return last
     }
 
     private static func report(_ fileSystem: MountedFileSystem) -> HTTPAnswer {

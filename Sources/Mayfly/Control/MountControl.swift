@@ -10,13 +10,17 @@ public struct MountControl: Sendable {
     public let mountpoint: String
     private let client: ControlClient
 
+    /// The number of the FUSE connection.
+    var connection: UInt32 { client.connection }
+
     /// Finds the mount at `path`, or the one that `path` lies in.
     ///
     /// - Throws: `.usage` when there is none, or none that this user may talk to; `.mount` when its
     ///   server is dead.
     public init(_ path: String) throws(MountError) { try self.init(PathBytes(path)) }
 
-    package init(_ path: PathBytes) throws(MountError) {
+    /// The same for a path as it is.
+    public init(_ path: PathBytes) throws(MountError) {
         let folders = ControlFolder.all()
         let table = MountTable.current()
         let found = Self.entry(path, in: table)
@@ -104,7 +108,7 @@ public struct MountControl: Sendable {
     /// Has the server prove that what it holds is as it must be. Requests wait meanwhile.
     public func check() throws(MountError) -> CheckSummary {
         // The largest trees take seconds, on a busy machine many.
-        try post(CheckSummary.self, "/v1/check", [Int]())
+        try post(CheckSummary.self, "/v1/check", EmptyRequest())
     }
 
     // MARK: snapshots
@@ -161,16 +165,27 @@ public struct MountControl: Sendable {
     /// - Parameter path: made absolute here; the server writes it, with its own rights and this
     ///   process's umask. It follows a link at its end only where that is safe.
     public func save(to path: String) throws(MountError) -> SaveSummary {
+        try save(to: PathBytes(path))
+    }
+
+    /// The same for a path as it is.
+    public func save(to path: PathBytes) throws(MountError) -> SaveSummary {
+        if path == "-" { throw MountError.noStream("OUT", "an image") }
         guard let target = HostFile.canonicalParent(path) ?? HostFile.canonical(path) else {
             throw MountError(.usage, "\(path) cannot be made: the folder it lies in must exist")
         }
         return try post(
-            SaveSummary.self, "/v1/save", PathRequest(path: target, umask: ProcessFacts.umask))
+            SaveSummary.self, "/v1/save", PathRequest(path: target.text, umask: ProcessFacts.umask))
     }
 
     /// Mounts a fork on a directory, which the same server serves.
     public func fork(to directory: String) throws(MountError) -> MountReport {
-        let target = try MountConfiguration.directory(PathBytes(directory))
+        try fork(to: PathBytes(directory))
+    }
+
+    /// The same for a path as it is.
+    public func fork(to directory: PathBytes) throws(MountError) -> MountReport {
+        let target = try MountConfiguration.directory(directory)
         return try post(MountReport.self, "/v1/fork", PathRequest(path: target.text))
     }
 
@@ -214,8 +229,7 @@ public struct MountControl: Sendable {
 
     /// Syncs everything, so that it outlives a power loss.
     public func sync() throws(MountError) -> SyncSummary {
-        let nothing: [String: Int] = [:]
-        return try post(SyncSummary.self, "/v1/sync", nothing)
+        try post(SyncSummary.self, "/v1/sync", EmptyRequest())
     }
 
     /// What may take as long as there is content to copy.

@@ -145,7 +145,7 @@ public enum MountList {
         let told = (try? report.get())?.mountpoint ?? found.client.record?.mountpoint
         let entries = table.entries.filter { $0.connection == connection && $0.isOwn }
         // Of several the one that the server calls its own; else one of the whole tree.
-        let entry = entries.last { $0.mountpoint.text.utf8.elementsEqual((told ?? "").utf8) }
+        let entry = entries.last { $0.mountpoint == PathBytes(told ?? "") }
             ?? entries.first { $0.root == "/" } ?? entries.first
         guard let mountpoint = entry?.mountpoint.text ?? told else { return nil }
         var mount = ListedMount(

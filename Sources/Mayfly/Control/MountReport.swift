@@ -182,6 +182,9 @@ public struct MountReport: Codable, Sendable, Equatable {
     public var faults: Faults
     /// Missing where the mount began empty.
     public var image: Image?
+    /// What it was mounted with, as options of mount(8) and without its limits; missing where the server is
+    /// older.
+    public var options: [String]?
 }
 
 /// An inode that many of the last requests were about.

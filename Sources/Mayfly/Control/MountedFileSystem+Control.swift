@@ -54,7 +54,8 @@ extension MountedFileSystem {
                     rejectedReplies: faults.rejectedReplies,
                     strayCompletions: faults.strayCompletions,
                     malformedRequests: faults.malformedRequests),
-                image: image.map { MountReport.Image(path: $0.name, isChanged: $0.isChanged) })
+                image: image.map { MountReport.Image(path: $0.name, isChanged: $0.isChanged) },
+                options: configuration.optionWords)
         }
     }
 

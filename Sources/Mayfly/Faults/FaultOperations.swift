@@ -45,7 +45,16 @@ enum FaultOperations {
         return found.flatMap { excluded.contains($0) ? nil : [$0] }
     }
 
+    /// Of groups, for an error.
     static var names: String { groups.keys.sorted().joined(separator: ", ") }
+
+    /// Every name that there is, groups first.
+    static var all: [String] {
+        groups.keys.sorted()
+            + Opcode.allCases.filter { !excluded.contains($0) && groups["\($0)"] == nil }.map { "\($0)" }
+    }
+
+    static var errnoNames: [String] { errors.keys.sorted() }
 
     /// The number of an error; nil for none that a reply may carry.
     static func errno(_ text: String) -> Int32? {

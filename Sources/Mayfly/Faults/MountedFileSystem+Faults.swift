@@ -71,7 +71,7 @@ extension MountedFileSystem {
             worker.forEachCachedNameFrozen { name, path in
                 if isMeant(path), !carriers.contains(name.node) { names.append(name) }
             }
-            if let path { missingName = worker.missingName(at: Array(path.utf8)) }
+            if let path { missingName = worker.missingName(at: PathBytes(path).bytes) }
         }
         if let (parent, name) = missingName {
             try? parts.session.notifyInvalidEntry(parent: parent, name: name)

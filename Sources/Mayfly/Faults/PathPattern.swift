@@ -2,14 +2,17 @@
 
 internal import InodeStore
 
-/// Components, divided by slashes; `*` and `?` stay within one, `**` alone stands for any number.
+/// Components, divided by slashes; `*` and `?` stay within one, `**` alone stands for any number, and `.`
+/// alone for nothing.
 struct PathPattern: Sendable {
     let components: [[UInt8]]
 
     static let anyNumber = Array("**".utf8)
 
-    init(_ text: String) {
-        components = Array(text.utf8).split(separator: UInt8(ascii: "/")).map(Array.init)
+    init(_ text: String) { self.init(PathBytes(text)) }
+
+    init(_ pattern: PathBytes) {
+        components = pattern.names.map(Array.init).filter { $0 != [UInt8(ascii: ".")] }
     }
 }
 

@@ -9,7 +9,9 @@ enum Accounts {
         var entry = unsafe passwd()
         let found = unsafe withScratch { scratch in
             var result: UnsafeMutablePointer<passwd>?
-            unsafe getpwnam_r(text, &entry, scratch.baseAddress!, scratch.count, &result)
+            _ = unsafe PathBytes(text).withCString {
+                unsafe getpwnam_r($0, &entry, scratch.baseAddress!, scratch.count, &result)
+            }
             return unsafe result != nil
         }
         if found { return unsafe entry.pw_uid }
@@ -22,7 +24,9 @@ enum Accounts {
         var entry = unsafe group()
         let found = unsafe withScratch { scratch in
             var result: UnsafeMutablePointer<group>?
-            unsafe getgrnam_r(text, &entry, scratch.baseAddress!, scratch.count, &result)
+            _ = unsafe PathBytes(text).withCString {
+                unsafe getgrnam_r($0, &entry, scratch.baseAddress!, scratch.count, &result)
+            }
             return unsafe result != nil
         }
         if found { return unsafe entry.gr_gid }

@@ -1,6 +1,7 @@
 // Small files and links of /proc and /sys, read whole. Nothing here touches a mount's own content.
 
 import Glibc
+internal import InodeStore
 
 enum HostFile {
     /// What the file at `path` holds, decoded as UTF-8 with repairs; nil when it cannot be read.
@@ -34,7 +35,7 @@ enum HostFile {
     /// Where the symbolic link at `path` leads; nil when it cannot be read.
     static func link(at path: String) -> String? { linkBytes(at: PathBytes(path))?.text }
 
-    /// The same as it is.
+    /// The same for paths as they are.
     static func linkBytes(at path: PathBytes) -> PathBytes? {
         let target = unsafe [UInt8](unsafeUninitializedCapacity: Int(PATH_MAX) + 64) {
             buffer, count in
@@ -53,26 +54,42 @@ enum HostFile {
     /// The names in the folder at `path`, without "." and ".."; empty when it cannot be read.
     static func names(in path: String) -> [String] { namesIfReadable(in: path) ?? [] }
 
+    /// Whether the folder at `path` can be read and holds nothing.
+    static func isEmpty(_ path: PathBytes) -> Bool {
+        namesIfReadable(in: path, limit: 1)?.isEmpty == true
+    }
+
     /// The same; nil when it cannot be read.
     ///
     /// - Parameter limit: how many are read: a folder may be anybody's.
     static func namesIfReadable(in path: String, limit: Int = .max) -> [String]? {
-        guard let folder = unsafe opendir(path) else { return nil }
+        namesIfReadable(in: PathBytes(path), limit: limit)
+    }
+
+    /// The same for a path as it is.
+    static func namesIfReadable(in path: PathBytes, limit: Int = .max) -> [String]? {
+        guard let folder = unsafe path.withCString({ unsafe opendir($0) }) else { return nil }
         defer { unsafe closedir(folder) }
         var names: [String] = []
         while names.count < limit, let entry = unsafe readdir(folder) {
             let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
-                unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+                unsafe ByteText.text(of: bytes.prefix { $0 != 0 })
             }
             if name != ".", name != ".." { names.append(name) }
         }
         return names
     }
 
-    /// `path` without symbolic links, "." and ".."; nil when it does not exist.
-    static func canonical(_ path: String) -> String? { canonical(PathBytes(path))?.text }
+    /// Whether a folder of PATH has a file of that name; true where there is no PATH to look in.
+    static func isInPath(_ name: PathBytes) -> Bool {
+        guard let path = ProcessArguments.variable("PATH") else { return true }
+        return path.bytes.split(separator: UInt8(ascii: ":")).contains { folder in
+            unsafe PathBytes(bytes: folder + [UInt8(ascii: "/")] + name.bytes)
+                .withCString { unsafe access($0, F_OK) } == 0
+        }
+    }
 
-    /// The same as it is.
+    /// `path` without symbolic links, "." and ".."; nil when it does not exist.
     static func canonical(_ path: PathBytes) -> PathBytes? {
         unsafe path.withCString { path in
             guard let resolved = unsafe realpath(path, nil) else { return nil }
@@ -85,12 +102,12 @@ enum HostFile {
     /// `path` made absolute: its last name kept as it is, the folder above it without links.
     ///
     /// For a mountpoint whose server may be dead and so answers nothing.
-    static func canonicalParent(_ path: String) -> String? {
-        let parts = path.split(separator: "/")
-        guard let last = parts.last, last != ".", last != ".." else { return nil }
-        let above = parts.dropLast().joined(separator: "/")
-        let folder = path.hasPrefix("/") ? "/" + above : above.isEmpty ? "." : above
-        guard let parent = canonical(folder) else { return nil }
-        return parent == "/" ? "/\(last)" : "\(parent)/\(last)"
+    static func canonicalParent(_ path: PathBytes) -> PathBytes? {
+        let slash = UInt8(ascii: "/")
+        guard let last = path.names.last, ![[0x2E], [0x2E, 0x2E]].contains(last) else { return nil }
+        let above = Array(path.names.dropLast().joined(separator: [slash]))
+        let folder = path.isAbsolute ? [slash] + above : above.isEmpty ? [0x2E] : above
+        guard let parent = canonical(PathBytes(bytes: folder)) else { return nil }
+        return PathBytes(bytes: (parent == "/" ? [] : parent.bytes) + [slash] + last)
     }
 }

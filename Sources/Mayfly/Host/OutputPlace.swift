@@ -15,7 +15,7 @@ final class OutputPlace {
     /// Opened with O_PATH.
     let folder: Int32
     /// The last part of the path, which is no symbolic link that may be followed further.
-    let name: String
+    let name: PathBytes
     /// Of what has the name; nil where nothing has.
     let status: stat?
     /// Whether the name is a link of procfs that leads to an open file, as /dev/stdout does.
@@ -23,7 +23,7 @@ final class OutputPlace {
 
     private static let linksFollowed = 16
 
-    private init(folder: Int32, name: String, status: stat?, isOpenFile: Bool) {
+    private init(folder: Int32, name: PathBytes, status: stat?, isOpenFile: Bool) {
         self.folder = folder
         self.name = name
         self.status = status
@@ -39,16 +39,18 @@ final class OutputPlace {
     /// - Parameter option: text in front of the path in errors, such as "--report ".
     /// - Throws: `.usage` where the folder is not there, a link must not be followed, or the path
     ///   names a directory.
-    static func find(_ path: String, option: String = "") throws(MountError) -> OutputPlace {
+    static func find(_ path: PathBytes, option: String = "") throws(MountError) -> OutputPlace {
         var folder: Int32 = AT_FDCWD
         var rest = path
         for _ in 0..<linksFollowed {
             let (above, name) = split(rest)
-            guard !name.isEmpty, name != ".", name != ".." else {
+            guard !name.bytes.isEmpty, name != ".", name != ".." else {
                 if folder >= 0 { close(folder) }
                 throw MountError(.usage, "\(option)\(path) is a directory: name a file")
             }
-            let next = unsafe openat(folder, above, CMEM_O_PATH | O_DIRECTORY | O_CLOEXEC)
+            let next = unsafe above.withCString {
+                unsafe openat(folder, $0, CMEM_O_PATH | O_DIRECTORY | O_CLOEXEC)
+            }
             let error = Errno(rawValue: errno)
             if folder >= 0 { close(folder) }
             guard next >= 0 else {
@@ -58,7 +60,10 @@ final class OutputPlace {
             }
             folder = next
             var status = stat()
-            guard unsafe fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0 else {
+            let found = unsafe name.withCString {
+                unsafe fstatat(folder, $0, &status, AT_SYMLINK_NOFOLLOW)
+            }
+            guard found == 0 else {
                 return OutputPlace(folder: folder, name: name, status: nil, isOpenFile: false)
             }
             guard status.st_mode & S_IFMT == S_IFLNK else {
@@ -82,21 +87,20 @@ final class OutputPlace {
     }
 
     /// The folder of a path as openat(2) takes it, and the last name.
-    private static func split(_ path: String) -> (folder: String, name: String) {
-        guard let slash = path.lastIndex(of: "/") else { return (".", path) }
-        return (String(path[...slash]), String(path[path.index(after: slash)...]))
+    private static func split(_ path: PathBytes) -> (folder: PathBytes, name: PathBytes) {
+        guard let slash = path.bytes.lastIndex(of: UInt8(ascii: "/")) else { return (".", path) }
+        return (PathBytes(bytes: path.bytes[...slash]), PathBytes(bytes: path.bytes[(slash + 1)...]))
     }
 
-    private static func link(_ folder: Int32, _ name: String) -> String? {
-        var failed = false
-        let target = unsafe String(unsafeUninitializedCapacity: Int(PATH_MAX)) { buffer in
-            let count = unsafe buffer.withMemoryRebound(to: CChar.self) { characters in
-                unsafe readlinkat(folder, name, characters.baseAddress!, characters.count)
+    private static func link(_ folder: Int32, _ name: PathBytes) -> PathBytes? {
+        var target = [UInt8](repeating: 0, count: Int(PATH_MAX))
+        let count = unsafe name.withCString { name in
+            unsafe target.withUnsafeMutableBytes { buffer in
+                unsafe readlinkat(
+                    folder, name, buffer.baseAddress!.assumingMemoryBound(to: CChar.self), buffer.count)
             }
-            failed = count <= 0
-            return max(0, count)
         }
-        return failed ? nil : target
+        return count > 0 ? PathBytes(bytes: target.prefix(count)) : nil
     }
 
     /// Whether a link may be followed.
@@ -142,13 +146,15 @@ final class OutputFile {
     ///
     /// - Parameter option: text in front of the path in errors, such as "--report ".
     /// - Throws: `.usage` with why it cannot be opened.
-    init(_ path: String, option: String = "") throws(MountError) {
+    init(_ path: PathBytes, option: String = "") throws(MountError) {
         for _ in 0..<8 {
             let place = try OutputPlace.find(path, option: option)
             guard place.status != nil else {
-                let made = unsafe openat(
-                    place.folder, place.name,
-                    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode_t(0o666))
+                let made = unsafe place.name.withCString {
+                    unsafe openat(
+                        place.folder, $0, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                        mode_t(0o666))
+                }
                 if made < 0, errno == EEXIST { continue }
                 guard made >= 0 else { throw Self.refused(path, option, errno) }
                 descriptor = made
@@ -163,7 +169,7 @@ final class OutputFile {
                         + "name another file")
             }
             let flags = O_WRONLY | O_CLOEXEC | (place.isOpenFile ? 0 : O_NOFOLLOW)
-            let found = unsafe openat(place.folder, place.name, flags)
+            let found = unsafe place.name.withCString { unsafe openat(place.folder, $0, flags) }
             if found < 0, errno == ENOENT || errno == ELOOP { continue }
             guard found >= 0 else { throw Self.refused(path, option, errno) }
             var (before, now) = (place.status ?? stat(), stat())
@@ -182,7 +188,7 @@ final class OutputFile {
         throw MountError(.usage, "\(option)\(path) is changed by somebody else all the time: name another")
     }
 
-    private static func refused(_ path: String, _ option: String, _ error: Int32) -> MountError {
+    private static func refused(_ path: PathBytes, _ option: String, _ error: Int32) -> MountError {
         MountError(
             .usage,
             "\(option)\(path) cannot be written (\(Errno(rawValue: error))): name another file")
@@ -191,6 +197,6 @@ final class OutputFile {
     /// Removes the file if it was made here, and cuts it otherwise.
     func discard() {
         if isRegular { ftruncate(descriptor, 0) }
-        if let made { unsafe _ = unlinkat(made.folder, made.name, 0) }
+        if let made { _ = unsafe made.name.withCString { unsafe unlinkat(made.folder, $0, 0) } }
     }
 }

@@ -1,18 +1,26 @@
-// PathBytes: a path as the kernel has it.
+// PathBytes: a name, a path or an argument as the kernel has it.
 //
 // A String is not that: two Strings are equal when they are canonically equivalent, so the names of two
-// files can be one String, and a name that is not UTF-8 is none.
+// files can be one String, a name that is not UTF-8 is none, and an accent at the beginning of a name hides
+// the slash in front of it.
 
-/// A path: bytes without NUL, in no particular encoding.
-package struct PathBytes: Hashable, Sendable {
-    package let bytes: [UInt8]
+internal import InodeStore
 
-    package init(bytes: some Sequence<UInt8>) { self.bytes = Array(bytes) }
+/// A path, a name or an argument: bytes without NUL, in no particular encoding.
+public struct PathBytes: Hashable, Sendable {
+    /// As the kernel has them.
+    public let bytes: [UInt8]
 
-    package init(_ text: String) { bytes = Array(text.utf8) }
+    /// - Parameter bytes: without NUL.
+    public init(bytes: some Sequence<UInt8>) { self.bytes = Array(bytes) }
 
-    /// For people and for JSON: U+FFFD stands for what is not UTF-8.
-    package var text: String { String(decoding: bytes, as: UTF8.self) }
+    /// The bytes that a text stands for: those of its UTF-8, where characters that `text` has for other
+    /// bytes stand for those.
+    public init(_ text: String) { bytes = ByteText.bytes(of: text) }
+
+    /// Text from which the bytes can be had back. What is UTF-8 is itself, and any other byte is the
+    /// character U+10FC00 and the byte.
+    public var text: String { ByteText.text(of: bytes) }
 
     /// Whether `other` is this path or lies below it; both absolute and without links.
     func contains(_ other: PathBytes) -> Bool {
@@ -22,8 +30,21 @@ package struct PathBytes: Hashable, Sendable {
     /// The names between the slashes.
     var names: [ArraySlice<UInt8>] { bytes.split(separator: UInt8(ascii: "/")) }
 
+    /// Whether it begins with a slash.
+    package var isAbsolute: Bool { bytes.first == UInt8(ascii: "/") }
+
+    /// Whether it ends with the bytes of a text, such as ".tar".
+    package func hasSuffix(_ suffix: String) -> Bool {
+        bytes.suffix(suffix.utf8.count).elementsEqual(suffix.utf8)
+    }
+
+    /// This path and what follows.
+    package static func + (path: PathBytes, end: PathBytes) -> PathBytes {
+        PathBytes(bytes: path.bytes + end.bytes)
+    }
+
     /// Calls `body` with the path, ended by NUL.
-    func withCString<Result>(_ body: (UnsafePointer<CChar>) -> Result) -> Result {
+    package func withCString<Result>(_ body: (UnsafePointer<CChar>) -> Result) -> Result {
         unsafe (bytes + [0]).withUnsafeBytes { buffer in
             unsafe body(buffer.baseAddress!.assumingMemoryBound(to: CChar.self))
         }
@@ -31,12 +52,15 @@ package struct PathBytes: Hashable, Sendable {
 }
 
 extension PathBytes: ExpressibleByStringInterpolation, CustomStringConvertible, Comparable {
-    package init(stringLiteral text: String) { self.init(text) }
+    public init(stringLiteral text: String) { self.init(text) }
 
-    package var description: String { text }
+    /// For people: as it is, or quoted for the shell where a part of it cannot be printed.
+    public var description: String {
+        ShellQuote.isPrintable(bytes) ? text : ShellQuote.quoted(bytes)
+    }
 
     /// In the order of the bytes.
-    package static func < (one: PathBytes, other: PathBytes) -> Bool {
+    public static func < (one: PathBytes, other: PathBytes) -> Bool {
         one.bytes.lexicographicallyPrecedes(other.bytes)
     }
 }

@@ -3,6 +3,7 @@
 
 internal import CMemory
 internal import Glibc
+internal import InodeStore
 
 package enum ProcessArguments {
     /// The program's name and its arguments.
@@ -18,8 +19,26 @@ package enum ProcessArguments {
         return all
     }()
 
-    /// The argument that was repaired to `text`, or `text` itself.
-    package static func path(_ text: String) -> PathBytes {
-        all.first { $0.text.utf8.elementsEqual(text.utf8) } ?? PathBytes(text)
+    /// As text that is taken apart by its characters, and from which `PathBytes` has the bytes back.
+    package static let separated: [String] = all.map { ByteText.separated($0.bytes) }
+
+    /// A variable of the environment; nil where there is none of that name.
+    package static func variable(_ name: String) -> PathBytes? {
+        unsafe getenv(name).map { value in
+            unsafe PathBytes(bytes: UnsafeRawBufferPointer(start: value, count: strlen(value)))
+        }
+    }
+
+    /// All variables, as NAME=VALUE.
+    static var environment: [PathBytes] {
+        var all: [PathBytes] = []
+        var next = unsafe cmem_environment()
+        while let variable = unsafe next?.pointee {
+            all.append(
+                unsafe PathBytes(
+                    bytes: UnsafeRawBufferPointer(start: variable, count: strlen(variable))))
+            unsafe next = unsafe next?.successor()
+        }
+        return all
     }
 }

@@ -15,14 +15,14 @@ struct ImageFile: Sendable {
     let isOwn: Bool
     let header: ImageHeader
     /// What the user called it.
-    let path: String
+    let path: PathBytes
 
     /// Opens an image.
     ///
     /// - Throws: `.usage`: it is not there, cannot be read, or is no image that can be used.
-    init(path: String) throws(MountError) {
+    init(path: PathBytes) throws(MountError) {
         try MountError.checkPages()
-        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+        let descriptor = unsafe path.withCString { unsafe open($0, O_RDONLY | O_CLOEXEC) }
         guard descriptor >= 0 else {
             throw MountError(
                 .usage, "\(path) cannot be opened (\(Errno(rawValue: errno))): name an image")
@@ -33,20 +33,28 @@ struct ImageFile: Sendable {
     /// An image as it is, or one that is built of a directory or an archive for the time of its use.
     ///
     /// - Parameter limits: what one that is built may hold.
-    init(from path: String, within limits: ImageLimits) throws(MountError) {
+    init(from path: PathBytes, within limits: ImageLimits) throws(MountError) {
         var status = stat()
-        let isThere = unsafe stat(path, &status) == 0
+        let isThere = unsafe path.withCString { unsafe stat($0, &status) } == 0
         let isFile = isThere && status.st_mode & S_IFMT == S_IFREG
         if path == "-" || (isThere && !isFile) || (isFile && !Self.begins(path)) {
             self = try TreeImage.temporary(of: path, within: limits)
+        } else if !isThere {
+            throw MountError(
+                .usage,
+                "--from \(path) cannot be opened (\(Errno(rawValue: errno))): name \(Self.sources)")
         } else {
             try self.init(path: path)
         }
     }
 
+    /// What a tree can come from.
+    static let sources = "an image, a directory, an archive (tar, cpio, zip and others), or - for an "
+        + "archive on the standard input"
+
     /// Whether a file begins as an image does, be it whole or not.
-    private static func begins(_ path: String) -> Bool {
-        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+    private static func begins(_ path: PathBytes) -> Bool {
+        let descriptor = unsafe path.withCString { unsafe open($0, O_RDONLY | O_CLOEXEC) }
         guard descriptor >= 0 else { return true }  // which will be said when it is opened
         defer { close(descriptor) }
         var word: UInt64 = 0
@@ -57,7 +65,7 @@ struct ImageFile: Sendable {
     /// - Parameters:
     ///   - descriptor: taken over.
     ///   - isOwn: whether this process has made it.
-    init(descriptor: Int32, path: String, isOwn: Bool = false) throws(MountError) {
+    init(descriptor: Int32, path: PathBytes, isOwn: Bool = false) throws(MountError) {
         do throws(ImageError) {
             header = try ImageHeader(reading: descriptor)
         } catch {
@@ -65,12 +73,12 @@ struct ImageFile: Sendable {
             throw MountError(.usage, error.described(path))
         }
         base = SnapshotBase(
-            image: BaseMapping(descriptor: descriptor, bytes: header.imageBytes), name: path)
+            image: BaseMapping(descriptor: descriptor, bytes: header.imageBytes), name: path.text)
         self.path = path
         self.isOwn = isOwn
     }
 
-    private init(base: SnapshotBase, header: ImageHeader, path: String) {
+    private init(base: SnapshotBase, header: ImageHeader, path: PathBytes) {
         self.base = base
         self.header = header
         self.path = path
@@ -92,7 +100,7 @@ struct ImageFile: Sendable {
                 try BaseFile.mapping(of: descriptor, header, isOnlyRead: isOnlyRead)
             }
             return ImageFile(
-                base: SnapshotBase(image: mapping, name: path), header: header, path: path)
+                base: SnapshotBase(image: mapping, name: path.text), header: header, path: path)
         } catch {
             close(descriptor)
             switch error {
@@ -144,7 +152,7 @@ extension ImageError {
     }
 
     /// One line that says what is wrong with the file, and what to do.
-    func described(_ path: String) -> String {
+    func described(_ path: PathBytes) -> String {
         switch self {
         case .system(.invalidArgument):
             "\(path) was made for fewer threads than this machine's mounts have: build it anew"

@@ -21,21 +21,23 @@ enum ReplacedFile {
     ///   which nothing of it is left.
     @discardableResult
     static func write(
-        _ path: String, umask: UInt32? = nil, isNew: Bool = false,
+        _ path: PathBytes, umask: UInt32? = nil, isNew: Bool = false,
         _ fill: (Int32) throws(Errno) -> Void
     ) throws(MountError) -> UInt64 {
         let place = try OutputPlace.find(path)
         try checkReplaceable(place, path, isNew: isNew)
-        let fresh = ".mayfly-\(String(UInt64.random(in: .min ... .max), radix: 36))"
+        let fresh: PathBytes = ".mayfly-\(String(UInt64.random(in: .min ... .max), radix: 36))"
         var hasName = false
         // Nobody else reads it before it is whole and has its permissions.
         var descriptor = unsafe openat(
             place.folder, ".", O_RDWR | CMEM_O_TMPFILE | O_CLOEXEC, mode_t(0o600))
         if descriptor < 0 {
             hasName = true
-            descriptor = unsafe openat(
-                place.folder, fresh, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                mode_t(0o600))
+            descriptor = unsafe fresh.withCString {
+                unsafe openat(
+                    place.folder, $0, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                    mode_t(0o600))
+            }
         }
         guard descriptor >= 0 else {
             throw MountError(
@@ -57,18 +59,23 @@ enum ReplacedFile {
                 if name == place.name { return UInt64(status.st_size) }
                 hasName = true
             }
-            guard unsafe renameat(place.folder, fresh, place.folder, place.name) == 0 else {
+            let renamed = unsafe fresh.withCString { fresh in
+                unsafe place.name.withCString {
+                    unsafe renameat(place.folder, fresh, place.folder, $0)
+                }
+            }
+            guard renamed == 0 else {
                 throw Errno(rawValue: errno)
             }
             return UInt64(status.st_size)
         } catch {
-            if hasName { unsafe _ = unlinkat(place.folder, fresh, 0) }
+            if hasName { _ = unsafe fresh.withCString { unsafe unlinkat(place.folder, $0, 0) } }
             throw failure(path, error)
         }
     }
 
     private static func checkReplaceable(
-        _ place: OutputPlace, _ path: String, isNew: Bool
+        _ place: OutputPlace, _ path: PathBytes, isNew: Bool
     ) throws(MountError) {
         guard let status = place.status else { return }
         if isNew {
@@ -93,11 +100,13 @@ enum ReplacedFile {
     }
 
     /// Gives an unnamed file a name that is free.
-    private static func link(_ descriptor: Int32, _ folder: Int32, _ name: String) -> Bool {
-        unsafe linkat(AT_FDCWD, "/proc/self/fd/\(descriptor)", folder, name, AT_SYMLINK_FOLLOW) == 0
+    private static func link(_ descriptor: Int32, _ folder: Int32, _ name: PathBytes) -> Bool {
+        unsafe name.withCString {
+            unsafe linkat(AT_FDCWD, "/proc/self/fd/\(descriptor)", folder, $0, AT_SYMLINK_FOLLOW)
+        } == 0
     }
 
-    private static func failure(_ path: String, _ error: Errno) -> MountError {
+    private static func failure(_ path: PathBytes, _ error: Errno) -> MountError {
         switch error {
         case .fileExists:
             MountError(.usage, "\(path) was made by somebody else meanwhile: name another file")

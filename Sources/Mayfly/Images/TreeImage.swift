@@ -79,14 +79,17 @@ public struct TreeImage: Sendable {
     ///
     /// - Throws: `.usage` with what is wrong with it.
     /// - Complexity: O(1).
-    public init(_ path: String) throws(MountError) { file = try ImageFile(path: path) }
+    public init(_ path: String) throws(MountError) { try self.init(PathBytes(path)) }
+
+    /// The same for a path as it is.
+    public init(_ path: PathBytes) throws(MountError) { file = try ImageFile(path: path) }
 
     /// What its first page says.
     public var information: ImageInformation {
         var status = stat()
         unsafe _ = fstat(file.base.descriptor, &status)
         return ImageInformation(
-            path: file.path, formatVersion: file.header.version,
+            path: file.path.text, formatVersion: file.header.version,
             fileBytes: file.header.imageBytes, diskBytes: UInt64(status.st_blocks) * 512,
             contentBytes: file.header.pagesInUse * SizeText.pageBytes,
             inodes: file.header.inodeSpaceInUse / InodeStore.inodeSpaceUnit,
@@ -111,6 +114,17 @@ public struct TreeImage: Sendable {
         from source: String, to path: String, oneFileSystem: Bool = false,
         progress: (BuildProgress) -> Void = { _ in }
     ) throws(MountError) -> BuildSummary {
+        try build(
+            from: PathBytes(source), to: PathBytes(path), oneFileSystem: oneFileSystem,
+            progress: progress)
+    }
+
+    /// The same for paths as they are.
+    public static func build(
+        from source: PathBytes, to path: PathBytes, oneFileSystem: Bool = false,
+        progress: (BuildProgress) -> Void = { _ in }
+    ) throws(MountError) -> BuildSummary {
+        if path == "-" { throw MountError.noStream("OUT", "an image") }
         let tree = try Self.source(source, oneFileSystem: oneFileSystem)
         var built: BuiltImage?
         var failure: MountError?
@@ -126,7 +140,7 @@ public struct TreeImage: Sendable {
             }
         } catch { throw failure ?? error }
         return BuildSummary(
-            path: path, entries: built?.entries ?? 0, contentBytes: built?.contentBytes ?? 0,
+            path: path.text, entries: built?.entries ?? 0, contentBytes: built?.contentBytes ?? 0,
             fileBytes: bytes, warnings: built?.warnings ?? [])
     }
 
@@ -134,7 +148,7 @@ public struct TreeImage: Sendable {
     ///
     /// - Parameter limits: what the image may hold.
     static func temporary(
-        of source: String, within limits: ImageLimits
+        of source: PathBytes, within limits: ImageLimits
     ) throws(MountError) -> ImageFile {
         let tree = try Self.source(source, oneFileSystem: false)
         let descriptor = unsafe cmem_memory_file("mayfly-image")
@@ -161,7 +175,7 @@ public struct TreeImage: Sendable {
         var total: UInt64?
         if case .archive(let path) = source {
             var status = stat()
-            if unsafe stat(path, &status) == 0 { total = UInt64(status.st_size) }
+            if unsafe PathBytes(bytes: path).withCString({ unsafe stat($0, &status) }) == 0 { total = UInt64(status.st_size) }
         }
         do throws(TreeError) {
             return try ImageBuilder.build(
@@ -177,16 +191,18 @@ public struct TreeImage: Sendable {
     }
 
     private static func source(
-        _ text: String, oneFileSystem: Bool
+        _ path: PathBytes, oneFileSystem: Bool
     ) throws(MountError) -> TreeSource {
-        if text == "-" { return .stream(STDIN_FILENO) }
+        if path == "-" { return .stream(STDIN_FILENO) }
         var status = stat()
-        guard unsafe stat(text, &status) == 0 else {
+        guard unsafe path.withCString({ unsafe stat($0, &status) }) == 0 else {
             throw MountError(
-                .usage, "\(text) cannot be read (\(Errno(rawValue: errno))): name a directory or archive")
+                .usage,
+                "--from \(path) cannot be read (\(Errno(rawValue: errno))): name a directory, an archive "
+                    + "(tar, cpio, zip and others), or - for an archive on the standard input")
         }
         return status.st_mode & S_IFMT == S_IFDIR
-            ? .directory(text, oneFileSystem: oneFileSystem) : .archive(text)
+            ? .directory(path.bytes, oneFileSystem: oneFileSystem) : .archive(path.bytes)
     }
 
     // MARK: looking into it
@@ -254,15 +270,22 @@ public struct TreeImage: Sendable {
     public func list(
         below path: String? = nil, _ body: (ImageEntry) -> Void
     ) throws(MountError) {
-        let wanted = (path ?? "").split(separator: "/").filter { $0 != "." }.joined(separator: "/")
+        try list(at: path.map { PathBytes($0) }, body)
+    }
+
+    /// The same for a path as it is.
+    package func list(
+        at path: PathBytes?, _ body: (ImageEntry) -> Void
+    ) throws(MountError) {
+        let slash = UInt8(ascii: "/")
+        let wanted = Array(
+            (path?.names ?? []).filter { $0 != [UInt8(ascii: ".")] }.joined(separator: [slash]))
         let count = try withStore { store throws(MountError) in
             var count = 0
             let worker = store.worker(0)
             worker.walk { (entry: TreeEntry) in
-                let text = entry.text
-                guard wanted.isEmpty || text == wanted || text.hasPrefix("\(wanted)/") else {
-                    return
-                }
+                guard wanted.isEmpty || entry.path == wanted || entry.path.starts(with: wanted + [slash])
+                else { return }
                 count += 1
                 body(ImageEntry(entry, worker))
             }
@@ -293,12 +316,20 @@ public struct TreeImage: Sendable {
 
     /// Writes the tree as a tar archive to a file, which is touched once the image is proved sound.
     ///
-    /// - Parameter path: a file to make or to overwrite, or a device or fifo.
+    /// - Parameter path: a file to make or to overwrite, or a device or fifo. The end of its name says
+    ///   how it is compressed: .gz, .xz, .zst and others.
     /// - Returns: as `exportTar(to:progress:)`.
     /// - Throws: as that; `.usage` when the file cannot be opened. Part of a new file is not left.
     @discardableResult
     public func exportTar(toFile path: String) throws(MountError) -> [String] {
-        try withStore { store throws(MountError) in
+        try exportTar(toFile: PathBytes(path))
+    }
+
+    /// The same for a path as it is.
+    @discardableResult
+    public func exportTar(toFile path: PathBytes) throws(MountError) -> [String] {
+        let form = try ArchiveForm.ofTar(path, option: "--tar")
+        return try withStore { store throws(MountError) in
             let output = try OutputFile(path)
             var (target, image) = (stat(), stat())
             unsafe _ = fstat(output.descriptor, &target)
@@ -309,7 +340,7 @@ public struct TreeImage: Sendable {
             if output.isRegular { ftruncate(output.descriptor, 0) }
             do throws(TreeError) {
                 return try FileSignals.held { () throws(TreeError) in
-                    try TreeExporter.writeTar(store, to: output.descriptor)
+                    try TreeExporter.writeTar(store, to: output.descriptor, filter: form.filter)
                 }
             } catch {
                 output.discard()
@@ -348,6 +379,6 @@ extension ImageEntry {
             path: entry.path.isEmpty ? "." : entry.text, mode: a.mode, userID: a.userID,
             groupID: a.groupID, links: a.links, size: a.size,
             modified: [a.modificationTime.seconds, Int64(a.modificationTime.nanoseconds)],
-            target: unsafe target.map { unsafe String(decoding: $0, as: UTF8.self) })
+            target: unsafe target.map { unsafe ByteText.text(of: Array($0)) })
     }
 }

@@ -27,8 +27,8 @@ public enum BackgroundServer {
         try start(arguments: arguments.map { PathBytes($0) })
     }
 
-    /// The same for arguments that need not be UTF-8.
-    package static func start(arguments: [PathBytes]) throws(MountError) -> Int32 {
+    /// The same for arguments as they are.
+    public static func start(arguments: [PathBytes]) throws(MountError) -> Int32 {
         let signals = SignalWatch([SIGTERM, SIGINT, SIGHUP])
         var ends: [Int32] = [-1, -1]
         guard unsafe cmem_pipe(&ends) == 0 else { throw cannotStart(errno) }

@@ -27,14 +27,7 @@ enum ChildStatus: Sendable, Equatable {
     }
 }
 
-/// Calls `body` with `strings` as the null-terminated vector that execve(2) takes.
-func withCStrings<Result>(
-    _ strings: [String], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> Result
-) -> Result {
-    unsafe withCStrings(strings.map { PathBytes($0) }, body)
-}
-
-/// The same for words that need not be UTF-8.
+/// Calls `body` with `words` as the null-terminated vector that execve(2) takes.
 func withCStrings<Result>(
     _ words: [PathBytes], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> Result
 ) -> Result {

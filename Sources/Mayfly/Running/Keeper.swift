@@ -26,10 +26,10 @@ final class Keeper: Sendable {
             /// It runs in an open directory.
             case folder(Int32)
         }
-        let arguments: [String]
+        let arguments: [PathBytes]
         let place: Place
         /// Absolute.
-        let target: String
+        let target: PathBytes
     }
 
     private let process: pid_t
@@ -46,7 +46,8 @@ final class Keeper: Sendable {
     ///   - mask: the signals that the command is to have blocked.
     /// - Precondition: the process is small, for it is forked.
     init(
-        _ command: [String], in directory: String, second: Second? = nil, environment: [String],
+        _ command: [PathBytes], in directory: PathBytes, second: Second? = nil,
+        environment: [PathBytes],
         mask: sigset_t
     ) throws(MountError) {
         var mask = mask
@@ -58,7 +59,9 @@ final class Keeper: Sendable {
         ) -> cmem_keeper {
             var plan = unsafe cmem_second(arguments: nil, file: nil, new_folder: nil, folder: -1)
             guard let second else {
-                return unsafe cmem_start_keeper(directory, command, plan, environment, &mask)
+                return unsafe directory.withCString {
+                    unsafe cmem_start_keeper($0, command, plan, environment, &mask)
+                }
             }
             unsafe plan.arguments = later
             return unsafe second.target.withCString { target in
@@ -67,7 +70,9 @@ final class Keeper: Sendable {
                 case .newFolder: unsafe plan.new_folder = target
                 case .folder(let descriptor): unsafe plan.folder = descriptor
                 }
-                return unsafe cmem_start_keeper(directory, command, plan, environment, &mask)
+                return unsafe directory.withCString {
+                    unsafe cmem_start_keeper($0, command, plan, environment, &mask)
+                }
             }
         }
         let keeper = unsafe withCStrings(command) { command in
@@ -93,13 +98,13 @@ final class Keeper: Sendable {
     deinit { end() }
 
     /// Runs the command.
-    func begin(_ name: String) -> Start {
+    func begin(_ name: PathBytes) -> Start {
         order(UInt8(CMEM_ORDER_START.rawValue))
         return start(of: name)
     }
 
     /// Runs the second command to its end, with the keeper's privileges.
-    func runSecond(_ name: String) -> (start: Start, status: ChildStatus) {
+    func runSecond(_ name: PathBytes) -> (start: Start, status: ChildStatus) {
         order(UInt8(CMEM_ORDER_KEEP.rawValue))
         let start = start(of: name)
         return (start, start == .started ? status() : .exited(ExitStatus.runFailed))
@@ -161,7 +166,7 @@ final class Keeper: Sendable {
         }
     }
 
-    private func start(of name: String) -> Start {
+    private func start(of name: PathBytes) -> Start {
         guard let report = report(), report.kind == CMEM_REPORT_STARTED else {
             return .failure(
                 message: "the command's namespace was ended from outside",
@@ -172,19 +177,17 @@ final class Keeper: Sendable {
 
     /// Whether no folder of PATH that we may look into has a file of that name: the error is that of
     /// one that we may not, which says nothing.
-    private static func isNowhere(_ name: String) -> Bool {
-        guard !name.contains("/"), let path = unsafe getenv("PATH") else { return false }
-        let folders = unsafe String(cString: path).split(separator: ":")
-        return !folders.contains { unsafe access("\($0)/\(name)", F_OK) == 0 }
+    private static func isNowhere(_ name: PathBytes) -> Bool {
+        !name.bytes.contains(UInt8(ascii: "/")) && !HostFile.isInPath(name)
     }
 
-    private static func failure(of started: cmem_started, _ name: String) -> Start {
+    private static func failure(of started: cmem_started, _ name: PathBytes) -> Start {
         let error = Errno(rawValue: started.error)
         switch started.stage {
         case CMEM_AT_EXECUTE
         where error == .noSuchFileOrDirectory || error == .notDirectory || isNowhere(name):
             let advice =
-                name.contains("/") && !name.hasPrefix("/")
+                name.bytes.contains(UInt8(ascii: "/")) && !name.isAbsolute
                 ? "it is looked for in the mount, so give its absolute path"
                 : "look at its spelling and at PATH"
             return .failure(

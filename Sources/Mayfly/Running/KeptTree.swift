@@ -6,19 +6,20 @@ import SystemPackage
 /// Where the tree goes, and what takes it there.
 final class KeptTree {
     /// Absolute: a directory that is not there yet or empty, or a file that is not there.
-    let target: String
+    let target: PathBytes
     private let form: Form
     /// The directory, where it is there already; -1 otherwise.
     private let folder: Int32
 
-    /// By the end of its name: ".tar", ".mayfly" for an image, or anything else.
-    private enum Form { case directory, archive, image }
+    /// By the end of its name: ".tar" and its like, ".mayfly" for an image, or anything else.
+    private enum Form: Equatable { case directory, archive(ArchiveForm), image }
 
     var isImage: Bool { form == .image }
 
     /// - Throws: `.usage` when `path` cannot be made or would cover something.
-    init(_ path: String) throws(MountError) {
-        form = path.hasSuffix(".tar") ? .archive : path.hasSuffix(".mayfly") ? .image : .directory
+    init(_ path: PathBytes) throws(MountError) {
+        if path == "-" { throw MountError.noStream("--keep", "the standard output is the command's; a tree") }
+        form = try Self.form(of: path)
         // The last name is not followed where it is a link: the link may be another user's.
         guard let target = HostFile.canonicalParent(path) ?? HostFile.canonical(path) else {
             throw MountError(
@@ -26,15 +27,13 @@ final class KeptTree {
         }
         self.target = target
         var status = stat()
-        guard unsafe lstat(target, &status) == 0 else {
+        guard unsafe target.withCString({ unsafe lstat($0, &status) }) == 0 else {
             folder = -1
-            let above = target.split(separator: "/").dropLast().joined(separator: "/")
-            try Self.checkWritable("/\(above)", path)
+            let above = target.bytes[...(target.bytes.lastIndex(of: UInt8(ascii: "/")) ?? 0)]
+            try Self.checkWritable(PathBytes(bytes: above), path)
             return
         }
-        guard form == .directory, status.st_mode & S_IFMT == S_IFDIR,
-            HostFile.names(in: target).isEmpty
-        else {
+        guard form == .directory, status.st_mode & S_IFMT == S_IFDIR, HostFile.isEmpty(target) else {
             throw MountError(
                 .usage,
                 "--keep \(path) exists: name a new directory, or a new file ending in .tar or .mayfly")
@@ -45,9 +44,22 @@ final class KeptTree {
 
     deinit { if folder >= 0 { close(folder) } }
 
+    private static func form(of path: PathBytes) throws(MountError) -> Form {
+        if path.hasSuffix(".mayfly") { return .image }
+        guard let archive = try ArchiveForm.named(path, option: "--keep") else { return .directory }
+        if let program = archive.program, !HostFile.isInPath(PathBytes(program)) {
+            throw MountError(
+                .usage, "--keep \(path) takes the program \(program), which is not in PATH: install it, "
+                    + "or name a file ending in .tar")
+        }
+        return .archive(archive)
+    }
+
     /// Opens an empty directory that is the caller's, so that it is the same one in the end.
-    private static func open(_ target: String, _ path: String) throws(MountError) -> Int32 {
-        let descriptor = unsafe Glibc.open(target, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+    private static func open(_ target: PathBytes, _ path: PathBytes) throws(MountError) -> Int32 {
+        let descriptor = unsafe target.withCString {
+            unsafe Glibc.open($0, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+        }
         guard descriptor >= 0 else {
             throw MountError(
                 .usage,
@@ -64,8 +76,13 @@ final class KeptTree {
     }
 
     /// Before the command has run: what it makes would be lost.
-    private static func checkWritable(_ folder: String, _ path: String) throws(MountError) {
-        if unsafe faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) == 0 { return }
+    private static func checkWritable(
+        _ folder: PathBytes, _ path: PathBytes
+    ) throws(MountError) {
+        let code = unsafe folder.withCString {
+            unsafe faccessat(AT_FDCWD, $0, W_OK | X_OK, AT_EACCESS)
+        }
+        if code == 0 { return }
         let error = Errno(rawValue: errno)
         throw MountError(
             .usage, "--keep \(path) cannot be made (\(error)): name one in a folder of yours")
@@ -78,17 +95,36 @@ final class KeptTree {
     /// are given an open file or directory to write, never a name that somebody else may have taken.
     ///
     /// - Returns: nil for an image, which the server writes.
-    func command(copying root: String) -> Keeper.Second? {
-        if form == .image { return nil }
-        if form == .archive {
-            return Keeper.Second(
-                arguments: [
-                    "tar", "--create", "--file=-", "--acls", "--xattrs", "--xattrs-include=*",
-                    "--sparse", "--numeric-owner", "--directory=\(root)", ".",
-                ], place: .newFile, target: target)
+    func command(copying root: PathBytes) -> Keeper.Second? {
+        switch form {
+        case .image: nil
+        case .archive(let archive):
+            Keeper.Second(
+                arguments: ["tar"] + Self.packing + [archive.tarOption].compactMap { $0.map { PathBytes($0) } }
+                    + [PathBytes("--directory=") + root, "."],
+                place: .newFile, target: target)
+        case .directory:
+            Keeper.Second(
+                arguments: ["sh", "-c", Self.copying, root],
+                place: folder >= 0 ? .folder(folder) : .newFolder, target: target)
         }
-        return Keeper.Second(
-            arguments: ["cp", "--archive", "--no-target-directory", "--", "\(root)/.", "."],
-            place: folder >= 0 ? .folder(folder) : .newFolder, target: target)
     }
+
+    private static let packing: [PathBytes] = [
+        "--create", "--file=-", "--format=posix", "--acls", "--xattrs", "--xattrs-include=*", "--sparse",
+        "--numeric-owner",
+    ]
+
+    /// cp(1) goes by paths, of which the kernel takes 4 KiB. Where it fails, for whatever reason, tar(1),
+    /// which goes by descriptors, does everything once more and tells what is wrong. $0 is the root.
+    private static let copying: PathBytes = """
+        cp --archive --no-target-directory -- "$0/." . 2>/dev/null && exit
+        ends=$(
+            { { tar --create --file=- --format=posix --acls --xattrs --xattrs-include='*' --sparse \
+                    --numeric-owner --directory="$0" .; echo $? >&3
+              } | { tar --extract --file=- --acls --xattrs --xattrs-include='*' --same-permissions \
+                    --numeric-owner --delay-directory-restore >&2; echo $? >&3; }
+            } 3>&1)
+        test "$(echo $ends)" = '0 0'
+        """
 }

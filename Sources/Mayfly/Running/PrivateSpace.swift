@@ -45,32 +45,56 @@ enum PrivateSpace {
         }
     }
 
-    /// Empty directories that a machine has for mounting on, then the one that the kernel makes for
-    /// FUSE's own control files, which nobody misses in a namespace.
-    static let places = ["/mnt", "/media", "/srv", "/sys/fs/fuse/connections"]
+    /// Empty directories that a machine has for mounting on.
+    static let places: [PathBytes] = ["/mnt", "/media", "/srv"]
+
+    /// The one that the kernel makes for FUSE's own control files, which nobody misses in a namespace. A
+    /// small tmpfs on it has a directory for each run within a run.
+    private static let lastPlace: PathBytes = "/sys/fs/fuse/connections"
+
+    /// What the mount table calls that tmpfs.
+    private static let roomSource = "mayfly-run"
+
+    /// As many runs may lie within each other.
+    private static let mostRooms = 1000
 
     /// A directory to mount on in the private namespace: nothing in it gets hidden, none has to be
-    /// made or removed, and a build finds the same path each time.
+    /// removed, and a build finds the same path each time.
     ///
     /// - Parameter showing: absolute paths that it must not lie above.
-    static func place(showing: [String] = []) throws(MountError) -> String {
-        let places = places.filter { place in
-            !showing.contains { $0 == place || $0.hasPrefix("\(place)/") }
-        }
-        guard let place = places.first(where: isFree) ?? places.last.flatMap(onlyIfThere) else {
-            throw MountError(
-                .usage, "there is no empty /mnt, /media or /srv to mount on: name one with --at")
-        }
-        return place
+    static func place(showing: [PathBytes] = []) throws(MountError) -> PathBytes {
+        let places = places.filter { place in !showing.contains(where: place.contains) }
+        if let place = places.first(where: isFree) { return place }
+        if let room = room() { return room }
+        throw MountError(
+            .usage, "there is no empty /mnt, /media or /srv to mount on: name one with --at")
     }
 
-    private static func isFree(_ path: String) -> Bool {
+    private static func isFree(_ path: PathBytes) -> Bool {
         // Not a link, no mount, nothing in it; an empty outer Mayfly may be one of them.
-        guard HostFile.canonical(path) == path, MountTable.current().entry(at: path) == nil,
-            let names = HostFile.namesIfReadable(in: path)
-        else { return false }
-        return names.isEmpty
+        HostFile.canonical(path) == path && MountTable.current().entry(at: path) == nil
+            && HostFile.isEmpty(path)
     }
 
-    private static func onlyIfThere(_ path: String) -> String? { HostFile.canonical(path) }
+    /// A directory of the tmpfs, which an outer run may have made; nil where none can be had.
+    private static func room() -> PathBytes? {
+        guard HostFile.canonical(lastPlace) == lastPlace else { return nil }
+        let table = MountTable.current()
+        if table.entry(at: lastPlace)?.source != roomSource {
+            let code = unsafe lastPlace.withCString {
+                unsafe Glibc.mount(
+                    roomSource, $0, "tmpfs", UInt(MS_NOSUID | MS_NODEV | MS_NOEXEC),
+                    "mode=0755,size=1m,nr_inodes=2k")
+            }
+            guard code == 0 else { return nil }
+        }
+        // What is free in this namespace: others have mounts of their own on the same directories.
+        for number in 1...mostRooms {
+            let room = lastPlace + PathBytes("/\(number)")
+            if table.entry(at: room) != nil { continue }
+            let isThere = unsafe room.withCString { unsafe mkdir($0, 0o755) == 0 || errno == EEXIST }
+            return isThere ? room : nil
+        }
+        return nil
+    }
 }

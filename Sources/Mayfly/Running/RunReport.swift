@@ -5,7 +5,7 @@ import SystemPackage
 
 /// What a run was and what it used.
 struct RunReport: Equatable {
-    var command: [String]
+    var command: [PathBytes]
     /// What `mayfly run` exits with.
     var exitStatus: Int32
     /// The signal that the command died of.
@@ -17,7 +17,7 @@ struct RunReport: Equatable {
     /// What it had left running.
     var leftRunning: [MountHolder] = []
     /// Where its tree was copied to.
-    var kept: String?
+    var kept: PathBytes?
 
     var line: String {
         let inodes = statistics.peakInodes
@@ -33,7 +33,7 @@ struct RunReport: Equatable {
             "{\"pid\": \($0.processID), \"command\": \(Self.quoted($0.command))}"
         }
         let fields: [(String, String)] = [
-            ("command", Self.list(command.map(Self.quoted))),
+            ("command", Self.list(command.map { Self.quoted($0.text) })),
             ("exitStatus", "\(exitStatus)"),
             ("signal", signal.map(String.init) ?? "null"),
             ("seconds", seconds(digits: 6)),
@@ -46,7 +46,7 @@ struct RunReport: Equatable {
             ("inodes", "\(summary.inodes)"),
             ("maximumMemoryBytes", "\(summary.maximumMemoryBytes)"),
             ("leftRunning", Self.list(left)),
-            ("kept", kept.map(Self.quoted) ?? "null"),
+            ("kept", kept.map { Self.quoted($0.text) } ?? "null"),
         ]
         let lines = fields.map { "  \(Self.quoted($0.0)): \($0.1)" }
         return "{\n" + lines.joined(separator: ",\n") + "\n}\n"
@@ -87,20 +87,27 @@ struct RunReport: Equatable {
 /// The file that `--report` names, opened before the command runs so that a wrong name is told
 /// then.
 struct ReportFile: ~Copyable {
-    private let path: String
-    private let file: OutputFile
+    private let path: PathBytes
+    /// nil for the standard output, which is neither opened nor cut.
+    private let file: OutputFile?
 
-    init(_ path: String) throws(MountError) {
+    /// - Parameter path: "-" for the standard output.
+    init(_ path: PathBytes) throws(MountError) {
         self.path = path
-        file = try OutputFile(path, option: "--report ")
+        guard path != "-" else {
+            file = nil
+            return
+        }
+        let file = try OutputFile(path, option: "--report ")
         if file.isRegular { ftruncate(file.descriptor, 0) }
+        self.file = file
     }
 
     func write(_ report: RunReport) throws(MountError) {
         var bytes = Array(report.json.utf8)[...]
         while !bytes.isEmpty {
             let count = unsafe bytes.withUnsafeBytes { buffer in
-                unsafe Glibc.write(file.descriptor, buffer.baseAddress, buffer.count)
+                unsafe Glibc.write(file?.descriptor ?? STDOUT_FILENO, buffer.baseAddress, buffer.count)
             }
             if count < 0, errno == EINTR { continue }
             guard count >= 0 else {

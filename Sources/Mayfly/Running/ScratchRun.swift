@@ -19,13 +19,13 @@ public enum ScratchRun {
     public struct Options: Sendable {
         /// Says nothing at the end unless something was wrong.
         public var quiet = false
-        /// The file for what was used, as JSON.
-        public var reportPath: String?
-        /// Where the tree goes when the command fails: a directory, a file ending in .tar, or an
-        /// image ending in .mayfly.
-        public var keepPath: String?
+        /// The file for what was used, as JSON; "-" for the standard output.
+        public var reportPath: PathBytes?
+        /// Where the tree goes when the command fails: a directory, a file ending in .tar, .tar.gz and
+        /// its like, or an image ending in .mayfly.
+        public var keepPath: PathBytes?
         /// Absolute paths that the mount must not hide when its place is not named.
-        public var visiblePaths: [String] = []
+        public var visiblePaths: [PathBytes] = []
 
         /// Nothing beside the mount.
         public init() {}
@@ -51,7 +51,7 @@ public enum ScratchRun {
     ///   written.
     /// - Precondition: the process has one thread.
     public static func run(
-        _ configuration: MountConfiguration, command: [String], options: Options = Options(),
+        _ configuration: MountConfiguration, command: [PathBytes], options: Options = Options(),
         say: (String) -> Void
     ) throws(MountError) -> Int32 {
         guard let name = command.first else {
@@ -79,11 +79,11 @@ public enum ScratchRun {
         }
         try PrivateSpace.enter()
         if configuration.mountpoint.isEmpty {
-            configuration.mountpoint = try PrivateSpace.place(showing: options.visiblePaths)
+            configuration.mountPath = try PrivateSpace.place(showing: options.visiblePaths)
         }
         try configuration.check()
-        let root = configuration.mountpoint
-        if let kept, kept.target == root || kept.target.hasPrefix("\(root)/") {
+        let root = configuration.mountPath
+        if let kept, root.contains(kept.target) {
             throw MountError(.usage, "--keep lies where the mount will be: name another place")
         }
         // Before the mount: a later fork would copy the page tables of all its memory.
@@ -127,7 +127,7 @@ public enum ScratchRun {
 
     /// Runs the command to its end, and ends what it has left.
     private static func attend(
-        _ keeper: Keeper, _ fileSystem: MountedFileSystem, _ command: [String],
+        _ keeper: Keeper, _ fileSystem: MountedFileSystem, _ command: [PathBytes],
         _ signals: SignalWatch, _ say: (String) -> Void
     ) throws(MountError) -> RunReport {
         let begin = cmem_monotonic_nanoseconds()
@@ -168,7 +168,7 @@ public enum ScratchRun {
 
     /// Copies the tree out of the mount, for somebody to look at.
     private static func copy(
-        to kept: KeptTree, _ name: String, _ keeper: Keeper, _ fileSystem: MountedFileSystem,
+        to kept: KeptTree, _ name: PathBytes, _ keeper: Keeper, _ fileSystem: MountedFileSystem,
         _ report: inout RunReport, _ say: (String) -> Void
     ) throws(MountError) {
         if kept.isImage {
@@ -181,7 +181,7 @@ public enum ScratchRun {
     }
 
     private static func runCopier(
-        for kept: KeptTree, _ name: String, _ keeper: Keeper
+        for kept: KeptTree, _ name: PathBytes, _ keeper: Keeper
     ) throws(MountError) {
         let copied = keeper.runSecond(name)
         if case .failure(let message, _) = copied.start {
@@ -203,16 +203,10 @@ public enum ScratchRun {
     }
 
     /// The environment of this process with what points into the mount.
-    private static func environment(root: String) -> [String] {
-        var environment: [String] = []
-        let replaced = ["MAYFLY_ROOT", "TMPDIR", "PWD"]
-        var next = unsafe cmem_environment()
-        while let variable = unsafe next?.pointee {
-            let text = unsafe String(cString: variable)
-            let isReplaced = replaced.contains { text.hasPrefix("\($0)=") }
-            if !isReplaced { environment.append(text) }
-            unsafe next = unsafe next?.successor()
-        }
-        return environment + replaced.map { "\($0)=\(root)" }
+    private static func environment(root: PathBytes) -> [PathBytes] {
+        let replaced: [PathBytes] = ["MAYFLY_ROOT=", "TMPDIR=", "PWD="]
+        return ProcessArguments.environment.filter { variable in
+            !replaced.contains { variable.bytes.starts(with: $0.bytes) }
+        } + replaced.map { $0 + root }
     }
 }

@@ -18,7 +18,7 @@ public enum ServiceNotification {
     @discardableResult
     static func send(
         _ lines: [String],
-        to name: String? = unsafe getenv("NOTIFY_SOCKET").map { unsafe String(cString: $0) }
+        to name: String? = ProcessArguments.variable("NOTIFY_SOCKET")?.text
     ) -> Bool {
         // A path, or with @ in front a name that is no path.
         guard let name, name.hasPrefix("/") || name.hasPrefix("@"), name.utf8.count > 1 else {
@@ -30,7 +30,7 @@ public enum ServiceNotification {
         defer { close(client) }
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
-        var bytes = Array(name.utf8)
+        var bytes = PathBytes(name).bytes
         if bytes[0] == UInt8(ascii: "@") { bytes[0] = 0 }
         guard bytes.count < MemoryLayout.size(ofValue: address.sun_path) else { return false }
         unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: bytes) }

@@ -32,7 +32,8 @@ public enum Unmounting {
         _ path: PathBytes, lazy: Bool, force: Bool
     ) throws(MountError) -> String? {
         let table = MountTable.current()
-        let place = table.place(of: path)
+        let given = table.place(of: path)
+        let place = given.flatMap { linkTarget($0, table) } ?? given
         guard let entry = place.flatMap(table.entry(at:)) else {
             try endElsewhere(path, place, table, force: force)
             return nil
@@ -49,6 +50,30 @@ public enum Unmounting {
         defer { if let folder = try? ControlFolder.own() { folder.removeStale() } }
         if lazy || server == getpid() { return nil }
         return try awaitEnd(of: identity.connection, path.text, server)
+    }
+
+    /// Where a symbolic link in a Mayfly mount leads, which `MountTable.place` does not look at; nil for
+    /// a mountpoint, and where the mount's server does not answer.
+    private static func linkTarget(_ place: PathBytes, _ table: MountTable) -> PathBytes? {
+        guard table.entry(at: place) == nil, let around = table.entry(around: place), around.isOwn,
+            let control = try? MountControl(around.mountpoint), (try? control.report()) != nil
+        else { return nil }
+        return HostFile.canonical(place)
+    }
+
+    /// Leaves the working directory, which may lie in the mount that is to go: this process is not to
+    /// keep it busy.
+    ///
+    /// - Returns: the path from the root on.
+    package static func leaveWorkingDirectory(for path: PathBytes) -> PathBytes {
+        if path.isAbsolute {
+            _ = unsafe chdir("/")
+            return path
+        }
+        guard let here = HostFile.linkBytes(at: "/proc/self/cwd"), unsafe chdir("/") == 0 else {
+            return path
+        }
+        return here + "/" + path
     }
 
     /// Waits until the server of an unmounted mount has let go of it, or somebody is seen for whom it
@@ -200,9 +225,16 @@ public enum Unmounting {
         let holders = identity.map {
             MountHolders.of(mountID: $0.mountID, device: "0:\($0.connection)")
         }
-        if let who = holders.flatMap({ MountHolders.described($0) }) {
+        let others = holders?.filter { $0.processID != getpid() } ?? []
+        if let who = MountHolders.described(others) {
             return MountError(
                 .busy, "\(name) is busy, kept so by \(who): end them, or use --lazy")
+        }
+        if holders?.isEmpty == false {
+            return MountError(
+                .busy,
+                "\(name) is busy, because a file of it is this command's own input or output: give it "
+                    + "another")
         }
         return MountError(
             .busy,

@@ -53,20 +53,20 @@ extension MountedFileSystem {
     public func fork(
         at mountpoint: String, change: (inout MountConfiguration) -> Void = { _ in }
     ) throws(MountError) -> MountedFileSystem {
-        let fork = try makeFork(at: mountpoint, change: change)
+        let fork = try makeFork(at: PathBytes(mountpoint), change: change)
         fork.askForNoFlush()
         return fork
     }
 
     /// The same for a process that opens no files in its own mounts.
     func makeFork(
-        at mountpoint: String, change: (inout MountConfiguration) -> Void = { _ in }
+        at mountpoint: PathBytes, change: (inout MountConfiguration) -> Void = { _ in }
     ) throws(MountError) -> MountedFileSystem {
         let snapshot = try onShelf { shelf, parts throws(MountError) in
             try take(&shelf, parts, for: "a fork")
         }
         var configuration = configuration
-        configuration.mountpoint = mountpoint
+        configuration.mountPath = mountpoint
         configuration.from = nil
         change(&configuration)
         return try MountedFileSystem(
@@ -86,6 +86,14 @@ extension MountedFileSystem {
     /// - Returns: bytes of the image.
     public func save(
         to path: String, umask: UInt32? = nil, isNew: Bool = false
+    ) throws(MountError) -> UInt64 {
+        try save(to: PathBytes(path), umask: umask, isNew: isNew)
+    }
+
+    /// The same for a path as it is.
+    @discardableResult
+    public func save(
+        to path: PathBytes, umask: UInt32? = nil, isNew: Bool = false
     ) throws(MountError) -> UInt64 {
         let snapshot = try onShelf { shelf, parts throws(MountError) in
             try take(&shelf, parts, for: "a save")

@@ -82,7 +82,7 @@ enum MountsInside {
 extension MountInside {
     fileprivate init(names: [[UInt8]]) {
         self.names = names
-        description = "/" + names.map { String(decoding: $0, as: UTF8.self) }.joined(separator: "/")
+        description = "/" + names.map { ByteText.text(of: $0) }.joined(separator: "/")
     }
 }
 

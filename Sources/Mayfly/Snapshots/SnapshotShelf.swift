@@ -49,11 +49,11 @@ struct SnapshotShelf: Sendable {
             }
             return last
         }
-        guard let item = items.first(where: { $0.record.name == name }) else {
-            let names = items.map(\.record.name).joined(separator: ", ")
+        guard let item = items.first(where: { Self.isSame($0.record.name, name) }) else {
+            let names = items.map { ShellQuote.quoted($0.record.name) }.joined(separator: ", ")
             throw MountError(
                 .usage,
-                "there is no snapshot '\(name)': "
+                "there is no snapshot \(Self.inQuotes(name)): "
                     + (names.isEmpty ? "take one with `mayfly snapshot DIR`" : "there are \(names)"))
         }
         return item
@@ -66,17 +66,35 @@ struct SnapshotShelf: Sendable {
             while items.contains(where: { $0.record.name == "\(number)" }) { number += 1 }
             return "\(number)"
         }
-        let isPlain = !name.isEmpty && name.utf8.count <= 255
-            && name.unicodeScalars.allSatisfy { $0.value > 32 && $0 != "/" && $0.value != 127 }
-        guard isPlain else {
+        let plain = PathBytes(name).text
+        guard Self.isName(plain) else { throw MountError(.usage, Self.badName(plain)) }
+        if !replacing, items.contains(where: { Self.isSame($0.record.name, plain) }) {
             throw MountError(
-                .usage, "bad snapshot name '\(name)': up to 255 bytes without blanks and slashes")
+                .usage,
+                "there is a snapshot \(Self.inQuotes(name)) already: give another name, or --replace")
         }
-        if !replacing, items.contains(where: { $0.record.name == name }) {
-            throw MountError(
-                .usage, "there is a snapshot '\(name)' already: give another name, or --replace")
-        }
-        return name
+        return plain
+    }
+
+    /// Whether a snapshot may be called so.
+    static func isName(_ name: String) -> Bool {
+        let bytes = PathBytes(name).bytes
+        return !bytes.isEmpty && bytes.count <= 255
+            && bytes.allSatisfy { $0 > 32 && $0 != UInt8(ascii: "/") && $0 != 127 }
+    }
+
+    static func badName(_ name: String) -> String {
+        "bad snapshot name \(inQuotes(name)): give up to 255 bytes without blanks and slashes"
+    }
+
+    private static func inQuotes(_ name: String) -> String {
+        let name = PathBytes(name)
+        return ShellQuote.isPrintable(name.bytes) ? "'\(name.text)'" : ShellQuote.quoted(name)
+    }
+
+    /// Whether two names have the same bytes, which Strings that are equal need not have.
+    private static func isSame(_ one: String, _ other: String) -> Bool {
+        PathBytes(one) == PathBytes(other)
     }
 
     mutating func add(_ name: String, _ snapshot: StoreSnapshot) -> SnapshotRecord {
@@ -87,7 +105,7 @@ struct SnapshotShelf: Sendable {
             bytes: snapshot.pagesInUse * SizeText.pageBytes,
             inodes: snapshot.inodeSpaceInUse / InodeStore.inodeSpaceUnit,
             privateBytes: snapshot.privateBytes)
-        items.removeAll { $0.record.name == name }
+        items.removeAll { Self.isSame($0.record.name, name) }
         items.append(Item(record: record, snapshot: snapshot))
         base = snapshot.base
         return record
@@ -95,6 +113,6 @@ struct SnapshotShelf: Sendable {
 
     mutating func remove(_ name: String) throws(MountError) {
         _ = try item(name)
-        items.removeAll { $0.record.name == name }
+        items.removeAll { Self.isSame($0.record.name, name) }
     }
 }

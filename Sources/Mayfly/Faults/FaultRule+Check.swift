@@ -1,0 +1,123 @@
+// What is wrong with a rule, whichever way it was written.
+
+internal import FuseTransport
+internal import Glibc
+
+/// What a part of a rule is called by whoever writes it.
+package enum FaultNaming: Sendable {
+    /// As fields, in JSON and in Swift.
+    case fields
+    /// As options of `mayfly fault add`.
+    case options
+
+    fileprivate func callAsFunction(_ field: String) -> String {
+        guard self == .options else { return field }
+        let options = [
+            "operation": "--op", "delayNanoseconds": "--delay", "fullAtBytes": "--full-at",
+        ]
+        return options[field] ?? "--\(field)"
+    }
+}
+
+/// Why a rule is none.
+package struct FaultRuleProblem: Sendable {
+    /// One line that says what to do.
+    package let message: String
+    /// The field of `FaultRule` that is wrong; nil where it is the whole.
+    var field: String?
+    /// What may stand there.
+    var known: [String]?
+}
+
+extension FaultRule {
+    private static let longestDelay: UInt64 = 60_000_000_000
+
+    /// What is wrong with the rule, whatever the mount; nil where nothing is.
+    package func problem(_ name: FaultNaming) -> FaultRuleProblem? {
+        let groups = FaultOperations.names
+        guard let operations = FaultOperations.named(operation) else {
+            return FaultRuleProblem(
+                message: "there is no operation '\(operation)' for \(name("operation")): give one that "
+                    + "`mayfly stat` lists, or one of \(groups)",
+                field: "operation", known: FaultOperations.all)
+        }
+        return errnoProblem(name) ?? pathProblem(name) ?? effectProblem(operations, name)
+            ?? choiceProblem(name)
+    }
+
+    private func errnoProblem(_ name: FaultNaming) -> FaultRuleProblem? {
+        guard let errno else { return nil }
+        guard let number = FaultOperations.errno(errno) else {
+            return FaultRuleProblem(
+                message: "bad errno '\(errno)' for \(name("errno")): give a name such as EIO, or 1 to 133",
+                field: "errno", known: FaultOperations.errnoNames + ["1 to 133"])
+        }
+        if number != ENOSYS { return nil }
+        return FaultRuleProblem(
+            message: "ENOSYS would keep the kernel from asking ever again: give another \(name("errno"))",
+            field: "errno")
+    }
+
+    private func pathProblem(_ name: FaultNaming) -> FaultRuleProblem? {
+        guard let path, PathPattern(path).components.contains(Array("..".utf8)) else { return nil }
+        return FaultRuleProblem(
+            message: "'..' in \(name("path")) matches nothing: give a path from the mount's root, without it",
+            field: "path")
+    }
+
+    private func effectProblem(
+        _ operations: Set<Opcode>, _ name: FaultNaming
+    ) -> FaultRuleProblem? {
+        let isShort = short ?? false
+        if errno == nil, delayNanoseconds == nil, !isShort, fullAtBytes == nil {
+            let effects = ["errno", "delayNanoseconds", "short", "fullAtBytes"].map { name($0) }
+            return FaultRuleProblem(
+                message: "the rule does nothing: give \(effects.dropLast().joined(separator: ", ")) or "
+                    + effects[3],
+                known: effects)
+        }
+        if let delayNanoseconds, delayNanoseconds > Self.longestDelay {
+            return FaultRuleProblem(
+                message: "\(name("delayNanoseconds")) is too long: give at most 60s"
+                    + (name == .fields ? ", 60000000000" : ""),
+                field: "delayNanoseconds")
+        }
+        if isShort, operations.isDisjoint(with: [.read, .write]) {
+            return FaultRuleProblem(
+                message: "only reads and writes can be \(name("short")): give \(name("operation")) read "
+                    + "or write", field: "short")
+        }
+        if fullAtBytes != nil, operations.isDisjoint(with: FaultOperations.writing) {
+            return FaultRuleProblem(
+                message: "only writes can find the disk full by \(name("fullAtBytes")): give "
+                    + "\(name("operation")) write", field: "fullAtBytes")
+        }
+        return nil
+    }
+
+    private func choiceProblem(_ name: FaultNaming) -> FaultRuleProblem? {
+        let choices = [
+            ("nth", nth != nil), ("every", every != nil), ("probability", probability != nil),
+        ]
+        let chosen = choices.filter(\.1).map(\.0)
+        if chosen.count > 1 {
+            return FaultRuleProblem(
+                message: "\(chosen.map { name($0) }.joined(separator: " and ")) exclude each other: give one",
+                field: chosen[1])
+        }
+        for (field, value) in [("nth", nth), ("every", every)] where value == 0 {
+            return FaultRuleProblem(
+                message: "requests are counted from 1: give \(name(field)) of at least 1", field: field)
+        }
+        if let probability, !(0...1).contains(probability) {
+            return FaultRuleProblem(
+                message: "bad probability \(probability) for \(name("probability")): give 0 to 1",
+                field: "probability", known: ["0 to 1"])
+        }
+        if seed != nil, probability == nil {
+            return FaultRuleProblem(
+                message: "a seed goes with \(name("probability")): give both or none", field: "seed")
+        }
+        return nil
+    }
+}

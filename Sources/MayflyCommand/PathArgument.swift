@@ -1,0 +1,9 @@
+public import ArgumentParser
+public import Mayfly
+
+/// Paths and names come to the parser as text in which every byte above ASCII stands alone
+/// (`ProcessArguments.separated`), so that nothing of them is taken for a part of an option, and are bytes
+/// again here.
+extension PathBytes: ExpressibleByArgument {
+    public init?(argument: String) { self.init(argument) }
+}
