@@ -256,7 +256,9 @@ extension StoreWorker {
         }
         if killPrivileges { clearSetID(inode) }
         endUpdate(inode)
-        if flags & InodeFlags.capability != 0 { dropCapability(inode) }
+        // A store into a mapping takes nothing away, and before a write(2) that the kernel keeps it sends
+        // SETATTR. Source: mm/filemap.c, `__generic_file_write_iter()`.
+        if flags & InodeFlags.capability != 0 && !isWrittenBack { dropCapability(inode) }
         return written
     }
 

@@ -65,12 +65,7 @@ struct DifferentialGenerator {
         operation.value = UInt32(truncatingIfNeeded: random.next() >> 40)
         operation.mode = random.pick([0o644, 0o600, 0o755, 0o777, 0o666, 0o700, 0o2775, 0o1777])
         complete(&operation)
-        if hasRights {
-            operation.identity = random.below(DifferentialOperation.identities.count)
-            if random.oneIn(3) {
-                operation.capability = random.below(DifferentialOperation.capabilities.count)
-            }
-        }
+        if hasRights { addRights(&operation) }
         if isRootAlone {
             operation.identity = 0
             // The kernel heeds no sticky bit where it checks no permissions, and root feels that of
@@ -78,6 +73,28 @@ struct DifferentialGenerator {
             operation.mode &= ~0o1000
         }
         return operation
+    }
+
+    /// Few paths, so that several meet at one file, and more of what depends on who calls: set-id,
+    /// capabilities of files and removed access lists.
+    private mutating func addRights(_ operation: inout DifferentialOperation) {
+        operation.identity = random.below(DifferentialOperation.identities.count)
+        if random.oneIn(3) {
+            operation.capability = random.below(DifferentialOperation.capabilities.count)
+        }
+        if !random.oneIn(4) { operation.path %= 6 }
+        switch operation.kind {
+        case .chmod, .chmodDescriptor:
+            if random.oneIn(2) {
+                operation.mode = random.pick([0o2755, 0o2744, 0o2777, 0o6755, 0o6644, 0o4711])
+            }
+        case .setAttribute, .removeAttribute, .getAttribute:
+            let count = UInt32(DifferentialOperation.attributeNames.count)
+            if random.oneIn(3) { operation.value = operation.value / count * count + count - 1 }
+        case .setAccessList:
+            if random.oneIn(3) { operation.value = operation.value / 5 * 5 }
+        default: break
+        }
     }
 
     private mutating func path() -> Int {

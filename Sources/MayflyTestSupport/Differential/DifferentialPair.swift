@@ -133,7 +133,7 @@ final class DifferentialPair {
         case .copyRange:
             try compareStatus(slot: operation.otherSlot)
             try compareContent(slot: operation.otherSlot, around: operation.otherOffset)
-        case .setAttribute, .removeAttribute, .setAccessList, .chmod, .listAttributes:
+        case .setAttribute, .removeAttribute, .setAccessList, .chmod, .chown, .listAttributes:
             try compareAttributes(tmpfs.paths[operation.path], mayfly.paths[operation.path])
         case .setTimes:
             if operation.flags == 0 || operation.flags == 2 {

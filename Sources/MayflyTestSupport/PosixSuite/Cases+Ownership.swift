@@ -206,6 +206,24 @@ extension PosixSuite {
                 try expectError(.noData, t[name].attribute("security.capability"), name)
             }
         },
+        // Nothing asks who stores into a mapping.
+        PosixCase("set-id/mode-and-capability-outlive-a-mapped-store", needsRoot: true) { t in
+            let capability: [UInt8] =
+                [1, 0, 0, 2] + [0, 0x20, 0, 0, 0, 0, 0, 0] + [0, 0, 0, 0, 0, 0, 0, 0]
+            let file = try t["a"].create("text", 0o666)
+            try t["a"].chmod(0o6777)
+            try t["a"].setAttribute("security.capability", capability)
+            try asUser(1001) {
+                let map = try PosixMapping(try t["a"].open(), 4096)
+                map[0] = 1
+                try map.synchronize()
+            }
+            try expectEqual(t["a"].attribute("security.capability"), capability)
+            try expectEqual(t["a"].status().permissions, 0o6777)
+            try asUser(1001) { try t["a"].open(O_WRONLY).write("x") }
+            try expectError(.noData, t["a"].attribute("security.capability"))
+            try expectEqual(file.status().permissions, 0o777)
+        },
         // chown_common() spares folders.
         PosixCase("set-id/capability-of-a-folder-outlives-chown", needsRoot: true) { t in
             let capability: [UInt8] =
