@@ -4,10 +4,8 @@ import Glibc
 internal import InodeStore
 
 enum HostFile {
-    /// What the file at `path` holds, decoded as UTF-8 with repairs; nil when it cannot be read.
-    static func text(at path: String) -> String? {
-        bytes(at: path).map { String(decoding: $0, as: UTF8.self) }
-    }
+    /// What the file at `path` holds, as `PathBytes` has text; nil when it cannot be read.
+    static func text(at path: String) -> String? { bytes(at: path).map { ByteText.text(of: $0) } }
 
     /// What the file at `path` holds; nil when it cannot be read.
     ///

@@ -1,6 +1,7 @@
 // The mounts this process sees, from /proc/self/mountinfo. Reading it asks no mount anything.
 
 internal import FuseTransport
+internal import InodeStore
 
 /// The lines of a mount table.
 struct MountTable: Sendable {
@@ -39,7 +40,7 @@ struct MountTable: Sendable {
 
     /// - Source: proc_pid_mountinfo(5).
     init(parsing bytes: [UInt8]) {
-        func text(_ field: ArraySlice<UInt8>) -> String { String(decoding: field, as: UTF8.self) }
+        func text(_ field: ArraySlice<UInt8>) -> String { ByteText.text(of: field) }
         entries = bytes.split(separator: UInt8(ascii: "\n")).compactMap { line in
             let fields = line.split(separator: UInt8(ascii: " "))
             guard let dash = fields.firstIndex(of: [UInt8(ascii: "-")]), dash >= 6,

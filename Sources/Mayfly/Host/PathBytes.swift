@@ -52,6 +52,7 @@ public struct PathBytes: Hashable, Sendable {
 }
 
 extension PathBytes: ExpressibleByStringInterpolation, CustomStringConvertible, Comparable {
+    /// As `init(_:)`.
     public init(stringLiteral text: String) { self.init(text) }
 
     /// For people: as it is, or quoted for the shell where a part of it cannot be printed.

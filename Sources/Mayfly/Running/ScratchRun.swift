@@ -31,6 +31,14 @@ public enum ScratchRun {
         public init() {}
     }
 
+    /// The same for a command that is UTF-8.
+    public static func run(
+        _ configuration: MountConfiguration, command: [String], options: Options = Options(),
+        say: (String) -> Void
+    ) throws(MountError) -> Int32 {
+        try run(configuration, command: command.map { PathBytes($0) }, options: options, say: say)
+    }
+
     /// Mounts, runs `command` in the mount's root directory, unmounts, and tells how it ended.
     ///
     /// Only the command sees the mount. It gets MAYFLY_ROOT and TMPDIR, both the mount's root.
