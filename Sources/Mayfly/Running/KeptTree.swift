@@ -115,16 +115,17 @@ final class KeptTree {
         "--numeric-owner",
     ]
 
-    /// cp(1) goes by paths, of which the kernel takes 4 KiB. Where it fails, for whatever reason, tar(1),
-    /// which goes by descriptors, does everything once more and tells what is wrong. $0 is the root.
-    private static let copying: PathBytes = """
-        cp --archive --no-target-directory -- "$0/." . 2>/dev/null && exit
-        ends=$(
-            { { tar --create --file=- --format=posix --acls --xattrs --xattrs-include='*' --sparse \
-                    --numeric-owner --directory="$0" .; echo $? >&3
-              } | { tar --extract --file=- --acls --xattrs --xattrs-include='*' --same-permissions \
-                    --numeric-owner --delay-directory-restore >&2; echo $? >&3; }
-            } 3>&1)
-        test "$(echo $ends)" = '0 0'
-        """
+    /// cp(1) goes by paths, of which the kernel takes 4 KiB. So what it finds too long is copied from a
+    /// directory halfway down, and again from there; any other error is the end. $0 is the root.
+    private static let copying: PathBytes = #"""
+        export LC_ALL=C
+        export COPY='
+            errors=$(cp --archive --no-target-directory -- /proc/self/fd/3/. . 2>&1) && exit
+            rest=$(printf "%s\n" "$errors" | grep -av ": File name too long$")
+            deep() { (cd /proc/self/fd/3 && find . -type d -regextype posix-extended -regex ".{1900,2200}" -prune "$@"); }
+            if [ -n "$rest" ] || [ -z "$(deep -print -quit)" ]; then printf "%s\n" "$errors" >&2; exit 1; fi
+            deep -print0 | xargs -0 -n 1 sh -c "exec 3< \"/proc/self/fd/3/\$0\" && cd \"\$0\" && eval \"\$COPY\""'
+        exec 3< "$0"
+        eval "$COPY"
+        """#
 }
