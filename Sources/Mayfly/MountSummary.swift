@@ -102,7 +102,7 @@ extension MountSummary {
     /// What a mount with durability does not do. One line.
     public var durabilityLine: String {
         "sync(2) and syncfs(2) sync nothing there, as the kernel does not pass them on: "
-            + "`mayfly sync \(mountpoint)` does"
+            + "`mayfly sync DIR` does"
     }
 
     /// Why there is no ring and what to do about it.
