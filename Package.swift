@@ -38,83 +38,110 @@ let package = Package(
     ],
     targets: [
         .target(name: "CFuseKernel", cSettings: [.define("_GNU_SOURCE")]),
-        .target(name: "CMemory", cSettings: [.define("_GNU_SOURCE")]),
-        .target(name: "CPosixSupport", cSettings: [.define("_GNU_SOURCE")]),
-        .systemLibrary(
-            name: "CLibarchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
+        .target(name: "CFuseDevice", dependencies: ["CFuseKernel"], cSettings: [.define("_GNU_SOURCE")]),
+        .target(name: "CMayflySystem", cSettings: [.define("_GNU_SOURCE")]),
         .target(
-            name: "CArchive", dependencies: ["CLibarchive"], cSettings: [.define("_GNU_SOURCE")]),
+            name: "CMayflyMemory", dependencies: ["CMayflySystem"], cSettings: [.define("_GNU_SOURCE")]),
         .systemLibrary(
-            name: "CLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+            name: "CMayflyLibarchive", pkgConfig: "libarchive",
+            providers: [.apt(["libarchive-dev"])]),
+        .target(name: "CMayflyArchive", dependencies: ["CMayflyLibarchive"], cSettings: [.define("_GNU_SOURCE")]),
+        .systemLibrary(
+            name: "CMayflyLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
 
-        .target(name: "Arena", dependencies: ["CMemory", errno], swiftSettings: strict),
+        .target(name: "MayflyHost", dependencies: ["CMayflyMemory", "CMayflySystem", errno], swiftSettings: strict),
         .target(
-            name: "InodeStore", dependencies: ["Arena", "CMemory", errno], swiftSettings: strict),
+            name: "MayflyArena", dependencies: ["CMayflyMemory", "CMayflySystem", errno], swiftSettings: strict),
         .target(
-            name: "FuseTransport", dependencies: ["CFuseKernel", "CLiburing", "CMemory", errno],
+            name: "InodeStore",
+            dependencies: ["CMayflyMemory", "CMayflySystem", "MayflyArena", "MayflyHost", errno],
             swiftSettings: strict),
         .target(
-            name: "ControlHTTP", dependencies: ["CMemory"] + nio, swiftSettings: strict),
+            name: "FuseTransport",
+            dependencies: [
+                "CFuseDevice", "CFuseKernel", "CMayflyLiburing", "CMayflyMemory", "CMayflySystem",
+                "MayflyHost", errno,
+            ],
+            swiftSettings: strict),
         .target(
-            name: "Images", dependencies: ["Arena", "CArchive", "CMemory", "InodeStore", errno],
+            name: "MayflyServing",
+            dependencies: [
+                "CFuseKernel", "CMayflyMemory", "CMayflySystem", "FuseTransport", "InodeStore",
+                "MayflyArena", "MayflyHost", errno,
+            ],
+            swiftSettings: strict),
+        .target(name: "MayflyHTTP", dependencies: ["CMayflySystem", "MayflyHost"] + nio, swiftSettings: strict),
+        .target(
+            name: "MayflyImages",
+            dependencies: [
+                "CMayflyArchive", "CMayflyMemory", "InodeStore", "MayflyArena", "MayflyHost",
+                errno,
+            ],
             swiftSettings: strict),
         .target(
             name: "Mayfly",
             dependencies: [
-                "Arena", "Images", "InodeStore", "FuseTransport", "ControlHTTP", "CFuseKernel", "CMemory",
-                errno, logging,
+                "CFuseKernel", "CMayflyMemory", "CMayflySystem", "FuseTransport", "InodeStore",
+                "MayflyArena", "MayflyHTTP", "MayflyHost", "MayflyImages", "MayflyServing", errno,
+                logging,
             ],
             swiftSettings: strict),
         .target(
-            name: "MayflyBench", dependencies: ["CMemory", "Mayfly", errno],
-            swiftSettings: strict),
+            name: "MayflyBench",
+            dependencies: ["CMayflyMemory", "CMayflySystem", "Mayfly", "MayflyHost", errno], swiftSettings: strict),
         .executableTarget(
             name: "MayflyCommand",
-            dependencies: ["Images", "Mayfly", "MayflyBench", argumentParser],
+            dependencies: [
+                "Mayfly", "MayflyBench", "MayflyHost", "MayflyImages", argumentParser,
+            ],
             swiftSettings: strict),
         .target(
             name: "MayflyMeasure",
-            dependencies: ["CFuseKernel", "CMemory", "FuseTransport", "InodeStore", "Mayfly", errno],
+            dependencies: [
+                "CFuseKernel", "CMayflyMemory", "FuseTransport", "InodeStore", "MayflyArena",
+                "MayflyServing", errno,
+            ],
             swiftSettings: strict),
+        .target(name: "CMayflyTesting", dependencies: ["CMayflyMemory", "CMayflySystem"], cSettings: [.define("_GNU_SOURCE")]),
         .target(
-            name: "CMayflyTesting", dependencies: ["CMemory"],
-            cSettings: [.define("_GNU_SOURCE")]),
-        .target(
-            name: "MayflyTesting", dependencies: ["CMayflyTesting", "Mayfly"],
-            swiftSettings: strict),
+            name: "MayflyTesting", dependencies: ["CMayflyTesting", "Mayfly", "MayflyHost"], swiftSettings: strict),
+        .target(name: "CMayflyTestSupport", cSettings: [.define("_GNU_SOURCE")]),
         .target(
             name: "MayflyTestSupport",
             dependencies: [
-                "Arena", "Images", "InodeStore", "FuseTransport", "CFuseKernel", "CLiburing",
-                "CMemory", "CPosixSupport", "Mayfly", errno,
+                "CFuseKernel", "CMayflyLiburing", "CMayflyMemory", "CMayflySystem",
+                "CMayflyTestSupport", "FuseTransport", "InodeStore", "Mayfly", "MayflyArena",
+                "MayflyImages", "MayflyMeasure", errno,
             ],
             swiftSettings: strict),
         .executableTarget(
-            name: "MayflyFuzz", dependencies: ["MayflyTestSupport", argumentParser],
-            swiftSettings: strict),
+            name: "MayflyFuzz", dependencies: ["MayflyTestSupport", argumentParser], swiftSettings: strict),
 
         .testTarget(
-            name: "ArenaTests", dependencies: ["Arena", "MayflyTestSupport"],
+            name: "ArenaTests",
+            dependencies: ["CMayflyMemory", "CMayflySystem", "MayflyArena", "MayflyTestSupport"],
             swiftSettings: strict),
         .testTarget(
             name: "InodeStoreTests",
-            dependencies: ["InodeStore", "Arena", "MayflyTestSupport", errno],
-            swiftSettings: strict),
+            dependencies: ["InodeStore", "MayflyArena", "MayflyTestSupport", errno], swiftSettings: strict),
         .testTarget(
             name: "FuseTransportTests",
-            dependencies: ["FuseTransport", "CFuseKernel", "MayflyTestSupport", errno],
+            dependencies: [
+                "CFuseKernel", "CMayflyLiburing", "FuseTransport", "MayflyHost", "MayflyTestSupport",
+                errno,
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "MayflyTests",
             dependencies: [
-                "CFuseKernel", "ControlHTTP", "CPosixSupport", "Mayfly", "MayflyBench",
-                "MayflyCommand", "MayflyTesting", "MayflyTestSupport", errno,
+                "CFuseKernel", "CMayflyMemory", "CMayflySystem", "CMayflyTestSupport", "Mayfly",
+                "MayflyBench", "MayflyCommand", "MayflyHTTP", "MayflyHost", "MayflyMeasure",
+                "MayflyServing", "MayflyTesting", "MayflyTestSupport", errno,
             ],
             swiftSettings: strict),
         .testTarget(
             name: "PosixTests",
-            dependencies: ["MayflyCommand", "MayflyFuzz", "MayflyTestSupport", errno],
-            swiftSettings: strict),
+            dependencies: ["MayflyCommand", "MayflyFuzz", "MayflyTestSupport", errno], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,11 +1,11 @@
 // A namespace to mount in, for test processes of users who are not root.
 //
 // unshare(2) refuses a user namespace to a process with more than one thread, and a test runner has
-// many before it calls any test. So this is done by a constructor, before main.
+// many before it calls any test. So this is done by a constructor, before main, where the environment
+// asks for it.
 
-#include <CMemory.h>
 #include <cmem_capability.h>
-#include <cmem_scratch.h>
+#include <csys_scratch.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +34,7 @@ static bool can_enter(void) {
     pid_t child = fork();
     if (child == 0) {
         int error;
-        _exit(cmem_enter_space(1, &error) == CMEM_SPACE_ENTERED && may_administrate() ? 0 : 1);
+        _exit(csys_enter_space(1, &error) == CSYS_SPACE_ENTERED && may_administrate() ? 0 : 1);
     }
     int status = 1;
     if (child < 0) return false;
@@ -45,12 +45,12 @@ static bool can_enter(void) {
 __attribute__((constructor)) static void enter(void) {
     if (may_administrate() || !has_device()) return;
     const char *wish = getenv("MAYFLY_TESTING_NAMESPACE");
-    if (wish && strcmp(wish, "0") == 0) {
-        space = CMT_SPACE_DECLINED;
+    if (!wish || strcmp(wish, "1") != 0) {
+        space = CMT_SPACE_NOT_ASKED_FOR;
         return;
     }
     int error;
-    space = can_enter() && cmem_enter_space(1, &error) == CMEM_SPACE_ENTERED
+    space = can_enter() && csys_enter_space(1, &error) == CSYS_SPACE_ENTERED
                 ? CMT_SPACE_ENTERED
                 : CMT_SPACE_FORBIDDEN;
 }

@@ -1,8 +1,8 @@
 // Allocation: what moves or makes content without a buffer of the caller's: fallocate(2), lseek(2)
 // for holes and data, and copy_file_range(2).
 
-internal import Arena
-internal import CMemory
+internal import CMayflyMemory
+internal import MayflyArena
 package import SystemPackage
 
 /// Modes of fallocate(2) that the store knows.

@@ -1,7 +1,7 @@
 // Attributes: reading and changing what stat(2) tells.
 
-internal import Arena
-package import CMemory
+package import CMayflyMemory
+internal import MayflyArena
 package import SystemPackage
 
 /// What SETATTR changes: `valid` says which fields count.

@@ -1,7 +1,7 @@
 // CachedNames: the names that the kernel may have cached, found from what it refers to. A name in a
 // directory that it does not refer to is not cached, nor one of an inode that it does not refer to.
 
-internal import Arena
+internal import MayflyArena
 
 /// A name that the kernel may have cached.
 package struct CachedName: Sendable {

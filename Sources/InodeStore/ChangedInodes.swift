@@ -2,8 +2,8 @@
 // has changed. Whatever a request changes of a file, a name or a directory it also changes in the inode:
 // a time at least, or where its names are.
 
-internal import Arena
-internal import CMemory
+internal import CMayflyMemory
+internal import MayflyArena
 
 extension InodeStore {
     /// The inodes that are not the same in two moments, in ascending order. Inodes that were read

@@ -1,6 +1,6 @@
 // Check of content: maps, pages, blobs and symlink targets.
 
-internal import Arena
+internal import MayflyArena
 
 extension StoreCheck {
     /// The content of a regular file.

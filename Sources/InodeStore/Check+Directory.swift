@@ -1,6 +1,6 @@
 // Check of directories: the split-ordered list, its cells, and the map of cookies.
 
-internal import Arena
+internal import MayflyArena
 
 extension StoreCheck {
     /// A directory's own structures and what its names lead to.

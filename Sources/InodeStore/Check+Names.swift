@@ -1,6 +1,6 @@
 // Check of names: whether each inode knows the dentries that lead to it, and no others.
 
-internal import Arena
+internal import MayflyArena
 
 extension StoreCheck {
     /// Claims the map of an inode's further names.

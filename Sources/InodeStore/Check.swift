@@ -4,8 +4,8 @@
 // memory once, and compares what it counts with what the words say. It trusts no offset that it
 // has not claimed (ArenaCheck.swift), so that it says what is wrong with a broken image too.
 
-internal import Arena
-internal import CMemory
+internal import CMayflyMemory
+internal import MayflyArena
 internal import SystemPackage
 
 /// What a check found.

@@ -8,8 +8,8 @@
 // READ copies once, from here to the buffer it is given, and takes no lock; WRITE copies once, from
 // its buffer to here, under the inode's lock. A page is filled before its entry is published.
 
-internal import Arena
-internal import CMemory
+internal import CMayflyMemory
+internal import MayflyArena
 package import SystemPackage
 
 enum Content {

@@ -15,8 +15,8 @@
 // A cookie is given once and never again. A radix map leads from cookie to dentry: it is the order
 // of readdir, exact under telldir(3), seekdir(3) and deletion while reading.
 
-internal import Arena
-internal import CMemory
+internal import CMayflyMemory
+internal import MayflyArena
 package import SystemPackage
 
 /// A name in a directory: any bytes but NUL and "/", at most 255.

@@ -3,7 +3,7 @@
 // A worker is a right, so whoever holds all of them has the store to itself. Requests that come
 // meanwhile wait where they begin, and no operation is half done.
 
-internal import Arena
+internal import MayflyArena
 
 extension InodeStore {
     /// Stops every worker between two batches, frees what waited for its readers, and calls `body`.

@@ -3,8 +3,8 @@
 // Written by whoever holds the inode's lock; read by anyone, word by word, atomically. A reader
 // that needs words of one moment checks the inode's sequence (SideTable.swift).
 
-internal import Arena
-package import CMemory
+package import CMayflyMemory
+internal import MayflyArena
 
 /// Byte offsets inside an inode slot. Part of the image's format.
 enum Inode {

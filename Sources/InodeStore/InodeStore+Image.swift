@@ -1,8 +1,8 @@
 // A store and files: made in one, opened from one, written to one (Docs/ImageFormat.md).
 
-package import Arena
-internal import CMemory
+internal import CMayflySystem
 internal import Glibc
+package import MayflyArena
 package import SystemPackage
 
 extension InodeStore {
@@ -108,7 +108,7 @@ extension InodeStore {
         // Above what any file system takes, and so the mapping is as long as the file may be.
         let bytes: UInt64 = 1 << 40
         guard ftruncate(descriptor, off_t(bytes)) == 0 else { throw Errno(rawValue: errno) }
-        let code = cmem_reserve(descriptor, 0, Self.buildingBytes)
+        let code = csys_reserve(descriptor, 0, Self.buildingBytes)
         if code != 0 { throw Errno(rawValue: code) }
         let arena = try Arena(
             regionBytes: bytes, shardCount: shardCount, pageLimit: pageLimit,
@@ -150,7 +150,7 @@ extension InodeStore {
         if need <= reserved { return }
         let end = (need + 8 * Geometry.chunkBytes) & ~(Geometry.chunkBytes - 1)
         guard isThere(end - reserved) else { throw .noMemory }
-        let code = cmem_reserve(descriptor, reserved, end - reserved)
+        let code = csys_reserve(descriptor, reserved, end - reserved)
         if code != 0 { throw Errno(rawValue: code) }
         reserved = end
     }

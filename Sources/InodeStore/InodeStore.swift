@@ -9,8 +9,8 @@
 // Readers (lookup, attributes, readlink, read, readdir, xattr reads) take none of them: they enter
 // the worker's epoch, follow offsets, and what they hold is not reused until they leave.
 
-package import Arena
-internal import CMemory
+internal import CMayflyMemory
+package import MayflyArena
 package import SystemPackage
 
 /// Words of the superblock that are the store's.

@@ -8,7 +8,7 @@
 // comes to is bounded by the number of chunks: past `maximumChunkBytes` none is taken, and who asks
 // for one is told ENOSPC.
 
-internal import Arena
+internal import MayflyArena
 
 /// Why a limit stays as it was.
 package enum LimitRefusal: Equatable, Sendable {

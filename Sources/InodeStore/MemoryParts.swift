@@ -1,6 +1,6 @@
 // What a store takes of memory now, part by part.
 
-internal import Arena
+internal import MayflyArena
 
 /// Bytes in memory.
 package struct StoreMemory: Sendable {

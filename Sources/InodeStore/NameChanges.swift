@@ -4,7 +4,7 @@
 // its cookie stands. So the directories are those whose inodes lie in written pages, and of each the
 // leaves that differ are looked at: not the tree, and not all names of a large directory.
 
-internal import Arena
+internal import MayflyArena
 internal import SystemPackage
 
 /// An inode of one moment. A slot may hold another in another moment, with another generation.

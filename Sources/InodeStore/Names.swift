@@ -8,8 +8,8 @@
 // Whoever changes a name of an inode holds the lock of that inode and of the directory. Readers take
 // no lock: they read a name, and believe it when its dentry leads back to the inode.
 
-internal import Arena
-internal import CMemory
+internal import CMayflyMemory
+internal import MayflyArena
 internal import SystemPackage
 
 extension StoreWorker {

@@ -1,7 +1,7 @@
 // Namespace: looking up, making and removing names.
 
-internal import Arena
-internal import CMemory
+internal import CMayflyMemory
+internal import MayflyArena
 package import SystemPackage
 
 extension StoreWorker {

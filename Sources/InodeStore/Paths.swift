@@ -1,8 +1,8 @@
 // Paths: where inodes are, from the names that they know (Names.swift). Nothing here walks the tree, and
 // no lock is taken: a path that others change meanwhile is one of the moments in between, or none.
 
-internal import Arena
-internal import CMemory
+internal import MayflyArena
+internal import MayflyHost
 
 extension StoreWorker {
     // MARK: names; entered

@@ -5,8 +5,8 @@
 // The kernel checks permissions by them; here they change the mode, are changed by chmod(2), and
 // are inherited. Source: posix_acl_xattr.h, fs/posix_acl.c; acl(5).
 
-internal import Arena
-internal import CMemory
+internal import CMayflyMemory
+internal import MayflyArena
 internal import SystemPackage
 
 /// Which ACL a name means. Compared as a number: an enum's comparison goes through metadata.

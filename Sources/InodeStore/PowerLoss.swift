@@ -4,8 +4,8 @@
 // permission count: the log knows what was there. Whatever a restored name leads to is alive because
 // the log holds a reference to it, as the kernel does with LOOKUP.
 
-internal import Arena
-internal import CMemory
+internal import CMayflyMemory
+internal import MayflyArena
 package import SystemPackage
 
 /// What of an inode a log can put back.

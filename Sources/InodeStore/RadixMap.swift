@@ -10,8 +10,7 @@
 // trees have nodes of 512 entries. An entry of 0 is a hole. Nodes are published with release and
 // read with acquire; what is replaced is retired.
 
-internal import Arena
-internal import CMemory
+internal import MayflyArena
 internal import SystemPackage
 
 enum MapWord {

@@ -1,6 +1,6 @@
 // Reclaim: freeing what was unlinked, when no reader can have it any more.
 
-internal import Arena
+internal import MayflyArena
 internal import SystemPackage
 
 /// What a retired item is, beyond the runs of units that bear their chunk kind's number.

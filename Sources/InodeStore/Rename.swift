@@ -1,7 +1,7 @@
 // Rename: rename(2) and renameat2(2).
 
-internal import Arena
-internal import CMemory
+internal import CMayflyMemory
+internal import MayflyArena
 package import SystemPackage
 
 /// Flags of renameat2(2).

@@ -1,8 +1,8 @@
 // Restore: putting inodes back as they were somewhere else, past the rules that hold for users. For
 // trees that are built, by the one who builds them.
 
-internal import Arena
-package import CMemory
+package import CMayflyMemory
+internal import MayflyArena
 package import SystemPackage
 
 /// What an inode is to have. Access, change and birth are at the time of the last change of content,

@@ -1,7 +1,7 @@
 // Rollback: making a store what it was, and what the kernel must forget then (Docs/Rollback.md).
 
-internal import Arena
-internal import CMemory
+internal import CMayflyMemory
+internal import MayflyArena
 package import SystemPackage
 
 /// What a rollback changed for the kernel: nodeids that it has references to.

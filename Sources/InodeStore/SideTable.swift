@@ -18,8 +18,8 @@
 // store (`highestTag`, written while all workers are stopped), and every inode that comes into a slot
 // has it.
 
-internal import Arena
-internal import CMemory
+internal import CMayflyMemory
+internal import MayflyArena
 internal import Synchronization
 
 enum Side {

@@ -6,9 +6,9 @@
 // a moment was is the base and the private pages of that moment, and a rollback drops the private pages
 // there are and puts those back.
 
-package import Arena
-internal import CMemory
+internal import CMayflyMemory
 internal import Glibc
+package import MayflyArena
 internal import Synchronization
 package import SystemPackage
 

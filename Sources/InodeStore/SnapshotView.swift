@@ -3,9 +3,8 @@
 // A page is in the snapshot's copies, or in the base where the store has written it since; every
 // other page is the same in both moments, and is read from the store.
 
-internal import Arena
-internal import CMemory
 internal import Glibc
+internal import MayflyArena
 internal import SystemPackage
 
 /// Two moments of one region: as it is now, and as it was when a snapshot was taken.

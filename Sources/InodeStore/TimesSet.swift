@@ -14,8 +14,8 @@
 // stands for the pages whose index has this remainder by 31. Bits are set by readers without the
 // inode's lock. A bit without the mark means nothing.
 
-internal import Arena
-internal import CMemory
+internal import CMayflyMemory
+internal import MayflyArena
 
 enum TimesSet {
     static var mark: UInt32 { @_noLocks get { 1 << 31 } }

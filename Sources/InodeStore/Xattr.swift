@@ -3,8 +3,8 @@
 // A value is never changed in place: a new attribute takes the old one's place in the list by one
 // store, so that readers see the one or the other.
 
-internal import Arena
-internal import CMemory
+internal import CMayflyMemory
+internal import MayflyArena
 package import SystemPackage
 
 /// Byte offsets inside an attribute. Part of the image's format.
@@ -14,7 +14,6 @@ enum Xattr {
     static var nameCount: UInt64 { @_noLocks get { 12 } }
     static var name: UInt64 { @_noLocks get { 16 } }
     static var valueLimit: UInt64 { @_noLocks get { 65_536 } }
-    static var listLimit: UInt64 { @_noLocks get { 65_536 } }
 
     @_noLocks static func bytes(name: UInt64, value: UInt64) -> UInt64 { 16 + name + value }
     @_noLocks static func bytes(_ region: Region, _ xattr: UInt64) -> UInt64 {

@@ -1,4 +1,5 @@
 import Glibc
+import MayflyHost
 import SystemPackage
 
 extension MountConfiguration {

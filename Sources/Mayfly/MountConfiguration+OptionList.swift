@@ -1,5 +1,7 @@
 // The options of mount(8): "-o size=1g,mode=0755,noexec", with tmpfs's names and meanings.
 
+internal import MayflyServing
+
 extension MountConfiguration {
     /// Takes over what a comma-separated option list says; of two that contradict, the later wins.
     ///

@@ -1,4 +1,6 @@
 import Glibc
+package import MayflyHost
+package import MayflyServing
 
 /// What a mount is to be: where, how large, whose, and how it talks with the kernel.
 ///

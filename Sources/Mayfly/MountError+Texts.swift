@@ -1,5 +1,5 @@
-internal import Arena
 import Glibc
+internal import MayflyArena
 package import SystemPackage
 
 /// The messages that more than one place has to give, or that the core gives for the kernel.

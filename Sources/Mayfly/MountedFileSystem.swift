@@ -1,18 +1,21 @@
 // A file system in memory, mounted: store, session and the threads between them.
 
-internal import Arena
 internal import CFuseKernel
-internal import CMemory
+internal import CMayflyMemory
+internal import CMayflySystem
 internal import FuseTransport
 internal import Glibc
 internal import InodeStore
+internal import MayflyArena
+internal import MayflyHost
+internal import MayflyServing
 internal import Synchronization
 internal import SystemPackage
 
 /// A file system in memory, mounted and answering while this object lives.
 ///
-/// Life: `init` mounts; `unmount`, or anybody's umount(8), ends it; `waitUntilUnmounted` returns when
-/// the kernel has let go and everything is freed.
+/// `init` mounts. ``unmount(_:)``, umount(8), or dropping the last reference ends the mount.
+/// ``waitUntilUnmounted()`` returns when the kernel has let go and everything is freed.
 public final class MountedFileSystem: Sendable {
     /// What the mount turned out to be.
     public let summary: MountSummary
@@ -39,15 +42,19 @@ public final class MountedFileSystem: Sendable {
     private let counters: [RequestCounters]
     private let gate: YieldGate
     let hooks: RequestHooks
+    /// Fault rules as they were added, by number.
+    let faultRules = Mutex<[Int: FaultRule]>([:])
     private let threads: Mutex<Threads>
     private let final: Mutex<MountStatistics?>
+    /// Whether everything is freed; held while that is done.
+    private let ending = Mutex(false)
     private let startNanoseconds = cmem_monotonic_nanoseconds()
 
     typealias ForkHost = @Sendable (MountedFileSystem) throws(MountError) -> Void
 
     private struct Threads {
-        var serving: [QueueThread] = []
-        var maintaining: QueueThread?
+        var serving: [HostThread] = []
+        var maintaining: HostThread?
     }
 
     /// Mounts; requests are answered when this returns.
@@ -66,7 +73,7 @@ public final class MountedFileSystem: Sendable {
     /// `fuse_flush()` under `do_exit()`).
     func askForNoFlush() {
         let made = unsafe PathBytes(summary.mountpoint).withCString {
-            unsafe open($0, O_RDWR | O_CLOEXEC | CMEM_O_TMPFILE, mode_t(0o600))
+            unsafe open($0, O_RDWR | O_CLOEXEC | CSYS_O_TMPFILE, mode_t(0o600))
         }
         if made >= 0 {
             close(made)
@@ -270,7 +277,7 @@ public final class MountedFileSystem: Sendable {
             let loop = loop(
                 session, worker: session.queueCount + reader, readers: readers, reader: reader)
             started.serving.append(
-                try QueueThread.start(
+                try HostThread.start(
                     cpu: nil, name: "mayfly-dev-\(reader)",
                     with: session.deviceQueue(napMilliseconds: nap)
                 ) { loop.serve($0) })
@@ -278,12 +285,12 @@ public final class MountedFileSystem: Sendable {
         for index in 0..<session.queueCount {
             let loop = loop(session, worker: index, readers: readers)
             started.serving.append(
-                try QueueThread.start(
+                try HostThread.start(
                     cpu: index, name: "mayfly-ring-\(index)", with: session.queue(at: index)
                 ) { loop.serve($0) })
         }
         let maintenance = maintenance
-        started.maintaining = try QueueThread.start(cpu: nil, name: "mayfly-maintain") {
+        started.maintaining = try HostThread.start(name: "mayfly-maintain") {
             maintenance.run()
         }
     }
@@ -296,7 +303,8 @@ public final class MountedFileSystem: Sendable {
                 worker: store.worker(worker),
                 policy: OperationPolicy(configuration),
                 counters: counters[worker]),
-            session: session, readers: readers, reader: reader, gate: gate, bell: maintenance.bell, hooks: hooks, isHooked: hooks.isOn)
+            session: session, readers: readers, reader: reader, gate: gate,
+            bell: maintenance.bell, hooks: hooks)
     }
 
     func setForkHost(_ host: @escaping ForkHost) { forkHost.withLock { $0 = host } }
@@ -315,9 +323,17 @@ public final class MountedFileSystem: Sendable {
 
     /// Takes the mount out of the tree.
     ///
-    /// - Throws: `.busy` naming who uses it, unless `lazy` or `force`.
-    public func unmount(lazy: Bool, force: Bool) throws(MountError) {
-        try Unmounting.unmount(identity, place, lazy: lazy, force: force)
+    /// - Throws: `.busy` with `.normal` where the mount is in use; its text names who uses it.
+    public func unmount(_ mode: UnmountMode = .normal) throws(MountError) {
+        try Unmounting.unmount(identity, place, lazy: mode != .normal, force: mode == .force)
+    }
+
+    /// Ends the mount, if that has not been done: files that are open fail from now on.
+    deinit {
+        if ending.withLock({ $0 }) { return }
+        try? unmount(.force)
+        _ = abort()
+        waitUntilUnmounted()
     }
 
     /// Ends the connection whatever it is doing: open requests and files fail from now on.
@@ -325,13 +341,23 @@ public final class MountedFileSystem: Sendable {
     /// - Returns: false when only the end of this process will do it.
     package func abort() -> Bool { session.withLock { $0 }?.end() ?? true }
 
-    /// Returns once the mount is gone, whoever ended it, and everything is freed.
+    /// Waits until the mount is gone and everything is freed, whoever ended the mount.
+    ///
+    /// - Concurrency: any number of threads, but none that serves the mount.
     public func waitUntilUnmounted() {
+        // Who comes second waits for the lock, and so for the first.
+        ending.withLock { isOver in
+            if isOver { return }
+            isOver = true
+            endServing()
+        }
+    }
+
+    private func endServing() {
         let taken = threads.withLock { threads in
             defer { threads = Threads() }
             return threads
         }
-        if taken.serving.isEmpty && taken.maintaining == nil { return }
         for thread in taken.serving { thread.join() }
         maintenance.end()
         taken.maintaining?.join()

@@ -1,5 +1,7 @@
 // Sizes and counts as text, the way tmpfs reads them: a number with a unit, or a share of memory.
 
+internal import MayflyHost
+
 /// Reads and writes byte sizes and counts.
 ///
 /// - Source: mm/shmem.c, `shmem_parse_one()`; lib/cmdline.c, `memparse()`; tmpfs(5).
@@ -59,22 +61,7 @@ public enum SizeText {
     }
 
     /// `bytes` for a reader: three digits and a unit, "1.50 GiB".
-    public static func described(bytes: UInt64) -> String {
-        let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
-        var value = Double(bytes)
-        var index = 0
-        while value >= 1024, index + 1 < units.count {
-            value /= 1024
-            index += 1
-        }
-        if index == 0 || value == value.rounded() { return "\(UInt64(value)) \(units[index])" }
-        let decimals: UInt64 = value < 10 ? 100 : value < 100 ? 10 : 1
-        let scaled = UInt64((value * Double(decimals)).rounded())
-        let fraction = scaled % decimals
-        if decimals == 1 || fraction == 0 { return "\(scaled / decimals) \(units[index])" }
-        let padding = decimals == 100 && fraction < 10 ? "0" : ""
-        return "\(scaled / decimals).\(padding)\(fraction) \(units[index])"
-    }
+    public static func described(bytes: UInt64) -> String { ByteCountText.described(bytes) }
 
     /// The decimal number at the start of `text` and what follows it; nil when there is none or it
     /// does not fit.

@@ -1,7 +1,6 @@
 // System calls as the workloads make them: names are bytes that end in a NUL, made beforehand, so
 // that nothing but the call is measured.
 
-internal import CMemory
 internal import Glibc
 internal import SystemPackage
 

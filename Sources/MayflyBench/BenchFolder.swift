@@ -1,5 +1,6 @@
 internal import Glibc
 package import Mayfly
+package import MayflyHost
 internal import SystemPackage
 
 /// A folder to measure in.

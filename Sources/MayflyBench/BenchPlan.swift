@@ -1,4 +1,3 @@
-internal import CMemory
 internal import Glibc
 package import Mayfly
 internal import SystemPackage

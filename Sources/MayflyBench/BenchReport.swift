@@ -3,6 +3,7 @@
 
 internal import Glibc
 internal import Mayfly
+internal import MayflyHost
 
 package struct BenchReport: Codable, Sendable, Equatable {
     package struct Folder: Codable, Sendable, Equatable {

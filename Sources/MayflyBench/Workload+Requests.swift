@@ -1,6 +1,6 @@
 // One request at a time: what the way to the file system and back costs.
 
-internal import CMemory
+internal import CMayflySystem
 internal import Glibc
 internal import SystemPackage
 
@@ -33,7 +33,7 @@ extension Workload {
         let name = InputTree.name("user.none")
         let descriptor = file.descriptor
         return try place.requests(place.scale.requests) { _ throws(WorkloadFailure) in
-            let error = unsafe cmem_ask_attribute(descriptor, name)
+            let error = unsafe csys_ask_attribute(descriptor, name)
             if error == ENODATA { return }
             guard error == EOPNOTSUPP else {
                 throw .call("getxattr(2)", Errno(rawValue: error))
@@ -128,7 +128,7 @@ extension Workload {
     private static func directFile(
         _ place: borrowing WorkloadPlace
     ) throws(WorkloadFailure) -> BenchFile {
-        let result = unsafe cmem_open_direct(place.folder.descriptor, InputTree.name("file"))
+        let result = unsafe csys_open_direct(place.folder.descriptor, InputTree.name("file"))
         if result == -EINVAL || result == -EOPNOTSUPP { throw .unsupported("no O_DIRECT") }
         let file = try BenchFile(taking: result, "open(2)")
         for index in 0..<place.scale.mebibytes {

@@ -1,6 +1,5 @@
 // Many small files: what builds, version control and package managers do.
 
-internal import CMemory
 internal import Glibc
 internal import SystemPackage
 

@@ -1,4 +1,4 @@
-internal import CMemory
+internal import CMayflyMemory
 internal import SystemPackage
 
 /// What a workload's figure is.

@@ -2,6 +2,7 @@ import ArgumentParser
 import Glibc
 import Mayfly
 import MayflyBench
+import MayflyHost
 
 /// `mayfly bench [DIR...]`
 struct BenchCommand: ParsableCommand {

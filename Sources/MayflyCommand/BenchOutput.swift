@@ -1,5 +1,6 @@
 import Glibc
 import Mayfly
+import MayflyHost
 
 /// A file that a report goes to: opened before anything is measured, so that a wrong name is told
 /// then, and changed only when there is a report.

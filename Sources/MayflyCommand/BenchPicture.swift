@@ -1,5 +1,6 @@
 import Mayfly
 import MayflyBench
+import MayflyHost
 
 /// What `mayfly bench` prints.
 enum BenchPicture {

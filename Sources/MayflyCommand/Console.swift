@@ -1,5 +1,6 @@
 import Glibc
 import Mayfly
+import MayflyHost
 
 /// What the command prints besides help. Lines are written whole, past any buffer, so that they
 /// keep their order among the lines of other processes.

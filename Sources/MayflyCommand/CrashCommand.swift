@@ -1,5 +1,6 @@
 import ArgumentParser
 import Mayfly
+import MayflyHost
 
 /// `mayfly crash DIR`
 struct CrashCommand: ParsableCommand {

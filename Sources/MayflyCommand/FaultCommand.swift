@@ -1,5 +1,6 @@
 import ArgumentParser
 import Mayfly
+import MayflyHost
 
 /// `mayfly fault add|list|clear DIR`
 struct FaultCommand: ParsableCommand {

@@ -1,7 +1,8 @@
 import ArgumentParser
 import Glibc
-import Images
 import Mayfly
+import MayflyHost
+import MayflyImages
 import Synchronization
 
 /// `mayfly image`

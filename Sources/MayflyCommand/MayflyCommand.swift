@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import Mayfly
+import MayflyHost
 
 /// The command `mayfly`: arguments and printing; everything else is in the library `Mayfly`.
 @main

@@ -3,6 +3,7 @@
 
 import Glibc
 import Mayfly
+import MayflyHost
 
 /// What the program was called with, as the subcommands take it.
 enum Invocation {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Mayfly
+import MayflyHost
 
 /// The options that `mount` and `run` share.
 ///

@@ -1,5 +1,6 @@
 public import ArgumentParser
-public import Mayfly
+internal import Mayfly
+public import MayflyHost
 
 /// Paths and names come to the parser as text in which every byte above ASCII stands alone
 /// (`ProcessArguments.separated`), so that nothing of them is taken for a part of an option, and are bytes

@@ -3,6 +3,7 @@
 
 import Glibc
 import Mayfly
+import MayflyHost
 
 /// The options of a remount, by who carries them out.
 struct Remount: Equatable {

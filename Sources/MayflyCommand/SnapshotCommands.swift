@@ -1,5 +1,6 @@
 import ArgumentParser
 import Mayfly
+import MayflyHost
 
 /// `mayfly snapshot DIR [NAME]`
 struct SnapshotCommand: ParsableCommand {

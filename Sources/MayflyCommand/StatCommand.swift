@@ -1,5 +1,6 @@
 import ArgumentParser
 import Mayfly
+import MayflyHost
 
 /// `mayfly stat DIR`
 struct StatCommand: ParsableCommand {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Mayfly
+import MayflyHost
 
 /// `mayfly sync DIR`
 struct SyncCommand: ParsableCommand {

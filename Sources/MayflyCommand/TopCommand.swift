@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import Mayfly
+import MayflyHost
 
 /// `mayfly top DIR`
 struct TopCommand: ParsableCommand {

@@ -1,4 +1,5 @@
 import Mayfly
+import MayflyHost
 
 /// One picture of `mayfly top`: what happened between two reports.
 struct TopPicture {

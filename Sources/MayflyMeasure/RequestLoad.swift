@@ -5,7 +5,7 @@
 internal import CFuseKernel
 internal import FuseTransport
 internal import InodeStore
-internal import Mayfly
+internal import MayflyServing
 internal import SystemPackage
 
 /// Requests to a file system without a kernel.

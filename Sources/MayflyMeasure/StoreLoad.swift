@@ -1,9 +1,9 @@
 // The store alone, under more threads than there are processors.
 
-internal import Arena
-internal import CMemory
+internal import CMayflyMemory
 internal import Glibc
 internal import InodeStore
+internal import MayflyArena
 internal import Synchronization
 internal import SystemPackage
 

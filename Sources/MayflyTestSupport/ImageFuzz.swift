@@ -1,11 +1,12 @@
 // ImageFuzz: images that were changed, opened and looked into. Whatever is in them, they are refused
 // or read, and nothing crashes or hangs.
 
-internal import Arena
-internal import CMemory
+internal import CMayflyMemory
+internal import CMayflySystem
 internal import Glibc
-internal import Images
 internal import InodeStore
+internal import MayflyArena
+internal import MayflyImages
 internal import SystemPackage
 
 /// Mutations of one image, by seed.
@@ -36,7 +37,7 @@ package final class ImageFuzz {
         let history = try StoreHistory(
             seed: seed, pageLimit: 4096, inodeLimit: 500, workers: seed.isMultiple(of: 4) ? 3 : 1)
         try history.fill(operations: 600)
-        let file = unsafe cmem_memory_file("fuzzed-image")
+        let file = unsafe csys_memory_file("fuzzed-image")
         guard file >= 0 else { throw Errno(rawValue: errno) }
         descriptor = file
         try history.store.writeImage(to: file)
@@ -53,7 +54,7 @@ package final class ImageFuzz {
         var pages: [UInt64] = []
         var contents: [[UInt8]] = []
         for offset in stride(from: 0, to: bytes, by: 4096)
-        where unsafe cmem_read_all(file, &page, 4096, offset) == 0 && page != zeros {
+        where unsafe csys_read_all(file, &page, 4096, offset) == 0 && page != zeros {
             pages.append(offset)
             contents.append(page)
         }
@@ -69,7 +70,7 @@ package final class ImageFuzz {
         look()
         serve(&old)
         for change in old.reversed() {
-            unsafe _ = cmem_write_all(descriptor, change.value, change.value.count, change.offset)
+            unsafe _ = csys_write_all(descriptor, change.value, change.value.count, change.offset)
         }
     }
 
@@ -79,13 +80,13 @@ package final class ImageFuzz {
         look()
         ftruncate(descriptor, off_t(bytes))
         for (page, content) in zip(pages, contents) where page + 4096 > length {
-            unsafe _ = cmem_write_all(descriptor, content, content.count, page)
+            unsafe _ = csys_write_all(descriptor, content, content.count, page)
         }
     }
 
     private func read(_ offset: UInt64, _ count: Int) -> [UInt8] {
         var value = [UInt8](repeating: 0, count: count)
-        unsafe _ = cmem_read_all(descriptor, &value, count, offset)
+        unsafe _ = csys_read_all(descriptor, &value, count, offset)
         return value
     }
 
@@ -93,7 +94,7 @@ package final class ImageFuzz {
         _ offset: UInt64, _ value: [UInt8], _ old: inout [(offset: UInt64, value: [UInt8])]
     ) {
         old.append((offset, read(offset, value.count)))
-        unsafe _ = cmem_write_all(descriptor, value, value.count, offset)
+        unsafe _ = csys_write_all(descriptor, value, value.count, offset)
     }
 
     private func mutate(_ old: inout [(offset: UInt64, value: [UInt8])]) {
@@ -209,7 +210,7 @@ extension ImageFuzz {
     private func restoreCut(_ old: inout [(offset: UInt64, value: [UInt8])]) {
         ftruncate(descriptor, off_t(bytes))
         for (page, content) in zip(pages, contents) {
-            unsafe _ = cmem_write_all(descriptor, content, content.count, page)
+            unsafe _ = csys_write_all(descriptor, content, content.count, page)
         }
         old.removeAll()
     }

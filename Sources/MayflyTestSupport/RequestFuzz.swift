@@ -7,6 +7,7 @@ internal import CFuseKernel
 internal import FuseTransport
 internal import InodeStore
 internal import Mayfly
+internal import MayflyMeasure
 internal import SystemPackage
 
 /// One input's requests on a small file system of its own.

@@ -1,9 +1,9 @@
 // Snapshots, rollbacks, forks and saved images in a history: the model is copied, and put back.
 
-internal import CMemory
+internal import CMayflySystem
 internal import Glibc
-internal import Images
 internal import InodeStore
+internal import MayflyImages
 internal import SystemPackage
 
 extension StoreHistory {
@@ -160,7 +160,7 @@ extension StoreHistory {
         let fork = try InodeStore(
             snapshot: snapshot, pageLimit: model.pageLimit,
             inodeLimit: model.spaceLimit / 1024, workerCount: 1)
-        let file = unsafe cmem_memory_file("image")
+        let file = unsafe csys_memory_file("image")
         defer { close(file) }
         try fork.writeImage(to: file)
         fork.unmap()

@@ -61,13 +61,28 @@ public final class ScratchMount: Sendable {
         from image: String? = nil, sizeBytes: UInt64? = nil, inodes: UInt64? = nil,
         configure: (inout MountConfiguration) -> Void = { _ in }
     ) throws(MountError) -> ScratchMount {
+        var configuration = configuration(from: image, sizeBytes: sizeBytes, inodes: inodes)
+        configure(&configuration)
+        return try make(configuration)
+    }
+
+    /// What a test's mount is like, but for its mountpoint.
+    static func configuration(
+        from image: String?, sizeBytes: UInt64?, inodes: UInt64?
+    ) -> MountConfiguration {
+        var configuration = MountConfiguration(mountpoint: "")
+        configuration.from = image
+        configuration.sizeBytes = sizeBytes ?? (image == nil ? 256 << 20 : nil)
+        configuration.inodes = inodes ?? (image == nil ? 65_536 : nil)
+        configuration.transport = .device
+        return configuration
+    }
+
+    /// Mounts on a folder that is made for it.
+    static func make(_ configuration: MountConfiguration) throws(MountError) -> ScratchMount {
         try make { folder throws(MountError) in
-            var configuration = MountConfiguration(mountpoint: folder)
-            configuration.from = image
-            configuration.sizeBytes = sizeBytes ?? (image == nil ? 256 << 20 : nil)
-            configuration.inodes = inodes ?? (image == nil ? 65_536 : nil)
-            configuration.transport = .device
-            configure(&configuration)
+            var configuration = configuration
+            configuration.mountpoint = folder
             return try MountedFileSystem(configuration)
         }
     }
@@ -100,10 +115,10 @@ public final class ScratchMount: Sendable {
             if isEnded { return }
             isEnded = true
             do {
-                try fileSystem.unmount(lazy: true, force: true)
+                try fileSystem.unmount(.force)
             } catch {
                 // Somebody else has unmounted it, or the kernel forbids force in a user namespace.
-                try? fileSystem.unmount(lazy: true, force: false)
+                try? fileSystem.unmount(.lazy)
                 _ = fileSystem.abort()
             }
             fileSystem.waitUntilUnmounted()
@@ -206,10 +221,10 @@ public final class ScratchMount: Sendable {
 
     /// Why this process cannot mount, and what to do; nil where it can.
     ///
-    /// Root can. Another user can where /dev/fuse is open to all and users may have user
-    /// namespaces: a process that this library is linked into enters one of its own before `main`,
-    /// in which it is the same user as before. MAYFLY_TESTING_NAMESPACE=0 in the environment keeps
-    /// it out.
+    /// Root can mount. Another user can where /dev/fuse is open to all and users may have user
+    /// namespaces: set `MAYFLY_TESTING_NAMESPACE=1` in the environment of the tests. A process that
+    /// this library is linked into then enters a user namespace before `main`. Inside it is the
+    /// same user as before.
     ///
     ///     @Suite(.enabled(if: ScratchMount.unavailability == nil)) struct ToolTests { ... }
     public static var unavailability: String? {
@@ -222,9 +237,9 @@ public final class ScratchMount: Sendable {
             "mounting is not permitted, nor a user namespace to do it in: run the tests as root, "
                 + "or let users have namespaces (sysctl user.max_user_namespaces, AppArmor's "
                 + "kernel.apparmor_restrict_unprivileged_userns=0)"
-        case CMT_SPACE_DECLINED:
-            "mounting is not permitted: run the tests as root, or without "
-                + "MAYFLY_TESTING_NAMESPACE=0, or inside `unshare --user --map-root-user --mount`"
+        case CMT_SPACE_NOT_ASKED_FOR:
+            "mounting is not permitted: run the tests with MAYFLY_TESTING_NAMESPACE=1, so that they "
+                + "have a user namespace to mount in, or as root"
         default:
             "/dev/fuse may not be opened: run the tests as root, or let everyone with "
                 + "`chmod 666 /dev/fuse`"

@@ -1,6 +1,7 @@
 // A mount for the time of a closure.
 
 public import Mayfly
+internal import MayflyHost
 
 /// Mounts a fresh file system, calls `body` with its root, and unmounts it.
 ///
@@ -27,8 +28,38 @@ public func withScratchMount<Result: Sendable>(
     configure: (inout MountConfiguration) -> Void = { _ in },
     _ body: (String) async throws -> Result
 ) async throws -> Result {
-    let mount = try ScratchMount.make(
-        from: await image?.file(), sizeBytes: sizeBytes, inodes: inodes, configure: configure)
-    defer { mount.end() }
-    return try await ScratchMount.$current.withValue(mount) { try await body(mount.path) }
+    var configuration = ScratchMount.configuration(
+        from: try await image?.file(), sizeBytes: sizeBytes, inodes: inodes)
+    configure(&configuration)
+    let mount = try await onOwnThread { [configuration] () throws(MountError) in
+        try ScratchMount.make(configuration)
+    }
+    let result: Swift.Result<Result, any Error>
+    do {
+        result = .success(
+            try await ScratchMount.$current.withValue(mount) { try await body(mount.path) })
+    } catch {
+        result = .failure(error)
+    }
+    try await onOwnThread { () throws(MountError) in mount.end() }
+    return try result.get()
+}
+
+/// Calls a function that blocks on a thread of its own, so that other tasks go on meanwhile.
+private func onOwnThread<Result: Sendable>(
+    _ body: @escaping @Sendable () throws(MountError) -> Result
+) async throws(MountError) -> Result {
+    let result: Swift.Result<Result, MountError> = await withCheckedContinuation { continuation in
+        let answer: @Sendable () -> Void = {
+            do throws(MountError) {
+                continuation.resume(returning: .success(try body()))
+            } catch {
+                continuation.resume(returning: .failure(error))
+            }
+        }
+        // Where the system has no thread to give, the caller's must do.
+        guard let thread = try? HostThread.start(name: "mayfly-scratch", answer) else { return answer() }
+        thread.detach()
+    }
+    return try result.get()
 }

@@ -1,11 +1,11 @@
 // Geometry, bitmaps and chunks.
 
-import Arena
+import MayflyArena
 import MayflyTestSupport
 import SystemPackage
 import Testing
 
-@testable import Arena
+@testable import MayflyArena
 
 /// A small arena: `chunks` of 2 MiB behind the headers and descriptors.
 func smallArena(

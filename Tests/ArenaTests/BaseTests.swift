@@ -1,12 +1,12 @@
 // Making a base: chunk by chunk, and back again where that fails in the middle.
 
-import Arena
+import MayflyArena
 import Glibc
 import MayflyTestSupport
 import SystemPackage
 import Testing
 
-@testable import Arena
+@testable import MayflyArena
 
 @Suite struct BaseTests {
     /// A file system without room for all of it: nothing has changed, and giving back works as before.

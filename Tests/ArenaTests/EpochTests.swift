@@ -1,12 +1,12 @@
 // Epochs: what was retired is reclaimed when no reader can have it, and not before.
 
-import Arena
+import MayflyArena
 import Glibc
 import MayflyTestSupport
 import Synchronization
 import Testing
 
-@testable import Arena
+@testable import MayflyArena
 
 @Suite struct EpochTests {
     /// Counts what can be reclaimed now.

@@ -1,12 +1,11 @@
 // A program that has its memory locked: madvise(2) refuses what it otherwise does.
 
-import Arena
-import CMemory
+import MayflyArena
 import Glibc
 import MayflyTestSupport
 import Testing
 
-@testable import Arena
+@testable import MayflyArena
 
 @Suite struct LockedMemoryTests {
     /// The region is not filled when it is made, and what is given back is zero when it comes again.

@@ -1,6 +1,6 @@
 // Mail: runs of units on their way from one thread of a test to another.
 
-import Arena
+import MayflyArena
 import MayflyTestSupport
 
 final class Mail: Sendable {

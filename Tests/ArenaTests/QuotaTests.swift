@@ -1,11 +1,11 @@
 // Quotas: exact, also at the edge and with many threads there.
 
-import Arena
+import MayflyArena
 import MayflyTestSupport
 import Synchronization
 import Testing
 
-@testable import Arena
+@testable import MayflyArena
 
 @Suite struct QuotaTests {
     @Test(arguments: [1, 2, 255, 256, 257, 1023, 1024, 1025, 10_000] as [UInt64])

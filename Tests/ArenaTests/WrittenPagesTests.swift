@@ -3,7 +3,7 @@
 import Glibc
 import Testing
 
-@testable import Arena
+@testable import MayflyArena
 
 @Suite struct WrittenPagesTests {
     /// An arena over a base of eight chunks, and a page in the last.

@@ -1,8 +1,9 @@
 // Machines with more processors than a cpu_set_t has bits.
 
-import CFuseKernel
+import CMayflySystem
 import FuseTransport
 import Glibc
+@testable import MayflyHost
 import Testing
 
 @testable import FuseTransport
@@ -10,10 +11,10 @@ import Testing
 @Suite struct ManyProcessorsTests {
     /// The kernel judges the number, whatever it is.
     @Test func pinning() throws {
-        let thread = try QueueThread.start(cpu: 5000, name: "far") {
-            #expect(cfk_pin_to_cpu(1023) == EINVAL && cfk_pin_to_cpu(1024) == EINVAL)
-            #expect(cfk_pin_to_cpu(8191) == EINVAL)
-            #expect(cfk_pin_to_cpu(0) == 0)
+        let thread = try HostThread.start(cpu: 5000, name: "far") {
+            #expect(csys_pin_to_cpu(1023) == EINVAL && csys_pin_to_cpu(1024) == EINVAL)
+            #expect(csys_pin_to_cpu(8191) == EINVAL)
+            #expect(csys_pin_to_cpu(0) == 0)
         }
         thread.join()
     }

@@ -2,6 +2,7 @@
 
 import FuseTransport
 import Glibc
+@testable import MayflyHost
 import MayflyTestSupport
 import Testing
 
@@ -9,7 +10,7 @@ import Testing
 struct RequestPathTests {
     @Test func aLoopWithoutLocksServes() throws {
         let double = try KernelDouble(queueCount: 1, depth: 2, payloadBytes: 8192, seed: 1)
-        let thread = try QueueThread.start(
+        let thread = try HostThread.start(
             cpu: 0, name: "serve", with: double.serverQueue(at: 0)
         ) { moved in
             var queue = moved

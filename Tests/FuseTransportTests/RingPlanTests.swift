@@ -1,6 +1,7 @@
 // How large the ring is, and what the machine is taken for.
 
 import FuseTransport
+import MayflyHost
 import Testing
 
 @Suite struct RingPlanTests {
@@ -96,15 +97,6 @@ import Testing
         #expect(try plan(pageLimit: 0).payloadBytes == 8192)
         #expect(try plan(pageLimit: 65535).payloadBytes == 1 << 20)
     }
-
-    @Test(
-        arguments: [
-            (0, "0 bytes"), (1023, "1023 bytes"), (1024, "1 KiB"), (1536, "1.5 KiB"),
-            (1 << 20, "1 MiB"), (16 << 20, "16 MiB"), (3 << 40, "3 TiB"), (5 << 50, "5120 TiB"),
-        ] as [(UInt64, String)])
-    func sizesForPeople(bytes: UInt64, text: String) {
-        #expect(formatBytes(bytes) == text)
-    }
 }
 
 @Suite struct MachineTests {
@@ -126,6 +118,6 @@ import Testing
         ("a\\999", "a\\999"),
     ])
     func mountPathsAreUnescaped(text: String, path: String) {
-        #expect(MountLine.unescaped(Array(text.utf8)[...]) == Array(path.utf8))
+        #expect(MountTable.unescaped(Array(text.utf8)[...]) == Array(path.utf8))
     }
 }

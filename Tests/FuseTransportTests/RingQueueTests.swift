@@ -1,8 +1,8 @@
 // The ring queue against the kernel double: many queues, odd orders, and a kernel that lies.
 
-import CFuseKernel
 import FuseTransport
 import Glibc
+@testable import MayflyHost
 import MayflyTestSupport
 import Synchronization
 import SystemPackage
@@ -12,14 +12,14 @@ import Testing
 final class EchoServer {
     let double: KernelDouble
     let batches = Atomic<Int>(0)
-    private var threads: [QueueThread] = []
+    private var threads: [HostThread] = []
 
     init(_ double: KernelDouble) throws {
         self.double = double
         for index in 0..<double.queues.count {
             // No pinning: there are more queues than CPUs here.
             threads.append(
-                try QueueThread.start(
+                try HostThread.start(
                     cpu: nil, name: "echo-\(index)", with: double.serverQueue(at: index),
                     Self.serve))
         }
@@ -229,7 +229,7 @@ struct RingQueueTests {
         }
         await #expect(processExitsWith: .failure) {
             let double = try KernelDouble(queueCount: 1, depth: 1, payloadBytes: 8192, seed: 1)
-            let client = try QueueThread.start(cpu: nil, name: "client") {
+            let client = try HostThread.start(name: "client") {
                 _ = double.queues[0].perform(
                     DoubleRequest(opcode: .statfs))
             }
@@ -246,7 +246,7 @@ struct RingQueueTests {
 /// Runs `body` on so many threads at once and waits for all.
 private func withClients(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) throws {
     let threads = try (0..<count).map { client in
-        try QueueThread.start(cpu: nil, name: "client-\(client)") { body(client) }
+        try HostThread.start(name: "client-\(client)") { body(client) }
     }
     for thread in threads { thread.join() }
 }

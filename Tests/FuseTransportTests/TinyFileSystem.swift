@@ -6,6 +6,7 @@
 import CFuseKernel
 import FuseTransport
 import Glibc
+@testable import MayflyHost
 import Synchronization
 import MayflyTestSupport
 import SystemPackage
@@ -144,7 +145,7 @@ final class TinyMount {
     let directory: String
     let session: FuseSession
     let files = TinyFileSystem()
-    private var threads: [QueueThread] = []
+    private var threads: [HostThread] = []
 
     var file: String { directory + "/file" }
 
@@ -169,22 +170,32 @@ final class TinyMount {
         let files = files
         for _ in 0..<deviceQueues {
             threads.append(
-                try QueueThread.start(cpu: nil, name: "device", with: session.deviceQueue()) {
+                try HostThread.start(name: "device", with: session.deviceQueue()) {
                     files.serve($0)
                 })
         }
         for index in 0..<session.queueCount where index != refusing {
             threads.append(
-                try QueueThread.start(
+                try HostThread.start(
                     cpu: index, name: "ring-\(index)", with: session.queue(at: index)
                 ) { files.serve($0) })
         }
-        if refusing != nil { session.refuseRing() }
+        // A queue that is given back without having been registered: the kernel refuses the ring.
+        if let refusing { _ = session.queue(at: refusing) }
     }
+
+    /// Whether the mount is in the tree.
+    var isMounted: Bool { session.identity?.place != nil }
+
+    /// Takes the mount out of the tree.
+    ///
+    /// - Returns: nil when it is done.
+    @discardableResult
+    func unmount(_ flags: Int = 0) -> Errno? { session.identity?.unmount(flags: Int32(flags)) }
 
     /// Ends the mount, whatever state it is in, and waits for the threads.
     func close() {
-        if session.isMounted { try? session.unmount(.force) }
+        if isMounted { unmount(MNT_FORCE | MNT_DETACH) }
         if session.state != .ended { session.end() }
         join()
         unsafe _ = rmdir(directory)

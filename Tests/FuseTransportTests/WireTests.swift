@@ -1,5 +1,6 @@
 // Sizes and numbers: what must be so before a byte is exchanged.
 
+import CFuseDevice
 import CFuseKernel
 import FuseTransport
 import SystemPackage
@@ -44,11 +45,11 @@ import Testing
             // The ring's header area has room for it, and the number leads back.
             #expect(opcode.argumentBytes <= 128)
             #expect(Opcode(rawValue: opcode.rawValue) == opcode)
-            #expect(unsafe String(cString: cfk_opcode_name(opcode.rawValue)) != "UNKNOWN")
+            #expect(unsafe String(cString: cfd_opcode_name(opcode.rawValue)) != "UNKNOWN")
         }
         for number: UInt32 in [0, 7, 19, 54, 1000, .max] {
             #expect(Opcode(rawValue: number) == nil)
-            #expect(unsafe String(cString: cfk_opcode_name(number)) == "UNKNOWN")
+            #expect(unsafe String(cString: cfd_opcode_name(number)) == "UNKNOWN")
         }
     }
 

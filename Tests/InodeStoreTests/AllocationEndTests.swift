@@ -1,7 +1,7 @@
 // fallocate(2) that comes to the end of memory, and stores for more workers than an image has shards.
 
-import Arena
 import InodeStore
+import MayflyArena
 import MayflyTestSupport
 import SystemPackage
 import Testing

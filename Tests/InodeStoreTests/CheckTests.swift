@@ -5,7 +5,7 @@ import MayflyTestSupport
 import SystemPackage
 import Testing
 
-@testable import Arena
+@testable import MayflyArena
 @testable import InodeStore
 
 /// A small store with one of everything.

@@ -5,7 +5,7 @@ import MayflyTestSupport
 import SystemPackage
 import Testing
 
-@testable import Arena
+@testable import MayflyArena
 @testable import InodeStore
 
 /// One word to change, and what the check must say of it.

@@ -1,7 +1,7 @@
 // The most that a store takes, whatever is done to it.
 
-import Arena
 import InodeStore
+import MayflyArena
 import MayflyTestSupport
 import SystemPackage
 import Testing

@@ -1,8 +1,8 @@
 // Chunks of inodes that a fork or a rolled back store gives back: what is behind them is the base again, in
 // which inodes lie that have ended since.
 
-import Arena
 import InodeStore
+import MayflyArena
 import MayflyTestSupport
 import SystemPackage
 import Testing

@@ -6,7 +6,7 @@
 //         swift test --sanitize=thread -Xcc -DCMEM_WATCH --scratch-path .build-tsan \
 //         --filter 'ArenaTests|InodeStoreTests'
 //
-// CMEM_WATCH makes it see the copies, which are C (CMemory.h); without it, it sees words only.
+// CMEM_WATCH makes it see the copies, which are C (CMayflyMemory.h); without it, it sees words only.
 // Without the suppressions the tests that tear content by design are skipped.
 
 import InodeStore

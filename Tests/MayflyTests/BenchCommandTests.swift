@@ -1,5 +1,6 @@
 import Glibc
 import MayflyBench
+@testable import MayflyHost
 import Testing
 
 @testable import Mayfly

@@ -2,6 +2,7 @@
 // is gone when it says so.
 
 import Glibc
+@testable import MayflyHost
 import Testing
 
 @testable import Mayfly

@@ -1,4 +1,4 @@
-import ControlHTTP
+import MayflyHTTP
 import Glibc
 import MayflyTestSupport
 import Synchronization

@@ -1,5 +1,6 @@
-import CPosixSupport
+import CMayflyTestSupport
 import Glibc
+@testable import MayflyHost
 import MayflyTestSupport
 import Testing
 
@@ -43,7 +44,7 @@ final class ControlledMount {
 
     deinit {
         server.stop()
-        try? fileSystem.unmount(lazy: true, force: true)
+        try? fileSystem.unmount(.force)
         fileSystem.waitUntilUnmounted()
         unsafe rmdir(mountpoint)
     }

@@ -1,5 +1,6 @@
-import CMemory
+import CMayflyMemory
 import Glibc
+@testable import MayflyServing
 import MayflyTestSupport
 import Synchronization
 import Testing

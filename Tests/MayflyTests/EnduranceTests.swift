@@ -1,4 +1,5 @@
 import Glibc
+@testable import MayflyHost
 import MayflyTestSupport
 import Testing
 
@@ -152,7 +153,7 @@ struct EnduranceTests {
                 let bytes = [UInt8](repeating: 1, count: 1 << 20)
                 for _ in 0..<4 { _ = unsafe write(file, bytes, bytes.count) }
                 close(file)
-                try fileSystem.unmount(lazy: false, force: false)
+                try fileSystem.unmount()
                 fileSystem.waitUntilUnmounted()
             }
             // The first rounds fill what is filled once: the allocator's and the runtime's caches.

@@ -23,7 +23,7 @@ struct FirstFlushTests {
         try withFolder { folder in
             let fork = try mount.fileSystem.fork(at: folder, change: change)
             defer {
-                try? fork.unmount(lazy: true, force: true)
+                try? fork.unmount(.force)
                 fork.waitUntilUnmounted()
             }
             try expectNoFlush(fork)

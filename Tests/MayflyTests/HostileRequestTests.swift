@@ -2,6 +2,7 @@ import CFuseKernel
 import FuseTransport
 import Glibc
 import InodeStore
+import MayflyMeasure
 import MayflyTestSupport
 import Testing
 

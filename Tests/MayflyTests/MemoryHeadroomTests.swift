@@ -1,4 +1,5 @@
 import Glibc
+@testable import MayflyHost
 import MayflyTestSupport
 import Testing
 
@@ -7,10 +8,10 @@ import Testing
 /// What counts as memory that can still be had.
 @Suite struct MemoryHeadroomTests {
     private static let machine = "MemTotal: 8000000 kB\nMemAvailable: 1000000 kB\nSwapFree: 24 kB\n"
-    private static let memory = SystemMemory(physicalBytes: 1 << 30)
+    private static let memory = MachineMemory(physicalBytes: 1 << 30)
 
     private func bytes(
-        _ files: [String: String], memory: SystemMemory = Self.memory, processors: Int = 2
+        _ files: [String: String], memory: MachineMemory = Self.memory, processors: Int = 2
     ) throws -> Int64? {
         let root = try makeTemporaryFolder("headroom")
         defer { _ = try? ChildProcess.run(["rm", "-rf", root]) }

@@ -1,5 +1,6 @@
-import CFuseKernel
+import CMayflySystem
 import Glibc
+@testable import MayflyHost
 import SystemPackage
 import Testing
 

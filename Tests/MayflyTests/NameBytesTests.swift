@@ -1,4 +1,5 @@
 import InodeStore
+import MayflyHost
 import MayflyTestSupport
 import Testing
 

@@ -1,4 +1,5 @@
 import InodeStore
+@testable import MayflyServing
 import MayflyTestSupport
 import SystemPackage
 import Testing

@@ -1,8 +1,10 @@
 // What each operation costs in requests. The cheapest request is the one that is not made, and a
 // change that makes one more is to be noticed: Docs/Requests.md has this table for people.
 
+import CFuseDevice
 import CFuseKernel
 import Glibc
+@testable import MayflyHost
 import Testing
 
 @testable import Mayfly
@@ -93,7 +95,7 @@ struct RequestCountTests {
         var result: [String: UInt64] = [:]
         for (opcode, count) in counts.enumerated() where count > 0 {
             guard ![Int(CFK_FORGET), Int(CFK_BATCH_FORGET)].contains(opcode) else { continue }
-            unsafe result[String(cString: cfk_opcode_name(UInt32(opcode)))] = count
+            unsafe result[String(cString: cfd_opcode_name(UInt32(opcode)))] = count
         }
         return result
     }

@@ -1,3 +1,4 @@
+@testable import MayflyHost
 import Testing
 
 @testable import Mayfly

@@ -1,3 +1,4 @@
+@testable import MayflyServing
 import Testing
 
 @testable import Mayfly

@@ -1,6 +1,7 @@
 import Testing
 
 @testable import Mayfly
+@testable import MayflyHost
 
 /// The defaults, from memory sizes and cgroup files that are made up.
 @Suite struct SystemMemoryTests {
@@ -59,7 +60,7 @@ import Testing
             (["/proc/self/cgroup": "rubbish\n"], nil),
         ] as [([String: String], UInt64?)])
     func theTightestCgroupLimitCounts(_ files: [String: String], _ limit: UInt64?) {
-        #expect(SystemMemory.cgroupLimitBytes { files[$0] } == limit)
+        #expect(MachineMemory.cgroupLimitBytes { files[$0] } == limit)
     }
 
     @Test func thisMachineHasMemory() {

@@ -1,6 +1,7 @@
 // Unmounting while everybody is at work: it never hangs, nobody is left hanging, and nothing stays.
 
 import Glibc
+@testable import MayflyHost
 import Testing
 
 @testable import Mayfly

@@ -10,7 +10,7 @@ enum cmt_space {
     CMT_SPACE_OUTER = 0, // may mount as it is, or may not at all
     CMT_SPACE_ENTERED,   // in a user and mount namespace of its own
     CMT_SPACE_FORBIDDEN, // /dev/fuse is open to it, and namespaces are not
-    CMT_SPACE_DECLINED,  // MAYFLY_TESTING_NAMESPACE=0 said no
+    CMT_SPACE_NOT_ASKED_FOR, // MAYFLY_TESTING_NAMESPACE=1 would have it enter one
 };
 
 enum cmt_space cmt_space(void);

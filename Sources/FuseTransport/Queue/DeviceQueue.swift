@@ -12,8 +12,8 @@
 // the end of the session, or a server that needs what the forgets would free, cuts it short.
 // Any other request ends the napping: it means that the ring does not carry everything.
 
+internal import CFuseDevice
 internal import CFuseKernel
-internal import CMemory
 internal import Glibc
 internal import Synchronization
 internal import SystemPackage
@@ -101,7 +101,7 @@ package struct DeviceQueue: ~Copyable {
         let state = unsafe control.pointee.state.load(ordering: .relaxed)
         if state == SessionState.ended.word { return -1 }
         if state != SessionState.refused.word, !pollForForgets(state) { return 0 }
-        let count = unsafe cfk_device_read(control.pointee.device, input, inputBytes)
+        let count = unsafe cfd_read(control.pointee.device, input, inputBytes)
         if count < 0 { return failed(Int32(truncatingIfNeeded: -count)) }
         return accept(received: count)
     }
@@ -124,14 +124,14 @@ package struct DeviceQueue: ~Copyable {
         let device = unsafe control.pointee.device
         let wake = unsafe control.pointee.wake
         if naps, state == SessionState.running.word {
-            let woken = cfk_device_poll(-1, wake, napMilliseconds)
+            let woken = cfd_poll(-1, wake, napMilliseconds)
             if woken > 0 { unsafe control.pointee.drainWake() }
-            let found = cfk_device_poll(device, wake, 0)
+            let found = cfd_poll(device, wake, 0)
             if found & 1 != 0 { return true }
             unsafe _ = control.pointee.deviceDrains.add(1, ordering: .releasing)
             naps = false
         }
-        let found = cfk_device_poll(device, wake, -1)
+        let found = cfd_poll(device, wake, -1)
         if found > 0, found & 2 != 0 { unsafe control.pointee.drainWake() }
         if found > 0, found & 1 != 0 { return true }
         unsafe _ = control.pointee.deviceDrains.add(1, ordering: .releasing)
@@ -146,7 +146,7 @@ package struct DeviceQueue: ~Copyable {
         }
         let header = unsafe input.assumingMemoryBound(to: cfk_in_header.self).pointee
         if trace {
-            cfk_trace_request(
+            cfd_trace_request(
                 1, header.opcode, header.unique, header.nodeid,
                 UInt64(received - MemoryLayout<cfk_in_header>.size), header.pid)
         }
@@ -173,8 +173,8 @@ package struct DeviceQueue: ~Copyable {
         let length = MemoryLayout<cfk_out_header>.size &+ bytes
         unsafe output.assumingMemoryBound(to: cfk_out_header.self).pointee = cfk_out_header(
             len: UInt32(truncatingIfNeeded: length), error: 0 &- error, unique: unique)
-        if trace { cfk_trace_reply(unique, error == 0 ? Int64(bytes) : Int64(-error)) }
-        let count = unsafe cfk_device_write(control.pointee.device, output, length)
+        if trace { cfd_trace_reply(unique, error == 0 ? Int64(bytes) : Int64(-error)) }
+        let count = unsafe cfd_write(control.pointee.device, output, length)
         // ENOENT: the request was aborted meanwhile. Others are a reply of a wrong size.
         if count < 0, -count != Int(Errno.noSuchFileOrDirectory.rawValue) {
             unsafe _ = control.pointee.rejectedReplies.add(1, ordering: .relaxed)

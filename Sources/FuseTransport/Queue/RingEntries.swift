@@ -6,7 +6,7 @@
 // `payload(_:)` and nothing else.
 
 internal import CFuseKernel
-internal import CMemory
+internal import CMayflyMemory
 internal import Glibc
 internal import SystemPackage
 

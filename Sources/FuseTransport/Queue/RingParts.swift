@@ -6,7 +6,7 @@
 // handles.
 
 internal import CFuseKernel
-internal import CLiburing
+internal import CMayflyLiburing
 internal import Glibc
 internal import Synchronization
 internal import SystemPackage
@@ -20,10 +20,10 @@ struct RingParts {
     ///   For one client the round trip is the same with and without.
     /// - R_DISABLED: the single issuer is the queue's thread, not the one that mounts.
     static let setupFlags =
-        CFK_SETUP_SQE128 | CFK_SETUP_SUBMIT_ALL | CFK_SETUP_SINGLE_ISSUER
-        | CFK_SETUP_DEFER_TASKRUN | CFK_SETUP_R_DISABLED
+        CLU_SETUP_SQE128 | CLU_SETUP_SUBMIT_ALL | CLU_SETUP_SINGLE_ISSUER
+        | CLU_SETUP_DEFER_TASKRUN | CLU_SETUP_R_DISABLED
 
-    let ring: UnsafeMutablePointer<cfk_ring>
+    let ring: UnsafeMutablePointer<clu_ring>
     let entries: RingEntries
     let slots: UnsafeMutablePointer<EntrySlot>
     let ready: UnsafeMutablePointer<UInt16>
@@ -34,8 +34,8 @@ struct RingParts {
     /// - Throws: `ENOMEM`; `EPERM` where kernel.io_uring_disabled or seccomp forbids io_uring;
     ///   `ENOSYS` where the kernel has none; `EMFILE`.
     init(qid: UInt16, depth: Int, payloadBytes: Int, node: Int?, device: Int32) throws(Errno) {
-        let ring = UnsafeMutablePointer<cfk_ring>.allocate(capacity: 1)
-        let code = unsafe cfk_ring_open(ring, UInt32(depth), Self.setupFlags, device)
+        let ring = UnsafeMutablePointer<clu_ring>.allocate(capacity: 1)
+        let code = unsafe clu_ring_open(ring, UInt32(depth), Self.setupFlags, device)
         if code != 0 {
             unsafe ring.deallocate()
             throw Errno(rawValue: -code)
@@ -44,7 +44,7 @@ struct RingParts {
             try unsafe self.init(
                 ring: ring, qid: qid, depth: depth, payloadBytes: payloadBytes, node: node)
         } catch {
-            unsafe cfk_ring_close(ring)
+            unsafe clu_ring_close(ring)
             unsafe ring.deallocate()
             throw error
         }
@@ -52,7 +52,7 @@ struct RingParts {
 
     /// The parts around a ring that is open already; the kernel double brings its own.
     init(
-        ring: UnsafeMutablePointer<cfk_ring>, qid: UInt16, depth: Int, payloadBytes: Int,
+        ring: UnsafeMutablePointer<clu_ring>, qid: UInt16, depth: Int, payloadBytes: Int,
         node: Int?
     ) throws(Errno) {
         entries = try RingEntries(depth: depth, payloadBytes: payloadBytes, node: node)
@@ -80,10 +80,10 @@ struct RingParts {
     ///
     /// For a queue that will not be served. Without it every request would wait for the queue.
     static func refuse(
-        _ ring: UnsafeMutablePointer<cfk_ring>, _ control: UnsafeMutablePointer<SessionControl>
+        _ ring: UnsafeMutablePointer<clu_ring>, _ control: UnsafeMutablePointer<SessionControl>
     ) {
         guard unsafe control.pointee.advance(to: .refused) else { return }
-        guard unsafe cfk_ring_adopt(ring) == 0 else {
+        guard unsafe clu_ring_adopt(ring) == 0 else {
             unsafe control.pointee.abort()
             return
         }
@@ -93,18 +93,18 @@ struct RingParts {
             if attempt > 0 { usleep(1000) }
             if !isPrepared {
                 guard
-                    unsafe cfk_ring_prepare(
+                    unsafe clu_ring_prepare(
                         ring, UInt32(CFK_URING_CMD_REGISTER), UInt16.max, 0, 0, nil) == 0
                 else { break }
                 isPrepared = true
             }
-            let code = unsafe cfk_ring_enter(ring, 1)
+            let code = unsafe clu_ring_enter(ring, 1)
             if code < 0, RingQueue.isFatal(code) { break }
-            let count = unsafe cfk_ring_completions(ring)
+            let count = unsafe clu_ring_completions(ring)
             // It was not taken, or there was a signal: it is still on its way.
             if count == 0 { continue }
-            let result = unsafe cfk_ring_completion(ring, 0).result
-            unsafe cfk_ring_advance(ring, count)
+            let result = unsafe clu_ring_completion(ring, 0).result
+            unsafe clu_ring_advance(ring, count)
             if -result != EAGAIN { return }
             isPrepared = false
         }

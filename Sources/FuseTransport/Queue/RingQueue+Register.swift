@@ -9,7 +9,7 @@
 // while it has none the ring cannot start.
 
 internal import CFuseKernel
-internal import CLiburing
+internal import CMayflyLiburing
 internal import Glibc
 internal import Synchronization
 package import SystemPackage
@@ -27,7 +27,7 @@ extension RingQueue {
     package mutating func register() throws(Errno) {
         precondition(!registered, "RingQueue.register: called twice")
         registered = true
-        let adopted = unsafe cfk_ring_adopt(ring)
+        let adopted = unsafe clu_ring_adopt(ring)
         if adopted < 0 {
             unsafe RingParts.refuse(ring, control)
             throw Errno(rawValue: -adopted)
@@ -66,7 +66,7 @@ extension RingQueue {
         for attempt in 0..<Self.registerAttempts {
             if attempt > 0 { usleep(1000) }
             for entry in 0..<depth where unsafe slots[entry].holder == .nobody {
-                let code = unsafe cfk_ring_prepare(
+                let code = unsafe clu_ring_prepare(
                     ring, UInt32(CFK_URING_CMD_REGISTER), qid, UInt64(entry), 0,
                     vectors + entry * 2)
                 // Those that the kernel has not taken yet are in the way.
@@ -75,17 +75,17 @@ extension RingQueue {
                 live += 1
             }
             // A REGISTER that succeeds completes with the first request, one that fails at once.
-            let code = unsafe cfk_ring_enter(ring, 0)
+            let code = unsafe clu_ring_enter(ring, 0)
             if code < 0, isFatal(code) {
-                unsafe cfk_ring_retract(ring)
+                unsafe clu_ring_retract(ring)
                 live = 0
                 return Errno(rawValue: -code)
             }
             var failure: Errno?
-            var again = unsafe cfk_ring_unsubmitted(ring) > 0
-            let count = unsafe cfk_ring_completions(ring)
+            var again = unsafe clu_ring_unsubmitted(ring) > 0
+            let count = unsafe clu_ring_completions(ring)
             for index in 0..<count {
-                let completion = unsafe cfk_ring_completion(ring, index)
+                let completion = unsafe clu_ring_completion(ring, index)
                 guard let entry = entryWithKernel(completion.entry) else { continue }
                 switch -completion.result {
                 case 0: accept(entry)
@@ -98,7 +98,7 @@ extension RingQueue {
                     failure = failure ?? Errno(rawValue: -completion.result)
                 }
             }
-            unsafe cfk_ring_advance(ring, count)
+            unsafe clu_ring_advance(ring, count)
             if let failure {
                 retractRegistrations()
                 return failure
@@ -111,18 +111,18 @@ extension RingQueue {
 
     /// Takes back what the kernel has not taken; the entries are nobody's then, and never registered.
     private mutating func retractRegistrations() {
-        let left = unsafe cfk_ring_unsubmitted(ring)
+        let left = unsafe clu_ring_unsubmitted(ring)
         for index in 0..<left {
             guard let entry = entryPrepared(index) else { continue }
             unsafe slots[entry].holder = .lost
             live -= 1
         }
-        unsafe cfk_ring_retract(ring)
+        unsafe clu_ring_retract(ring)
     }
 
     /// The entry of the index-th command that is prepared and not taken.
     private func entryPrepared(_ index: UInt32) -> Int? {
-        let name = unsafe cfk_ring_prepared(ring, index)
+        let name = unsafe clu_ring_prepared(ring, index)
         return name < UInt64(depth) ? Int(name) : nil
     }
 

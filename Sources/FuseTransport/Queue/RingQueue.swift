@@ -10,16 +10,17 @@
 //
 // Source: fs/fuse/dev_uring.c, `fuse_uring_cmd()`.
 
+internal import CFuseDevice
 internal import CFuseKernel
-internal import CLiburing
-internal import CMemory
+internal import CMayflyLiburing
+internal import CMayflyMemory
 internal import Synchronization
 internal import SystemPackage
 
 /// The ring queue of one CPU. Moved into the thread that serves it.
 @safe
 package struct RingQueue: ~Copyable {
-    let ring: UnsafeMutablePointer<cfk_ring>
+    let ring: UnsafeMutablePointer<clu_ring>
     let entries: RingEntries
     let slots: UnsafeMutablePointer<EntrySlot>
     /// Entries that the last wait found requests in, `readyCount` of them.
@@ -59,7 +60,7 @@ package struct RingQueue: ~Copyable {
     /// switched off for the connection.
     deinit {
         if !registered { unsafe RingParts.refuse(ring, control) }
-        unsafe cfk_ring_close(ring)
+        unsafe clu_ring_close(ring)
         unsafe _ = control.pointee.liveQueues.subtract(1, ordering: .relaxed)
     }
 
@@ -105,7 +106,7 @@ package struct RingQueue: ~Copyable {
             return readyCount
         }
         readyCount = 0
-        let code = unsafe cfk_ring_enter(ring, 1)
+        let code = unsafe clu_ring_enter(ring, 1)
         if code < 0, isFatal(code) {
             giveUp()
             return -1
@@ -152,22 +153,22 @@ package struct RingQueue: ~Copyable {
         unsafe entries.ringPart(entry).pointee.payload_sz = UInt32(truncatingIfNeeded: bytes)
         unsafe slot.pointee.holder = .kernel
         // The ring has as many places as there are entries, so a full one is a broken invariant.
-        let code = unsafe cfk_ring_prepare(
+        let code = unsafe clu_ring_prepare(
             ring, UInt32(CFK_URING_CMD_COMMIT_AND_FETCH), qid, UInt64(entry),
             slot.pointee.commitID, nil)
         precondition(code == 0, "RingQueue.reply: submission ring is full")
         if trace {
-            unsafe cfk_trace_reply(slot.pointee.unique, error == 0 ? Int64(bytes) : Int64(-error))
+            unsafe cfd_trace_reply(slot.pointee.unique, error == 0 ? Int64(bytes) : Int64(-error))
         }
     }
 
     /// Reads every completion there is. Fills `ready`.
     @_noLocks
     mutating func collect() {
-        let count = unsafe cfk_ring_completions(ring)
+        let count = unsafe clu_ring_completions(ring)
         var index: UInt32 = 0
         while index < count {
-            let completion = unsafe cfk_ring_completion(ring, index)
+            let completion = unsafe clu_ring_completion(ring, index)
             index &+= 1
             guard let entry = entryWithKernel(completion.entry) else { continue }
             if completion.result == 0 {
@@ -176,7 +177,7 @@ package struct RingQueue: ~Copyable {
                 lose(entry, result: completion.result)
             }
         }
-        unsafe cfk_ring_advance(ring, count)
+        unsafe clu_ring_advance(ring, count)
     }
 
     /// The entry that a completion names, or nil, counted, where the kernel has no such entry.
@@ -200,7 +201,7 @@ package struct RingQueue: ~Copyable {
         unsafe slot.pointee.commitID = part.commit_id
         if trace {
             let argumentBytes = Int64(header.len) - Int64(MemoryLayout<cfk_in_header>.size)
-            cfk_trace_request(
+            cfd_trace_request(
                 0, header.opcode, header.unique, header.nodeid,
                 UInt64(clamping: argumentBytes), header.pid)
         }

@@ -8,7 +8,8 @@
 // nothing is published through it: a late view costs one nap of the device reader, no more.
 // The counters are statistics: relaxed, exact only when the queues have stopped.
 
-internal import CFuseKernel
+internal import CFuseDevice
+internal import CMayflySystem
 internal import Synchronization
 
 /// Where a session stands.
@@ -95,16 +96,16 @@ struct SessionControl: ~Copyable {
     @_noLocks
     borrowing func end() {
         advance(to: .ended)
-        cfk_wake(wake)
+        cfd_wake(wake)
     }
 
     /// Makes the wake descriptor unreadable again, unless the session has ended.
     @_noLocks
     borrowing func drainWake() {
         if state.load(ordering: .relaxed) == SessionState.ended.word { return }
-        cfk_unwake(wake)
+        cfd_unwake(wake)
         // An end between the check and the read must not be lost.
-        if state.load(ordering: .relaxed) == SessionState.ended.word { cfk_wake(wake) }
+        if state.load(ordering: .relaxed) == SessionState.ended.word { cfd_wake(wake) }
     }
 
     /// Gives the connection up, because requests would wait for ever otherwise.
@@ -113,7 +114,7 @@ struct SessionControl: ~Copyable {
     @_noLocks
     @discardableResult
     borrowing func abort() -> Bool {
-        let code = unsafe cfk_abort_connection(
+        let code = unsafe csys_abort_connection(
             connection.load(ordering: .relaxed), mount.load(ordering: .relaxed), mountpoint)
         end()
         return code == 0

@@ -1,6 +1,6 @@
 // A session without a mount: what ring queues need around them, for whoever plays the kernel.
 
-package import CLiburing
+package import CMayflyLiburing
 internal import Synchronization
 package import SystemPackage
 
@@ -19,7 +19,7 @@ package final class BareSession: Sendable {
     ///   - ring: Allocated by the caller, freed with the session.
     /// - Throws: `ENOMEM`.
     package func queue(
-        at index: Int, depth: Int, payloadBytes: Int, over ring: UnsafeMutablePointer<cfk_ring>
+        at index: Int, depth: Int, payloadBytes: Int, over ring: UnsafeMutablePointer<clu_ring>
     ) throws(Errno) -> RingQueue {
         precondition(unsafe ring.pointee.enter != nil, "BareSession.queue: the ring is a real one")
         let parts = try unsafe RingParts(

@@ -1,8 +1,10 @@
 // Mounting: device, rings, mount(2), INIT. Everything that can fail is tried before the mount is
 // visible, and what has been done is undone in reverse order.
 
+internal import CFuseDevice
 internal import CFuseKernel
 internal import Glibc
+internal import MayflyHost
 internal import Synchronization
 internal import SystemPackage
 
@@ -152,7 +154,7 @@ extension FuseSession {
                 case .notPermitted, .noFunction:
                     return "io_uring is forbidden here (sysctl kernel.io_uring_disabled, seccomp)"
                 case .noMemory:
-                    return "no memory for \(formatBytes(plan.ringMemoryBytes)) of rings, or too little "
+                    return "no memory for \(ByteCountText.described(plan.ringMemoryBytes)) of rings, or too little "
                         + "may be locked: raise `ulimit -l`, or lower depth and payload"
                 default: return "queue \(index): \(error)"
                 }
@@ -184,10 +186,10 @@ extension FuseSession {
             let code = unsafe Glibc.mount(source, place, fsType, flags, options)
             result.code.store(code == 0 ? 0 : errno, ordering: .releasing)
         }
-        var thread: QueueThread?
-        if cfk_ioctl_sync_init(core.device) == 0 {
+        var thread: HostThread?
+        if cfd_sync_init(core.device) == 0 {
             do throws(Errno) {
-                thread = try QueueThread.start(cpu: nil, name: "mayfly-mount", work)
+                thread = try HostThread.start(name: "mayfly-mount", work)
             } catch {
                 throw SessionError("cannot start a thread to mount with", code: error)
             }
@@ -228,7 +230,7 @@ extension FuseSession {
             if code == 0 { return }
             if code != MountResult.pending { throw mountError(code, mountpoint) }
             var probe: UInt8 = 0
-            if unsafe cfk_device_write(core.device, &probe, 1) != -Int(EPERM) { return }
+            if unsafe cfd_write(core.device, &probe, 1) != -Int(EPERM) { return }
             usleep(50)
         }
     }
@@ -243,7 +245,7 @@ extension FuseSession {
         defer { unsafe buffer.deallocate() }
         var count = 0
         repeat {
-            count = unsafe cfk_device_read(core.device, buffer, bytes)
+            count = unsafe cfd_read(core.device, buffer, bytes)
         } while count == -Int(EINTR) || count == -Int(EAGAIN)
         let headerBytes = MemoryLayout<cfk_in_header>.size
         guard count >= 0 else {
@@ -257,7 +259,7 @@ extension FuseSession {
             throw SessionError("the kernel's first request is not INIT but \(header.opcode)")
         }
         if configuration.trace {
-            cfk_trace_request(
+            cfd_trace_request(
                 1, header.opcode, header.unique, header.nodeid, UInt64(count - headerBytes),
                 header.pid)
         }
@@ -288,11 +290,11 @@ extension FuseSession {
         if let body {
             unsafe buffer.storeBytes(of: body, toByteOffset: headerBytes, as: cfk_init_out.self)
         }
-        let count = unsafe cfk_device_write(core.device, buffer, headerBytes + bodyBytes)
+        let count = unsafe cfd_write(core.device, buffer, headerBytes + bodyBytes)
         if count < 0 {
             throw SessionError("INIT cannot be answered", code: Errno(rawValue: Int32(-count)))
         }
-        if trace { cfk_trace_reply(unique, Int64(bodyBytes)) }
+        if trace { cfd_trace_reply(unique, Int64(bodyBytes)) }
     }
 
     private static func mountOptions(

@@ -6,6 +6,7 @@
 //
 // Source: fs/fuse/dev.c, `fuse_notify()`.
 
+internal import CFuseDevice
 internal import CFuseKernel
 internal import Glibc
 package import SystemPackage
@@ -72,7 +73,7 @@ extension FuseSession {
             len: UInt32(MemoryLayout<cfk_out_header>.size + body.count), error: code, unique: 0)
         let message = unsafe withUnsafeBytes(of: header) { unsafe Array($0) } + body
         let count = unsafe message.withUnsafeBytes { bytes in
-            unsafe cfk_device_write(core.device, bytes.baseAddress, bytes.count)
+            unsafe cfd_write(core.device, bytes.baseAddress, bytes.count)
         }
         if count < 0 { throw Errno(rawValue: Int32(truncatingIfNeeded: -count)) }
     }

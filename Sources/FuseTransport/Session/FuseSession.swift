@@ -2,8 +2,11 @@
 //
 // Control plane only. The queues share no more than the words of `SessionControl` with it.
 
+internal import CFuseDevice
 internal import CFuseKernel
+internal import CMayflySystem
 internal import Glibc
+package import MayflyHost
 internal import Synchronization
 package import SystemPackage
 
@@ -17,16 +20,6 @@ package final class FuseSession: Sendable {
     package enum Transport: String, Sendable {
         case ring
         case device
-    }
-
-    /// How far `unmount` goes.
-    package enum UnmountMode: Sendable {
-        /// Refused with `EBUSY` while files are open.
-        case normal
-        /// Out of the tree at once, ended when the last file is closed (`MNT_DETACH`).
-        case lazy
-        /// Open files fail from now on; never refused (`MNT_FORCE`, `MNT_DETACH`).
-        case force
     }
 
     let core: SessionCore
@@ -88,22 +81,6 @@ package final class FuseSession: Sendable {
         return code == 0 ? nil : Errno(rawValue: code)
     }
 
-    /// One line for people: what was chosen, and why not the ring where it was not.
-    package var summary: String {
-        switch transportInUse {
-        case .ring:
-            return "ring: \(plan.queueCount) queues, depth \(plan.queueDepth), payload"
-                + " \(formatBytes(UInt64(plan.payloadBytes))),"
-                + " \(formatBytes(plan.ringMemoryBytes)) of ring memory"
-        case .device:
-            let reason =
-                ringRefusal ?? registerRefusal.map { "the kernel refused to register: \($0)" }
-                ?? "a queue was not served"
-            return "device: /dev/fuse, payload \(formatBytes(UInt64(plan.payloadBytes)))"
-                + " (no ring: \(reason))"
-        }
-    }
-
     /// Counters of what went wrong on the wire; all 0 in a healthy session.
     package var faults: WireFaults { core.faults }
 
@@ -129,7 +106,7 @@ package final class FuseSession: Sendable {
     /// For a file system that is full: what was removed is free only after its FORGET.
     /// `deviceDrains` grows when the reader has found nothing more.
     package func hurryForgets() {
-        cfk_wake(core.wake)
+        cfd_wake(core.wake)
     }
 
     /// How many times a device reader has found /dev/fuse empty.
@@ -138,41 +115,7 @@ package final class FuseSession: Sendable {
     }
 
     /// Whether /dev/fuse holds something that nobody has read yet.
-    package var hasDeviceRequests: Bool { cfk_device_poll(core.device, -1, 0) & 1 != 0 }
-
-    /// Turns the ring off for the connection: requests come over /dev/fuse from now on.
-    ///
-    /// For a caller that cannot start a queue's thread. Only before that queue has registered; the
-    /// same happens when a queue is dropped without having been registered.
-    package func refuseRing() {
-        core.refuseUntakenQueues()
-    }
-
-    /// Takes the mount out of the tree; nothing happens where somebody has done that before.
-    ///
-    /// Returns when the kernel has done it. The queues' threads leave then by themselves; with
-    /// `lazy` only when the last open file is closed.
-    ///
-    /// - Throws: `SessionError`: `EBUSY` with `normal`; `EPERM`.
-    package func unmount(_ mode: UnmountMode = .normal) throws(SessionError) {
-        guard let identity else { return }
-        let flags: Int32 =
-            switch mode {
-            case .normal: 0
-            case .lazy: Int32(MNT_DETACH)
-            case .force: Int32(MNT_FORCE) | Int32(MNT_DETACH)
-            }
-        if let code = identity.unmount(flags: flags), code != .invalidArgument {
-            if code == .resourceBusy {
-                throw SessionError(
-                    "\(mountpoint) is in use: close its files, or unmount it lazily", code: code)
-            }
-            throw SessionError("cannot unmount \(mountpoint)", code: code)
-        }
-    }
-
-    /// Whether the mount that was made is in the tree, wherever it is by now.
-    package var isMounted: Bool { identity?.place != nil }
+    package var hasDeviceRequests: Bool { cfd_poll(core.device, -1, 0) & 1 != 0 }
 
     /// Ends the session whatever it is doing: open requests fail with `ECONNABORTED`, and the mount
     /// leaves the tree.
@@ -190,20 +133,6 @@ package final class FuseSession: Sendable {
     ///
     /// - Returns: false when that takes rights that we have not, or there is no such connection.
     package static func abort(connection: UInt32) -> Bool {
-        unsafe cfk_abort_connection(connection, 0, "") == 0
+        unsafe csys_abort_connection(connection, 0, "") == 0
     }
-}
-
-/// What went wrong on the wire, counted.
-package struct WireFaults: Equatable, Sendable {
-    /// A healthy session's.
-    package static let none = WireFaults()
-    /// Ring entries given up after an error of one command.
-    package var droppedEntries = 0
-    /// Replies that write(2) on /dev/fuse refused.
-    package var rejectedReplies = 0
-    /// Completions that named no entry the kernel had.
-    package var strayCompletions = 0
-    /// Requests answered by the transport because their sizes did not fit together.
-    package var malformedRequests = 0
 }

@@ -1,6 +1,7 @@
 // What the machine says about itself in /sys and /proc. Read at mount, never on the request path.
 
 internal import Glibc
+internal import MayflyHost
 
 /// The CPUs and limits that a session is built for.
 package enum Machine {
@@ -8,7 +9,7 @@ package enum Machine {
     ///
     /// - Returns: Their numbers; where /sys does not tell, as many as are configured.
     package static func possibleCPUs() -> [Int] {
-        if let text = text(at: "/sys/devices/system/cpu/possible") {
+        if let text = HostFile.text(at: "/sys/devices/system/cpu/possible") {
             let list = parseCPUList(text)
             if !list.isEmpty { return list }
         }
@@ -31,12 +32,12 @@ package enum Machine {
 
     /// NUMA node of each CPU; empty where the kernel has no nodes or only one.
     static func nodes() -> [Int: Int] {
-        guard let text = text(at: "/sys/devices/system/node/online") else { return [:] }
+        guard let text = HostFile.text(at: "/sys/devices/system/node/online") else { return [:] }
         let nodes = parseCPUList(text)
         if nodes.count < 2 { return [:] }
         var result: [Int: Int] = [:]
         for node in nodes {
-            guard let cpus = Self.text(at: "/sys/devices/system/node/node\(node)/cpulist") else {
+            guard let cpus = HostFile.text(at: "/sys/devices/system/node/node\(node)/cpulist") else {
                 continue
             }
             for cpu in parseCPUList(cpus) { result[cpu] = node }
@@ -46,40 +47,17 @@ package enum Machine {
 
     /// Whether FUSE over io_uring is switched on; nil where the kernel does not have it.
     package static func ringEnabled() -> Bool? {
-        guard let text = text(at: "/sys/module/fuse/parameters/enable_uring") else { return nil }
+        guard let text = HostFile.text(at: "/sys/module/fuse/parameters/enable_uring") else { return nil }
         return text.hasPrefix("Y") || text.hasPrefix("1")
     }
 
     /// Pages that one request may have: fs.fuse.max_pages_limit, 256 where it is not told.
     static func pageLimit() -> Int {
-        guard let text = text(at: "/proc/sys/fs/fuse/max_pages_limit") else { return 256 }
+        guard let text = HostFile.text(at: "/proc/sys/fs/fuse/max_pages_limit") else { return 256 }
         return Int(text.trimmingEnd()) ?? 256
     }
 
     static var pageBytes: Int { sysconf(Int32(_SC_PAGESIZE)) }
-
-    /// A whole small file as text, nil where it cannot be read.
-    static func text(at path: String) -> String? {
-        readFile(path).map { String(decoding: $0, as: UTF8.self) }
-    }
-
-    /// A whole small file, nil where it cannot be read.
-    static func readFile(_ path: String) -> [UInt8]? {
-        let fd = unsafe open(path, O_RDONLY | O_CLOEXEC)
-        guard fd >= 0 else { return nil }
-        defer { close(fd) }
-        var bytes: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 16384)
-        while true {
-            let count = unsafe buffer.withUnsafeMutableBytes {
-                unsafe read(fd, $0.baseAddress, $0.count)
-            }
-            if count < 0 { return nil }
-            if count == 0 { break }
-            bytes.append(contentsOf: buffer[0..<count])
-        }
-        return bytes
-    }
 }
 
 extension String {

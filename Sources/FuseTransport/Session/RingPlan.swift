@@ -1,5 +1,7 @@
 // How large the ring is: queues, entries, bytes. Pure arithmetic; what it depends on is passed in.
 
+internal import MayflyHost
+
 /// Geometry of the queues of a session.
 package struct RingPlan: Equatable, Sendable {
     package static let defaultDepth = 8
@@ -80,24 +82,10 @@ package struct RingPlan: Equatable, Sendable {
                 return plan
             } else {
                 throw SessionError(
-                    "\(queueCount) queues need \(formatBytes(plan.ringMemoryBytes)) of ring memory,"
-                        + " the budget is \(formatBytes(budgetBytes)): raise it or use /dev/fuse")
+                    "\(queueCount) queues need \(ByteCountText.described(plan.ringMemoryBytes)) of ring memory,"
+                        + " the budget is \(ByteCountText.described(budgetBytes)): raise it or use /dev/fuse")
             }
         }
         return plan
     }
-}
-
-/// A size for people: "16 MiB", "1.5 KiB", exact where the unit divides it.
-package func formatBytes(_ bytes: UInt64) -> String {
-    var unit = 0
-    var scale: UInt64 = 1
-    let names = ["bytes", "KiB", "MiB", "GiB", "TiB"]
-    while unit < names.count - 1, bytes / scale >= 1024 {
-        unit += 1
-        scale *= 1024
-    }
-    let tenths = (bytes % scale) * 10 / scale
-    let whole = bytes / scale
-    return tenths == 0 ? "\(whole) \(names[unit])" : "\(whole).\(tenths) \(names[unit])"
 }

@@ -12,13 +12,6 @@ extension FuseRequest {
         precondition(bytes <= argumentBytes, "FuseRequest.argument: the type is too large")
     }
 
-    /// The first argument of GETATTR.
-    @inlinable @_noLocks
-    package func argument(as type: cfk_getattr_in.Type) -> cfk_getattr_in {
-        requireArgument(MemoryLayout<cfk_getattr_in>.size)
-        return unsafe argument.assumingMemoryBound(to: cfk_getattr_in.self).pointee
-    }
-
     /// The first argument of SETATTR.
     @inlinable @_noLocks
     package func argument(as type: cfk_setattr_in.Type) -> cfk_setattr_in {
@@ -89,13 +82,6 @@ extension FuseRequest {
         return unsafe argument.assumingMemoryBound(to: cfk_release_in.self).pointee
     }
 
-    /// The first argument of FSYNC and FSYNCDIR.
-    @inlinable @_noLocks
-    package func argument(as type: cfk_fsync_in.Type) -> cfk_fsync_in {
-        requireArgument(MemoryLayout<cfk_fsync_in>.size)
-        return unsafe argument.assumingMemoryBound(to: cfk_fsync_in.self).pointee
-    }
-
     /// The first argument of SETXATTR.
     @inlinable @_noLocks
     package func argument(as type: cfk_setxattr_in.Type) -> cfk_setxattr_in {
@@ -108,13 +94,6 @@ extension FuseRequest {
     package func argument(as type: cfk_getxattr_in.Type) -> cfk_getxattr_in {
         requireArgument(MemoryLayout<cfk_getxattr_in>.size)
         return unsafe argument.assumingMemoryBound(to: cfk_getxattr_in.self).pointee
-    }
-
-    /// The first argument of FLUSH.
-    @inlinable @_noLocks
-    package func argument(as type: cfk_flush_in.Type) -> cfk_flush_in {
-        requireArgument(MemoryLayout<cfk_flush_in>.size)
-        return unsafe argument.assumingMemoryBound(to: cfk_flush_in.self).pointee
     }
 
     /// The first argument of ACCESS.
@@ -173,10 +152,4 @@ extension FuseRequest {
         return unsafe argument.assumingMemoryBound(to: cfk_copy_file_range_in.self).pointee
     }
 
-    /// The first argument of STATX.
-    @inlinable @_noLocks
-    package func argument(as type: cfk_statx_in.Type) -> cfk_statx_in {
-        requireArgument(MemoryLayout<cfk_statx_in>.size)
-        return unsafe argument.assumingMemoryBound(to: cfk_statx_in.self).pointee
-    }
 }

@@ -3,6 +3,7 @@
 // Nothing is copied. The transport has checked the sizes before it hands a request on: `argument`
 // really has `argumentBytes` bytes and `payload` really has `payloadBytes`.
 
+internal import CFuseDevice
 package import CFuseKernel
 
 /// A request where the kernel put it, and where its reply goes. Valid until it is committed.
@@ -101,7 +102,7 @@ package struct FuseRequest {
     package func name(at offset: Int = 0) -> UnsafeRawBufferPointer? {
         guard offset >= 0, offset < payloadBytes else { return nil }
         let start = unsafe UnsafeRawPointer(payload) + offset
-        let count = unsafe Int(cfk_name_length(start, payloadBytes - offset))
+        let count = unsafe Int(cfd_name_length(start, payloadBytes - offset))
         guard count > 0 else { return nil }
         return unsafe UnsafeRawBufferPointer(start: start, count: count)
     }

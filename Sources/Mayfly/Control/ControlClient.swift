@@ -1,7 +1,8 @@
 // ControlClient: asks a server over its socket. For commands, so it waits, but not for long.
 
-internal import ControlHTTP
 internal import Glibc
+internal import MayflyHTTP
+internal import MayflyHost
 internal import SystemPackage
 
 /// Why a server has not answered as it should.

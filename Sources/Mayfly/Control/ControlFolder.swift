@@ -13,8 +13,9 @@
 // Root looks into the folders of others, who can put anything there. So nothing in them is opened that is
 // a link or lies in another mount, and what they say is believed only as `ControlClient` tells.
 
-internal import CFuseKernel
+internal import CMayflySystem
 import Glibc
+internal import MayflyHost
 import SystemPackage
 
 /// An open folder of control sockets.
@@ -149,14 +150,14 @@ final class ControlFolder: Sendable {
     static func open(_ path: String, owner: uid_t) -> ControlFolder? {
         let descriptor: Int32 = unsafe PathBytes(path).withCString { path in
             var name: UnsafePointer<CChar>?
-            let parent = unsafe cfk_open_parent(path, &name)
+            let parent = unsafe csys_open_parent(path, &name)
             guard parent >= 0, let name = unsafe name else { return -1 }
             defer { close(parent) }
-            let place = unsafe cfk_open_place(parent, name, true)
+            let place = unsafe csys_open_place(parent, name, true)
             guard place >= 0 else { return -1 }
             defer { close(place) }
-            var mount = cfk_mount()
-            guard unsafe cfk_look(place, "", false, &mount) == 0, !isOfFUSE(mount) else {
+            var mount = csys_mount()
+            guard unsafe csys_look(place, "", false, &mount) == 0, !isOfFUSE(mount) else {
                 return -1
             }
             return unsafe Glibc.openat(place, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
@@ -170,7 +171,7 @@ final class ControlFolder: Sendable {
         return folder
     }
 
-    private static func isOfFUSE(_ mount: cfk_mount) -> Bool {
+    private static func isOfFUSE(_ mount: csys_mount) -> Bool {
         let entry = MountTable.current().entries.last { $0.mountID == mount.id }
         return entry?.type.hasPrefix("fuse") != false
     }
@@ -249,13 +250,13 @@ final class ControlFolder: Sendable {
     /// - Throws: errors of connect(2): `ECONNREFUSED` and `ENOENT` where nobody listens, `EAGAIN` where too
     ///   many wait already; `ENOTSOCK` for what is no socket of this folder.
     func connect(_ connection: UInt32) throws(Errno) -> ControlPeer {
-        let place = unsafe cfk_open_place(descriptor, socketName(connection), false)
+        let place = unsafe csys_open_place(descriptor, socketName(connection), false)
         guard place >= 0 else { throw Errno(rawValue: -place) }
         defer { close(place) }
-        var here = cfk_mount()
-        var there = cfk_mount()
-        guard unsafe cfk_look(descriptor, "", false, &here) == 0,
-            unsafe cfk_look(place, "", false, &there) == 0, here.id == there.id,
+        var here = csys_mount()
+        var there = csys_mount()
+        guard unsafe csys_look(descriptor, "", false, &here) == 0,
+            unsafe csys_look(place, "", false, &there) == 0, here.id == there.id,
             UInt32(there.mode) & UInt32(S_IFMT) == UInt32(S_IFSOCK)
         else { throw .notSocket }
         let client = Self.socket(nonBlocking: true)
@@ -315,13 +316,13 @@ final class ControlFolder: Sendable {
 
     /// The content of a plain file of at most 64 KiB.
     func read(_ name: String) -> [UInt8]? {
-        let place = unsafe cfk_open_place(descriptor, name, false)
+        let place = unsafe csys_open_place(descriptor, name, false)
         guard place >= 0 else { return nil }
         defer { close(place) }
-        var here = cfk_mount()
-        var there = cfk_mount()
-        guard unsafe cfk_look(descriptor, "", false, &here) == 0,
-            unsafe cfk_look(place, "", false, &there) == 0, here.id == there.id,
+        var here = csys_mount()
+        var there = csys_mount()
+        guard unsafe csys_look(descriptor, "", false, &here) == 0,
+            unsafe csys_look(place, "", false, &there) == 0, here.id == there.id,
             UInt32(there.mode) & UInt32(S_IFMT) == UInt32(S_IFREG)
         else { return nil }
         let file = unsafe Glibc.open("/proc/self/fd/\(place)", O_RDONLY | O_CLOEXEC)

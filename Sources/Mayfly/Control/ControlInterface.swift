@@ -1,6 +1,7 @@
 // ControlInterface: what can be asked of a server (Docs/Control.md).
 
-internal import ControlHTTP
+internal import MayflyHTTP
+internal import MayflyHost
 
 /// What an answer that is not 200 holds.
 struct ControlFailure: Codable, Sendable, Equatable {
@@ -54,7 +55,7 @@ enum ControlInterface {
             // The answer is on its way before the server sees the end of the mount: both are done by
             // this thread.
             let last = report(fileSystem)
-            try fileSystem.unmount(lazy: lazy, force: force)
+            try fileSystem.unmount(force ? .force : lazy ? .lazy : .normal)
             return last
         case .snapshots: return .json(try fileSystem.snapshots())
         case .snapshot(let name, let replacing):

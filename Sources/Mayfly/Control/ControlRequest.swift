@@ -1,8 +1,9 @@
 // ControlRequest: what can be asked of a server (Docs/Control.md), and how it is read from HTTP. All routes
 // stand here, with every field that each takes.
 
-internal import ControlHTTP
-internal import InodeStore
+internal import MayflyHTTP
+internal import MayflyHost
+internal import MayflyServing
 
 /// A request to a server that has been understood.
 enum ControlRequest: Sendable {

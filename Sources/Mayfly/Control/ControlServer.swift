@@ -3,8 +3,9 @@
 // It answers on one thread that waits its turn and shares no lock with a request of the file
 // system, so that a client that is slow or hostile costs the mount nothing (Docs/Control.md).
 
-internal import ControlHTTP
 internal import Glibc
+internal import MayflyHTTP
+internal import MayflyHost
 internal import Synchronization
 internal import SystemPackage
 

@@ -1,37 +1,8 @@
-// ControlStream: lists of any length over the control socket: a JSON array with one element a line, which
-// is made, sent, read and printed element by element.
+// ControlStream: lists of any length from a server: a JSON array with one element a line, which is read
+// and handed on element by element.
 
-internal import ControlHTTP
-internal import FoundationEssentials
+internal import MayflyHTTP
 internal import Synchronization
-
-extension HTTPAnswer {
-    /// - Parameter body: calls its argument with each element, until that is false.
-    static func jsonList<Element: Encodable & Sendable>(
-        _ body: @escaping @Sendable (_ send: (Element) -> Bool) -> Void
-    ) -> HTTPAnswer {
-        HTTPAnswer(status: 200, type: "application/json", body: []) { send in
-            var piece = Array("[\n".utf8)
-            var isFirst = true
-            var isWanted = true
-            let encoder = ControlJSON.encoder()
-            body { element in
-                if !isFirst { piece += Array(",\n".utf8) }
-                isFirst = false
-                // Nothing here has a value that JSON does not know.
-                if let bytes = try? encoder.encode(element) { piece += bytes }
-                if piece.count < pieceBytes { return true }
-                isWanted = send(piece)
-                piece.removeAll(keepingCapacity: true)
-                return isWanted
-            }
-            if isWanted { _ = send(piece + Array("\n]\n".utf8)) }
-        }
-    }
-
-    /// Of an answer that is sent at once.
-    private static var pieceBytes: Int { 64 << 10 }
-}
 
 extension ControlClient {
     /// Asks for a list and hands its elements on as they come.

@@ -1,5 +1,7 @@
 // Patterns of faults as somebody writes them who stands outside of the mount.
 
+package import MayflyHost
+
 extension MountControl {
     /// A pattern for paths as the mount has them: what begins with a path to the mount loses that.
     ///

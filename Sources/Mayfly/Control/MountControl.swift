@@ -1,7 +1,8 @@
 // MountControl: what the commands do with one mount.
 
 import Glibc
-public import Images
+public import MayflyHost
+public import MayflyImages
 import Synchronization
 
 /// The server of a mount, found by a directory.

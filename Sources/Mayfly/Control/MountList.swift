@@ -3,9 +3,11 @@
 // Neither knows all: a mount in another mount namespace, or a detached one, stands in no table
 // here, and the server of a dead mount, or of one by a program of its own, has no socket.
 
-import CMemory
-internal import ControlHTTP
+import CMayflyMemory
+import CMayflySystem
 import Glibc
+internal import MayflyHTTP
+internal import MayflyHost
 
 /// A mount as a command finds it.
 public struct ListedMount: Codable, Sendable, Equatable {
@@ -202,11 +204,11 @@ private enum MountAnswers {
     /// The errno, or 0, that each mountpoint has answered with within a time.
     static func of(_ mountpoints: [PathBytes], seconds: UInt64) -> [PathBytes: Int32] {
         var ends: [Int32] = [-1, -1]
-        guard !mountpoints.isEmpty, unsafe cmem_pipe(&ends) == 0 else { return [:] }
+        guard !mountpoints.isEmpty, unsafe csys_pipe(&ends) == 0 else { return [:] }
         defer { close(ends[0]) }
         for (number, mountpoint) in mountpoints.enumerated() {
             _ = unsafe mountpoint.withCString {
-                unsafe cmem_ask_apart($0, Int32(number), ends[1])
+                unsafe csys_ask_apart($0, Int32(number), ends[1])
             }
         }
         close(ends[1])
@@ -217,8 +219,8 @@ private enum MountAnswers {
             var input = pollfd(fd: ends[0], events: Int16(POLLIN), revents: 0)
             let left = now < deadline ? Int32((deadline - now) / 1_000_000) + 1 : 0
             guard unsafe poll(&input, 1, left) > 0 else { break }
-            var asked = cmem_asked()
-            let size = MemoryLayout<cmem_asked>.size
+            var asked = csys_asked()
+            let size = MemoryLayout<csys_asked>.size
             guard unsafe read(ends[0], &asked, size) == size else { break }
             answers[mountpoints[Int(asked.number)]] = asked.error
         }

@@ -3,6 +3,8 @@
 // The names are those of the JSON and part of the interface (Docs/Control.md): fields are added and
 // never renamed. Bytes and nanoseconds are whole numbers.
 
+internal import MayflyServing
+
 /// What a mount is, holds and has done, at one moment.
 public struct MountReport: Codable, Sendable, Equatable {
     /// An amount with its limit.
@@ -201,24 +203,6 @@ public struct HotNode: Codable, Sendable, Equatable {
     static let pathBytes = 4096
     /// The part of the sampled requests, 0 to 1.
     public var share: Double
-}
-
-/// What a check of everything that a mount holds has found.
-public struct CheckSummary: Codable, Sendable, Equatable {
-    /// One line for each thing that is not as it must be, at most a hundred.
-    public var problems: [String]
-    /// All that were found.
-    public var inodes: UInt64
-    /// Inodes without names among them: removed or unnamed files that somebody has open.
-    public var orphans: UInt64
-    /// Directories among them.
-    public var directories: UInt64
-    /// Names in directories.
-    public var entries: UInt64
-    /// Pages of content, in bytes.
-    public var contentBytes: UInt64
-    /// For so long no request was answered.
-    public var nanoseconds: UInt64
 }
 
 /// What the limits are to be; what is missing stays.

@@ -1,10 +1,12 @@
 // What the control plane asks of a mounted file system. Nothing here runs on a request's thread.
 
-internal import Arena
-internal import CMemory
+internal import CMayflyMemory
 internal import FuseTransport
 internal import Glibc
 internal import InodeStore
+internal import MayflyArena
+internal import MayflyHost
+internal import MayflyServing
 internal import Synchronization
 
 extension MountedFileSystem {

@@ -1,8 +1,9 @@
 // Power loss on a mount with durability, on a thread that answers no request (Docs/Fixtures.md).
 
-internal import CMemory
+internal import CMayflyMemory
 internal import FuseTransport
 internal import InodeStore
+internal import MayflyServing
 internal import SystemPackage
 
 /// What a sync of everything has made to outlive a power loss.
@@ -52,8 +53,8 @@ extension MountedFileSystem {
             // What is stored in mappings is in the kernel's pages until now.
             parts.session.forget(log.whileHeld { $0.mappable.keys.sorted() })
             return log.whileHeld { state in
-                let summary = SyncSummary(
-                    names: state.names.changes.values.count { $0.isChange }, files: state.files.count)
+                let unsynced = state.unsynced
+                let summary = SyncSummary(names: unsynced.names, files: unsynced.files)
                 parts.store.whileFrozen { state.reset(parts.store.worker(0)) }
                 return summary
             }
@@ -80,7 +81,7 @@ extension MountedFileSystem {
             log.reset(worker)
             let referred = nodes.filter { worker.isReferred(NodeID(rawValue: $0)) }.sorted()
             for node in loss.revivedDirectories { worker.renumberFrozen(node) }
-            return (loss.summary, loss.changedPlaces, referred)
+            return (CrashSummary(seed: seed, loss.counts), loss.changedPlaces, referred)
         }
     }
 

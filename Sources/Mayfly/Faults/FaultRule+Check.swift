@@ -2,6 +2,7 @@
 
 internal import FuseTransport
 internal import Glibc
+internal import MayflyServing
 
 /// What a part of a rule is called by whoever writes it.
 package enum FaultNaming: Sendable {

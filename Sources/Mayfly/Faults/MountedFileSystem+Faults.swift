@@ -3,6 +3,9 @@
 
 internal import FuseTransport
 internal import InodeStore
+internal import MayflyHost
+internal import MayflyServing
+internal import Synchronization
 internal import SystemPackage
 
 extension MountedFileSystem {
@@ -16,21 +19,29 @@ extension MountedFileSystem {
     @discardableResult
     public func addFault(_ rule: FaultRule) throws(MountError) -> FaultRecord {
         try whileHooked { parts throws(MountError) in
-            let record = try hooks.faults.add(rule)
+            let checked = try RequestRule(rule, answersAll: hooks.faults.answersAll)
+            let number = hooks.faults.add(checked)
+            faultRules.withLock { $0[number] = rule }
             // Requests that began before it are over when everybody has stopped once.
             parts.store.whileFrozen { hooks.isOn.hasFaults = true }
-            let walk = FaultWalk(rule.path.map(PathPattern.init), parts.observer)
+            let walk = FaultWalk(checked.pattern, parts.observer)
             parts.session.forget(walk.referredNodes())
-            if FaultOperations.named(rule.operation)?.contains(.lookup) == true {
-                expireNames(parts, rule.path)
-            }
-            return record
+            if checked.operations.contains(.lookup) { expireNames(parts, rule.path) }
+            return FaultRecord(number: number, rule: rule, matched: 0, fired: 0)
         }
     }
 
     /// The rules in force, in the order in which they were added, with what they have counted.
     public func faults() throws(MountError) -> [FaultRecord] {
-        try whileHooked { _ throws(MountError) in hooks.faults.records }
+        try whileHooked { _ throws(MountError) in
+            let rules = faultRules.withLock { $0 }
+            return hooks.faults.counts.compactMap { count in
+                rules[count.number].map {
+                    FaultRecord(
+                        number: count.number, rule: $0, matched: count.matched, fired: count.fired)
+                }
+            }
+        }
     }
 
     /// Takes rules back.
@@ -39,7 +50,15 @@ extension MountedFileSystem {
     /// - Throws: `.usage` for a number that there is not.
     public func clearFaults(_ numbers: [Int]? = nil) throws(MountError) {
         try whileHooked { parts throws(MountError) in
-            if try hooks.faults.clear(numbers) { return }
+            let hasRules: Bool
+            do throws(UnknownRule) { hasRules = try hooks.faults.clear(numbers) } catch {
+                throw MountError(
+                    .usage, "there is no fault \(error.number): `mayfly fault list` shows them")
+            }
+            faultRules.withLock { rules in
+                for number in numbers ?? Array(rules.keys) { rules[number] = nil }
+            }
+            if hasRules { return }
             hooks.isOn.hasFaults = false
             parts.store.whileFrozen {}
         }

@@ -1,6 +1,7 @@
 // Users and groups by number or name.
 
 import Glibc
+import MayflyHost
 
 enum Accounts {
     /// The user that `text` names or numbers.

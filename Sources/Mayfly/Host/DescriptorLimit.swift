@@ -3,6 +3,7 @@
 
 internal import FuseTransport
 internal import Glibc
+internal import MayflyHost
 
 enum DescriptorLimit {
     /// What a server has open beside its queues: the device, the control socket with its folder, its

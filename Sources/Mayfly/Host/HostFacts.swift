@@ -1,11 +1,12 @@
 // What a report says of the machine it was made on.
 
-internal import CMemory
+internal import CMayflySystem
 import Glibc
+internal import MayflyHost
 
 package enum HostFacts {
     /// Makes sure that the descriptors 0, 1 and 2 are open, before anything else is opened.
-    package static func fillStandardDescriptors() { cmem_fill_standard_descriptors() }
+    package static func fillStandardDescriptors() { csys_fill_standard_descriptors() }
 
     /// - Throws: `.system` where /proc does not tell what this process sees mounted.
     package static func checkProc() throws(MountError) {

@@ -1,6 +1,7 @@
 // Known bugs of kernels that Mayfly runs on, told once when one is met.
 
 import Glibc
+import MayflyHost
 
 /// A Linux release, "6.18.44-vendor" as 6, 18, 44.
 public struct KernelRelease: Sendable, Equatable, Comparable {

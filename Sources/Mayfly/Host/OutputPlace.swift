@@ -6,8 +6,9 @@
 // everywhere. The same rules hold here whatever the sysctls say, and every step is taken relative to
 // an open folder, so that nothing changes between a look and the use of what was seen.
 
-internal import CMemory
+internal import CMayflySystem
 internal import Glibc
+internal import MayflyHost
 internal import SystemPackage
 
 /// A name in an open folder, with what the name leads to at the moment. Closes the folder.
@@ -49,7 +50,7 @@ final class OutputPlace {
                 throw MountError(.usage, "\(option)\(path) is a directory: name a file")
             }
             let next = unsafe above.withCString {
-                unsafe openat(folder, $0, CMEM_O_PATH | O_DIRECTORY | O_CLOEXEC)
+                unsafe openat(folder, $0, CSYS_O_PATH | O_DIRECTORY | O_CLOEXEC)
             }
             let error = Errno(rawValue: errno)
             if folder >= 0 { close(folder) }
@@ -69,7 +70,7 @@ final class OutputPlace {
             guard status.st_mode & S_IFMT == S_IFLNK else {
                 return OutputPlace(folder: folder, name: name, status: status, isOpenFile: false)
             }
-            if cmem_is_in_procfs(folder) != 0 {
+            if csys_is_in_procfs(folder) != 0 {
                 return OutputPlace(folder: folder, name: name, status: status, isOpenFile: true)
             }
             guard mayFollow(status, in: folder), let target = link(folder, name) else {

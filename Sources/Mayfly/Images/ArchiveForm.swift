@@ -1,6 +1,8 @@
 // ArchiveForm: what the end of a file's name says of the archive that is to be in it. A name that promises
 // what the file would not be is refused.
 
+internal import MayflyHost
+
 /// A tar archive, and how it is compressed.
 package struct ArchiveForm: Sendable, Equatable {
     /// The filter's name in libarchive; nil for none.

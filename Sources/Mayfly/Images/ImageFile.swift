@@ -1,10 +1,11 @@
 // ImageFile: an image that a mount starts from, opened and judged by its first page.
 
-internal import Arena
-internal import CMemory
+internal import CMayflySystem
 internal import Glibc
-internal import Images
 internal import InodeStore
+internal import MayflyArena
+internal import MayflyHost
+internal import MayflyImages
 internal import SystemPackage
 
 /// An open image. Closed with the last mount that needs it.
@@ -58,7 +59,7 @@ struct ImageFile: Sendable {
         guard descriptor >= 0 else { return true }  // which will be said when it is opened
         defer { close(descriptor) }
         var word: UInt64 = 0
-        let code = unsafe cmem_read_all(descriptor, &word, 8, 0)
+        let code = unsafe csys_read_all(descriptor, &word, 8, 0)
         return code != 0 || word == Superblock.magicValue
     }
 

@@ -1,7 +1,8 @@
 // ReplacedFile: a file that is there whole or not at all.
 
-internal import CMemory
+internal import CMayflySystem
 internal import Glibc
+internal import MayflyHost
 internal import SystemPackage
 
 enum ReplacedFile {
@@ -30,7 +31,7 @@ enum ReplacedFile {
         var hasName = false
         // Nobody else reads it before it is whole and has its permissions.
         var descriptor = unsafe openat(
-            place.folder, ".", O_RDWR | CMEM_O_TMPFILE | O_CLOEXEC, mode_t(0o600))
+            place.folder, ".", O_RDWR | CSYS_O_TMPFILE | O_CLOEXEC, mode_t(0o600))
         if descriptor < 0 {
             hasName = true
             descriptor = unsafe fresh.withCString {

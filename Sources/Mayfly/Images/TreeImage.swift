@@ -1,10 +1,12 @@
 // TreeImage: images as files: building, looking into, checking, comparing and exporting them.
 
-internal import Arena
-internal import CMemory
+internal import CMayflyMemory
+internal import CMayflySystem
 internal import Glibc
-public import Images
 internal import InodeStore
+internal import MayflyArena
+public import MayflyHost
+public import MayflyImages
 internal import SystemPackage
 
 /// What an image is and holds, as its first page says.
@@ -151,7 +153,7 @@ public struct TreeImage: Sendable {
         of source: PathBytes, within limits: ImageLimits
     ) throws(MountError) -> ImageFile {
         let tree = try Self.source(source, oneFileSystem: false)
-        let descriptor = unsafe cmem_memory_file("mayfly-image")
+        let descriptor = unsafe csys_memory_file("mayfly-image")
         guard descriptor >= 0 else {
             throw MountError(.system, "no memory file can be made: raise `ulimit -n`")
         }
@@ -163,7 +165,7 @@ public struct TreeImage: Sendable {
             close(descriptor)
             throw error
         }
-        _ = cmem_seal(descriptor)
+        _ = csys_seal(descriptor)
         return try ImageFile(descriptor: descriptor, path: source, isOwn: true)
     }
 

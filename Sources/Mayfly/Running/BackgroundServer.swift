@@ -1,8 +1,10 @@
 // Starting the server in the background: a new process of this same program, not a fork of one
 // that may have threads. The caller stays until the mount answers or the server has failed.
 
-import CMemory
+import CMayflySystem
 import Glibc
+public import MayflyHost
+internal import MayflyServing
 import Synchronization
 import SystemPackage
 
@@ -31,7 +33,7 @@ public enum BackgroundServer {
     public static func start(arguments: [PathBytes]) throws(MountError) -> Int32 {
         let signals = SignalWatch([SIGTERM, SIGINT, SIGHUP])
         var ends: [Int32] = [-1, -1]
-        guard unsafe cmem_pipe(&ends) == 0 else { throw cannotStart(errno) }
+        guard unsafe csys_pipe(&ends) == 0 else { throw cannotStart(errno) }
         let (reading, writing) = (ends[0], ends[1])
         defer { close(reading) }
         let process: pid_t
@@ -69,8 +71,8 @@ public enum BackgroundServer {
         var mask = mask
         var process: pid_t = 0
         let failure = unsafe withCStrings(["mayfly"] + arguments) { vector in
-            unsafe cmem_start_self(
-                vector, cmem_environment(), &mask, ready, readyDescriptor,
+            unsafe csys_start_self(
+                vector, csys_environment(), &mask, ready, readyDescriptor,
                 SchedulingPolicy.canReturn() ? 0 : 1, &process)
         }
         guard failure == 0 else { throw cannotStart(failure) }

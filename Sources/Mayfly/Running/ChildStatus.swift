@@ -1,4 +1,5 @@
 import Glibc
+import MayflyHost
 
 /// How a child process ended.
 enum ChildStatus: Sendable, Equatable {

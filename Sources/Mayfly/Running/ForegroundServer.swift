@@ -1,7 +1,7 @@
 // Serving a mount in this process until it is unmounted: `mayfly mount --foreground`, and the
 // background server as well, which is the same thing with a descriptor to say "ready" on.
 
-import CMemory
+import CMayflySystem
 import Glibc
 import Logging
 import Synchronization
@@ -25,12 +25,12 @@ public enum ForegroundServer {
     ) throws(MountError) {
         // A limit of processor time asks first, by SIGXCPU, and kills later.
         let signals = SignalWatch([SIGTERM, SIGINT, SIGHUP, SIGXCPU])
-        cmem_ignore_file_size_signal()
-        cmem_end_at_faults()
+        csys_ignore_file_size_signal()
+        csys_end_at_faults()
         // In the background it was started through a link whose name it has taken: "exe".
         if readyDescriptor != nil {
-            unsafe cmem_name_process("mayfly")
-            cmem_leave_terminal()
+            unsafe csys_name_process("mayfly")
+            csys_leave_terminal()
         }
         let mounts = ServedMounts()
         let line = try mount(configuration, mounts, say: say, complain: complain)
@@ -43,7 +43,7 @@ public enum ForegroundServer {
             try signals.start(ending.take)
         } catch {
             for fileSystem in mounts.fileSystems {
-                try? fileSystem.unmount(lazy: true, force: false)
+                try? fileSystem.unmount(.lazy)
             }
             throw error
         }
@@ -122,7 +122,7 @@ public enum ForegroundServer {
         guard !keepingOutput else { return }
         fflush(nil)
         // Whoever reads our output waits for its end. The standard input is /dev/null, or nothing where
-        // that could not be opened (cmem_start_self).
+        // that could not be opened (csys_start_self).
         dup2(STDIN_FILENO, STDOUT_FILENO)
         dup2(STDIN_FILENO, STDERR_FILENO)
     }

@@ -3,8 +3,9 @@
 // Whatever the command starts, however it detaches itself, is in there and ends with the keeper;
 // the keeper ends with this process. Both is the kernel's doing, and so it holds for SIGKILL.
 
-import CMemory
+import CMayflySystem
 import Glibc
+import MayflyHost
 import Synchronization
 import SystemPackage
 
@@ -56,11 +57,11 @@ final class Keeper: Sendable {
             _ command: UnsafePointer<UnsafeMutablePointer<CChar>?>,
             _ later: UnsafePointer<UnsafeMutablePointer<CChar>?>,
             _ environment: UnsafePointer<UnsafeMutablePointer<CChar>?>
-        ) -> cmem_keeper {
-            var plan = unsafe cmem_second(arguments: nil, file: nil, new_folder: nil, folder: -1)
+        ) -> csys_keeper {
+            var plan = unsafe csys_second(arguments: nil, file: nil, new_folder: nil, folder: -1)
             guard let second else {
                 return unsafe directory.withCString {
-                    unsafe cmem_start_keeper($0, command, plan, environment, &mask)
+                    unsafe csys_start_keeper($0, command, plan, environment, &mask)
                 }
             }
             unsafe plan.arguments = later
@@ -71,7 +72,7 @@ final class Keeper: Sendable {
                 case .folder(let descriptor): unsafe plan.folder = descriptor
                 }
                 return unsafe directory.withCString {
-                    unsafe cmem_start_keeper($0, command, plan, environment, &mask)
+                    unsafe csys_start_keeper($0, command, plan, environment, &mask)
                 }
             }
         }
@@ -99,13 +100,13 @@ final class Keeper: Sendable {
 
     /// Runs the command.
     func begin(_ name: PathBytes) -> Start {
-        order(UInt8(CMEM_ORDER_START.rawValue))
+        order(UInt8(CSYS_ORDER_START.rawValue))
         return start(of: name)
     }
 
     /// Runs the second command to its end, with the keeper's privileges.
     func runSecond(_ name: PathBytes) -> (start: Start, status: ChildStatus) {
-        order(UInt8(CMEM_ORDER_KEEP.rawValue))
+        order(UInt8(CSYS_ORDER_KEEP.rawValue))
         let start = start(of: name)
         return (start, start == .started ? status() : .exited(ExitStatus.runFailed))
     }
@@ -115,7 +116,7 @@ final class Keeper: Sendable {
 
     /// Waits for the end of the command that runs.
     func status() -> ChildStatus {
-        guard let report = report(), report.kind == CMEM_REPORT_ENDED else {
+        guard let report = report(), report.kind == CSYS_REPORT_ENDED else {
             return .signal(SIGKILL)  // the keeper was killed, and all with it
         }
         return ChildStatus(wait: report.status)
@@ -126,9 +127,9 @@ final class Keeper: Sendable {
 
     /// Kills all that is left and returns when it is gone.
     func clear() {
-        order(UInt8(CMEM_ORDER_CLEAR.rawValue))
+        order(UInt8(CSYS_ORDER_CLEAR.rawValue))
         while let report = report() {
-            if report.kind == CMEM_REPORT_CLEAR { return }
+            if report.kind == CSYS_REPORT_CLEAR { return }
         }
     }
 
@@ -154,9 +155,9 @@ final class Keeper: Sendable {
     }
 
     /// The next report; nil when the keeper has been killed.
-    private func report() -> cmem_report? {
-        var report = cmem_report()
-        let bytes = MemoryLayout<cmem_report>.size
+    private func report() -> csys_report? {
+        var report = csys_report()
+        let bytes = MemoryLayout<csys_report>.size
         while true {
             let count = unsafe withUnsafeMutableBytes(of: &report) { buffer in
                 unsafe read(reports, buffer.baseAddress, bytes)
@@ -167,7 +168,7 @@ final class Keeper: Sendable {
     }
 
     private func start(of name: PathBytes) -> Start {
-        guard let report = report(), report.kind == CMEM_REPORT_STARTED else {
+        guard let report = report(), report.kind == CSYS_REPORT_STARTED else {
             return .failure(
                 message: "the command's namespace was ended from outside",
                 exitCode: ExitStatus.runFailed)
@@ -181,10 +182,10 @@ final class Keeper: Sendable {
         !name.bytes.contains(UInt8(ascii: "/")) && !HostFile.isInPath(name)
     }
 
-    private static func failure(of started: cmem_started, _ name: PathBytes) -> Start {
+    private static func failure(of started: csys_started, _ name: PathBytes) -> Start {
         let error = Errno(rawValue: started.error)
         switch started.stage {
-        case CMEM_AT_EXECUTE
+        case CSYS_AT_EXECUTE
         where error == .noSuchFileOrDirectory || error == .notDirectory || isNowhere(name):
             let advice =
                 name.bytes.contains(UInt8(ascii: "/")) && !name.isAbsolute
@@ -192,19 +193,19 @@ final class Keeper: Sendable {
                 : "look at its spelling and at PATH"
             return .failure(
                 message: "\(name) was not found: \(advice)", exitCode: ExitStatus.notFound)
-        case CMEM_AT_EXECUTE:
+        case CSYS_AT_EXECUTE:
             return .failure(
                 message: "\(name) cannot be executed (\(error)): look at its permissions and "
                     + "first line", exitCode: ExitStatus.notExecutable)
-        case CMEM_AT_OUTPUT where error == .fileExists:
+        case CSYS_AT_OUTPUT where error == .fileExists:
             return .failure(
                 message: "somebody else has made what is to be written: name another place",
                 exitCode: ExitStatus.runFailed)
-        case CMEM_AT_OUTPUT:
+        case CSYS_AT_OUTPUT:
             return .failure(
                 message: "what is to be written cannot be made (\(error)): name a place in a folder "
                     + "of yours", exitCode: ExitStatus.runFailed)
-        case CMEM_AT_DIRECTORY:
+        case CSYS_AT_DIRECTORY:
             return .failure(
                 message: "the mount cannot be entered (\(error)): choose --mode, --uid and --gid "
                     + "so that you may", exitCode: ExitStatus.runFailed)

@@ -1,6 +1,7 @@
 // `mayfly run --keep`: what is copied out of the mount when the command has failed.
 
 import Glibc
+import MayflyHost
 import SystemPackage
 
 /// Where the tree goes, and what takes it there.

@@ -2,6 +2,7 @@
 
 internal import FuseTransport
 import Glibc
+internal import MayflyHost
 import SystemPackage
 
 extension MountedFileSystem {

@@ -1,7 +1,8 @@
 // The part of the machine that `mayfly run` has to itself: its namespaces, and where it mounts.
 
-import CMemory
+import CMayflySystem
 import Glibc
+import MayflyHost
 import SystemPackage
 
 enum PrivateSpace {
@@ -16,11 +17,11 @@ enum PrivateSpace {
     static func enter() throws(MountError) {
         let mayMount = MountConfiguration.mayMount(status: HostFile.text(at: "/proc/self/status"))
         var code: Int32 = 0
-        let failed = unsafe cmem_enter_space(mayMount ? 0 : 1, &code)
+        let failed = unsafe csys_enter_space(mayMount ? 0 : 1, &code)
         let error = Errno(rawValue: code)
         switch failed {
-        case CMEM_SPACE_ENTERED: return
-        case CMEM_SPACE_USER, CMEM_SPACE_MAP: throw noUserNamespace(error)
+        case CSYS_SPACE_ENTERED: return
+        case CSYS_SPACE_USER, CSYS_SPACE_MAP: throw noUserNamespace(error)
         default:
             throw MountError(
                 .usage,

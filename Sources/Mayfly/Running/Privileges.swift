@@ -1,7 +1,8 @@
 // What a server gives up between its mount(2) and its first request.
 
-import CMemory
+import CMayflySystem
 import Glibc
+import MayflyHost
 import SystemPackage
 
 enum Privileges {
@@ -19,12 +20,12 @@ enum Privileges {
     /// - Precondition: no thread that is to be bound by it has been started.
     static func giveUp(mountpoint: PathBytes) throws(MountError) {
         let reaches = unsafe mountpoint.withCString {
-            unsafe cmem_reaches_with(administrate, $0) != 0
+            unsafe csys_reaches_with(administrate, $0) != 0
         }
         var kept = reaches ? administrate : administrate | searchAll
-        if cmem_allow_ordinary_scheduling() != 0 { kept |= schedule }
-        var failure = cmem_keep_capabilities(kept)
-        if failure == 0 { failure = cmem_close_up() }
+        if csys_allow_ordinary_scheduling() != 0 { kept |= schedule }
+        var failure = csys_keep_capabilities(kept)
+        if failure == 0 { failure = csys_close_up() }
         guard failure == 0 else {
             throw MountError(
                 .system,

@@ -9,8 +9,10 @@
 // keeper's end kills the command with everything it has started, and the mount namespace, which
 // nobody is left in, takes the mount with it. Docs/Operations.md says why it is so.
 
-import CMemory
+import CMayflyMemory
+import CMayflySystem
 import Glibc
+public import MayflyHost
 import SystemPackage
 
 /// A mount for the time of one command.
@@ -71,8 +73,8 @@ public enum ScratchRun {
             // Before the namespace is entered, so that its absence is not taken for another thing.
             configuration.mountPath = try MountConfiguration.directory(configuration.mountPath)
         }
-        cmem_ignore_file_size_signal()
-        cmem_end_at_faults()
+        csys_ignore_file_size_signal()
+        csys_end_at_faults()
         let kept: KeptTree?
         if let path = options.keepPath {
             kept = try KeptTree(path)

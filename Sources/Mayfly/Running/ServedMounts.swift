@@ -1,9 +1,10 @@
 // ServedMounts: the mounts that one server process serves: the one it was started for, and forks of
 // it, each with its control socket. The process ends with the last of them.
 
-internal import CMemory
+internal import CMayflyMemory
 internal import FuseTransport
 internal import Glibc
+internal import MayflyHost
 internal import Synchronization
 internal import SystemPackage
 
@@ -33,7 +34,7 @@ final class ServedMounts: Sendable {
         do throws(Errno) {
             // Not here: a control socket's thread, which may be the caller, must not wait for
             // another's to start.
-            try QueueThread.start(cpu: nil, name: "mayfly-control") { [self] in
+            try HostThread.start(name: "mayfly-control") { [self] in
                 do throws(MountError) {
                     let control = try ControlServer(fileSystem)
                     note(Item(fileSystem: fileSystem, control: control))
@@ -48,7 +49,7 @@ final class ServedMounts: Sendable {
             try watch(fileSystem)
         } catch {
             remove(fileSystem)
-            try? fileSystem.unmount(lazy: true, force: true)
+            try? fileSystem.unmount(.force)
             fileSystem.waitUntilUnmounted()
             throw MountError(.system, "no thread can be started (\(error)): raise `ulimit -u`")
         }
@@ -60,7 +61,7 @@ final class ServedMounts: Sendable {
     private func watch(_ fileSystem: MountedFileSystem) throws(Errno) {
         live.add()
         do throws(Errno) {
-            try QueueThread.start(cpu: nil, name: "mayfly-wait") { [self] in
+            try HostThread.start(name: "mayfly-wait") { [self] in
                 fileSystem.waitUntilUnmounted()
                 remove(fileSystem)
                 live.subtract()

@@ -3,6 +3,7 @@
 // Source: sd_notify(3): datagrams of lines "NAME=value" to the socket that NOTIFY_SOCKET names.
 
 import Glibc
+import MayflyHost
 
 /// What systemd is told of a service (sd_notify(3)).
 public enum ServiceNotification {

@@ -1,7 +1,7 @@
 // Signals as events: blocked everywhere, taken one by one on a thread of their own.
 
 import Glibc
-import Synchronization
+import MayflyHost
 
 /// Takes over the signals that ask a process to end.
 ///
@@ -36,7 +36,7 @@ package struct SignalWatch: Sendable {
     /// Calls `handler` for each signal, on one thread that lives as long as the process.
     package func start(_ handler: @escaping @Sendable (Event) -> Void) throws(MountError) {
         let watched = watched
-        try Self.thread {
+        let thread = try? HostThread.start(name: "mayfly-signals") {
             var set = watched
             while true {
                 var information = unsafe siginfo_t()
@@ -46,6 +46,10 @@ package struct SignalWatch: Sendable {
                 handler(Event(signal: signal, fromTerminal: byKernel))
             }
         }
+        guard let thread else {
+            throw MountError(.system, "no thread can be started: raise `ulimit -u`")
+        }
+        thread.detach()
     }
 
     private static func isIgnored(_ signal: Int32) -> Bool {
@@ -53,31 +57,5 @@ package struct SignalWatch: Sendable {
         guard unsafe sigaction(signal, nil, &action) == 0 else { return false }
         let current = unsafe unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self)
         return current == 1  // SIG_IGN
-    }
-
-    private final class Body: Sendable {
-        let run: @Sendable () -> Void
-        init(_ run: @escaping @Sendable () -> Void) { self.run = run }
-    }
-
-    /// Starts a thread that nobody waits for.
-    static func thread(_ run: @escaping @Sendable () -> Void) throws(MountError) {
-        let body = unsafe Unmanaged.passRetained(Body(run))
-        var attributes = pthread_attr_t()
-        unsafe pthread_attr_init(&attributes)
-        defer { unsafe pthread_attr_destroy(&attributes) }
-        unsafe pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
-        var thread = pthread_t()
-        let failure = unsafe pthread_create(
-            &thread, &attributes,
-            { context in
-                guard let context = unsafe context else { return nil }
-                unsafe Unmanaged<Body>.fromOpaque(context).takeRetainedValue().run()
-                return nil
-            }, body.toOpaque())
-        guard failure == 0 else {
-            unsafe body.release()
-            throw MountError(.system, "no thread can be started: raise `ulimit -u`")
-        }
     }
 }

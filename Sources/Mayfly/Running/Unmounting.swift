@@ -1,8 +1,9 @@
 // Taking a mount out of the tree, for the process that serves it and for any other.
 
-import CMemory
+import CMayflyMemory
 internal import FuseTransport
 import Glibc
+package import MayflyHost
 import SystemPackage
 
 /// Taking mounts out of the tree.

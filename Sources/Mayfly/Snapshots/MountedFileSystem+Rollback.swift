@@ -1,11 +1,13 @@
 // Rolling a mount back, and telling the kernel what changed by it (Docs/Rollback.md). All of it on a
 // thread that answers no request.
 
-internal import Arena
-internal import CMemory
+internal import CMayflyMemory
+internal import CMayflySystem
 internal import FuseTransport
 internal import Glibc
 internal import InodeStore
+internal import MayflyArena
+internal import MayflyHost
 internal import Synchronization
 internal import SystemPackage
 
@@ -126,7 +128,7 @@ extension MountedFileSystem {
                 var inode: UInt64 = 0
                 let name = unsafe bytes.assumingMemoryBound(to: CChar.self).baseAddress
                 return unsafe name.map { name in
-                    unsafe cmem_open_place(root, name, connection ?? 0, &inode)
+                    unsafe csys_open_on_device(root, name, connection ?? 0, &inode)
                 } ?? -1
             }
             if folder >= 0 { close(folder) }
@@ -142,9 +144,9 @@ extension MountedFileSystem {
     /// The root of the mount, which the caller closes; nil where it cannot be reached from here.
     private func root() -> Int32? {
         guard let identity, let place = identity.place else { return nil }
-        let root = unsafe PathBytes(bytes: place).withCString { path in
+        let root = unsafe place.withCString { path in
             var inode: UInt64 = 0
-            return unsafe cmem_open_place(-1, path, identity.connection, &inode)
+            return unsafe csys_open_on_device(-1, path, identity.connection, &inode)
         }
         return root < 0 ? nil : root
     }

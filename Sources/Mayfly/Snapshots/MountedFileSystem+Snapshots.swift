@@ -1,11 +1,12 @@
 // Snapshots of a mount: taking them, going back, forking and saving (Docs/Fixtures.md). All of it on
 // a thread that answers no request.
 
-internal import Arena
-internal import CMemory
+internal import CMayflySystem
 internal import FuseTransport
 internal import Glibc
 internal import InodeStore
+internal import MayflyArena
+public import MayflyHost
 internal import Synchronization
 internal import SystemPackage
 
@@ -187,8 +188,8 @@ extension MountedFileSystem {
     func writeBack(_ parts: Parts) {
         // Where the mountpoint is not reachable, nobody can have mapped much of it since.
         guard let identity, let place = identity.place else { return }
-        _ = unsafe PathBytes(bytes: place).withCString {
-            unsafe cmem_sync_mount($0, identity.connection)
+        _ = unsafe place.withCString {
+            unsafe csys_sync_mount($0, identity.connection)
         }
     }
 }

@@ -1,10 +1,11 @@
 // MountsInside: the mounts that stand on folders and files of a tree, in every mount namespace that
 // can be seen (Docs/Rollback.md).
 
-internal import CMemory
+internal import CMayflySystem
 internal import FuseTransport
 internal import Glibc
 internal import InodeStore
+internal import MayflyHost
 
 /// A mount on a folder or file of the tree.
 struct MountInside: Sendable {
@@ -75,7 +76,7 @@ enum MountsInside {
     }
 
     private static func names(_ path: ArraySlice<UInt8>) -> [[UInt8]] {
-        path.split(separator: UInt8(ascii: "/")).map { MountLine.unescaped($0) }
+        path.split(separator: UInt8(ascii: "/")).map { MountTable.unescaped($0) }
     }
 }
 
@@ -96,7 +97,7 @@ private struct ProcessRoot {
     /// nil where it is no folder of the tree.
     init?(_ process: Int32, connection: UInt32) {
         var inode: UInt64 = 0
-        let descriptor = unsafe cmem_open_place(-1, "/proc/\(process)/root", connection, &inode)
+        let descriptor = unsafe csys_open_on_device(-1, "/proc/\(process)/root", connection, &inode)
         guard descriptor >= 0 else { return nil }
         defer { close(descriptor) }
         guard let facts = HostFile.text(at: "/proc/self/fdinfo/\(descriptor)"),

@@ -1,7 +1,8 @@
 // SnapshotShelf: the moments of a mount that it can go back to, by name.
 
-internal import CMemory
+internal import CMayflyMemory
 internal import InodeStore
+internal import MayflyHost
 
 /// A moment of a mount, as it is listed.
 public struct SnapshotRecord: Codable, Sendable, Equatable {

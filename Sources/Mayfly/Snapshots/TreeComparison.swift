@@ -1,8 +1,8 @@
 // TreeComparison: what has changed in a mount since a snapshot. The mount is held up for another snapshot
 // alone; the two are compared beside it.
 
-public import Images
 internal import InodeStore
+public import MayflyImages
 internal import SystemPackage
 
 /// Two moments of a mount that are to be compared, alive as long as this.

@@ -1,4 +1,4 @@
-import CPosixSupport
+import CMayflyTestSupport
 import Glibc
 
 /// One system call of a history, with everything it needs.

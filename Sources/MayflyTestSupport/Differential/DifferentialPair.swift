@@ -1,4 +1,4 @@
-import CPosixSupport
+import CMayflyTestSupport
 import Glibc
 
 /// Where the two file systems differ.
@@ -422,7 +422,7 @@ extension DifferentialSide {
     }
 
     static func usage(_ root: PosixPath) -> DifferentialUsage {
-        var all = CPosixSupport.cps_statfs()
+        var all = CMayflyTestSupport.cps_statfs()
         _ = unsafe cps_statfs(root.terminated, &all)
         return DifferentialUsage(
             pages: all.blocks - all.blocks_free, inodes: all.files - all.files_free,

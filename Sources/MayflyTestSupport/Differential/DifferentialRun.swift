@@ -1,4 +1,4 @@
-import CPosixSupport
+import CMayflyTestSupport
 import Glibc
 
 /// The differential fuzz: histories that seeds determine, on tmpfs and on Mayfly.

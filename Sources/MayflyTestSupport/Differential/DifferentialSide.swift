@@ -1,4 +1,4 @@
-import CPosixSupport
+import CMayflyTestSupport
 import Glibc
 
 /// One of the two file systems: a root, descriptors, and a buffer that reads fill.

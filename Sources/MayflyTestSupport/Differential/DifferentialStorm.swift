@@ -1,4 +1,4 @@
-import CPosixSupport
+import CMayflyTestSupport
 import Glibc
 
 /// Several threads with random operations in one folder of one file system, and what must hold

@@ -4,8 +4,8 @@
 // server's thread waits for requests in `enter`, clients wait for replies in `perform`.
 
 internal import CFuseKernel
-internal import CLiburing
-internal import CMemory
+internal import CMayflyLiburing
+internal import CMayflyMemory
 internal import FuseTransport
 internal import Glibc
 
@@ -66,7 +66,7 @@ package final class KernelDoubleQueue: @unchecked Sendable {
         unsafe pthread_cond_init(changed, nil)
         unsafe words = .allocate(capacity: 4)
         unsafe words.initialize(repeating: 0, count: 4)
-        unsafe submissions = .allocate(byteCount: places * Int(CFK_SQE_BYTES), alignment: 64)
+        unsafe submissions = .allocate(byteCount: places * Int(CLU_SQE_BYTES), alignment: 64)
         unsafe completions = .allocate(capacity: places * 8)
         unsafe cmem_zero(completions, places * 8 * MemoryLayout<io_uring_cqe>.stride)
     }
@@ -82,9 +82,9 @@ package final class KernelDoubleQueue: @unchecked Sendable {
     }
 
     /// The ring for the server. The double must outlive it.
-    func makeRing() -> UnsafeMutablePointer<cfk_ring> {
-        let ring = UnsafeMutablePointer<cfk_ring>.allocate(capacity: 1)
-        var view = unsafe cfk_ring()
+    func makeRing() -> UnsafeMutablePointer<clu_ring> {
+        let ring = UnsafeMutablePointer<clu_ring>.allocate(capacity: 1)
+        var view = unsafe clu_ring()
         unsafe view.sq_head = words
         unsafe view.sq_tail = words + 1
         unsafe view.cq_head = words + 2
@@ -159,7 +159,7 @@ package final class KernelDoubleQueue: @unchecked Sendable {
             if isPart { submit = UInt32(answer) }
             let head = unsafe words[0]
             for index in 0..<submit {
-                let place = Int((head &+ index) & (places - 1)) * Int(CFK_SQE_BYTES)
+                let place = Int((head &+ index) & (places - 1)) * Int(CLU_SQE_BYTES)
                 unsafe take(UnsafeRawPointer(submissions + place))
             }
             unsafe words[0] = head &+ submit

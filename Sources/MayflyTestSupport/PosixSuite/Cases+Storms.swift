@@ -1,4 +1,4 @@
-import CPosixSupport
+import CMayflyTestSupport
 import Glibc
 import SystemPackage
 

@@ -1,4 +1,4 @@
-import CPosixSupport
+import CMayflyTestSupport
 import Glibc
 
 /// A path as the kernel sees it: bytes without a NUL, of any encoding.

@@ -1,4 +1,4 @@
-import CPosixSupport
+import CMayflyTestSupport
 import Glibc
 
 /// A time stamp, in order of time.

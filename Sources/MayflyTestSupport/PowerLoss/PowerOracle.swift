@@ -4,7 +4,7 @@
 // which sync, and then a power loss; a few dozen times, from an empty tree. A model follows every call
 // and says what may be left. What is there after the loss becomes the model's next synced state.
 
-import CPosixSupport
+import CMayflyTestSupport
 import Glibc
 import Mayfly
 

@@ -1,6 +1,6 @@
 // PowerSteps: the system calls of a history, each on the mount and in the model.
 
-import CPosixSupport
+import CMayflyTestSupport
 import Glibc
 import Mayfly
 

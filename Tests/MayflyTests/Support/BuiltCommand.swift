@@ -1,4 +1,5 @@
 import Glibc
+@testable import MayflyHost
 import MayflyTestSupport
 import Testing
 

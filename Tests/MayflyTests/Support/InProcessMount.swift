@@ -24,7 +24,7 @@ struct InProcessMount {
             let mount = InProcessMount(
                 fileSystem: try MountedFileSystem(configuration), folder: folder)
             defer {
-                try? mount.fileSystem.unmount(lazy: true, force: true)
+                try? mount.fileSystem.unmount(.force)
                 mount.fileSystem.waitUntilUnmounted()
             }
             return try body(mount)

@@ -1,0 +1,2 @@
+// Nothing but inline functions: see include/CMayflyMemory.h.
+#include "CMayflyMemory.h"

@@ -1,0 +1,40 @@
+// A file that a store reads, or maps, watched so that a change of it is no wrong answer and no signal.
+#ifndef CMEM_GUARD_H
+#define CMEM_GUARD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "CMayflyMemory.h"
+
+struct cmem_guard;
+
+// Watches an open file as it is now; it must stay open. NULL without memory.
+struct cmem_guard *cmem_guard_make(int file);
+
+// Ends watching. No region may have the guard any more.
+void cmem_guard_free(struct cmem_guard *guard);
+
+// Whether a change was noted before. A load.
+CMEM_NO_LOCKS bool cmem_guard_was_changed(const struct cmem_guard *guard);
+
+// Whether the file is another than it was, now or ever since: its size, its time of modification, or its
+// time of change where neither its mode, its owner nor its links account for that. Notes it. fstat(2).
+CMEM_NO_LOCKS bool cmem_guard_is_changed(struct cmem_guard *guard);
+
+// Reads what the file has: pread(2). Returns 0 or an errno; EIO at the end of the file.
+CMEM_NO_LOCKS int cmem_guard_read(const struct cmem_guard *guard, void *target, size_t count,
+                                  uint64_t offset);
+
+// From here on SIGBUS in this range of memory ends nobody: the page becomes zeros, and the change is
+// noted. Returns 0 or an errno; ENOSPC for more ranges than there may be.
+//
+// With the first range of a process its handler of SIGBUS is installed; a fault elsewhere goes to the
+// handler that was there before. With the last that one is put back, unless somebody has replaced ours.
+int cmem_guard_range(struct cmem_guard *guard, const void *start, size_t bytes);
+
+// Gives up the range that begins there, if there is one.
+void cmem_unguard_range(const void *start);
+
+#endif

@@ -1,0 +1,135 @@
+#include "csys_files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+_Static_assert(CSYS_O_TMPFILE == O_TMPFILE, "O_TMPFILE");
+_Static_assert(CSYS_O_PATH == O_PATH, "O_PATH");
+
+int csys_is_in_procfs(int file) {
+    struct statfs status;
+    return fstatfs(file, &status) == 0 && status.f_type == PROC_SUPER_MAGIC;
+}
+
+int csys_open_direct(int directory, const char *name) {
+    int file = openat(directory, name, O_RDWR | O_CREAT | O_CLOEXEC | O_DIRECT, 0644);
+    return file < 0 ? -errno : file;
+}
+
+int csys_ask_attribute(int file, const char *name) {
+    char value;
+    return fgetxattr(file, name, &value, sizeof value) < 0 && errno != ERANGE ? errno : 0;
+}
+
+int csys_memory_file(const char *name) {
+    return (int)syscall(SYS_memfd_create, name, 3u /* MFD_CLOEXEC | MFD_ALLOW_SEALING */);
+}
+
+int csys_seal(int descriptor) {
+    int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
+    return fcntl(descriptor, F_ADD_SEALS, seals) == 0 ? 0 : errno;
+}
+
+int csys_copy_range(int from, int to, uint64_t offset, uint64_t count) {
+    enum { BUFFER = 256 << 10 };
+    char *buffer = malloc(BUFFER);
+    if (!buffer) return ENOMEM;
+    uint64_t end = offset + count;
+    int error = 0;
+    while (error == 0 && offset < end) {
+        off_t data = lseek(from, (off_t)offset, SEEK_DATA);
+        if (data < 0 && errno == ENXIO) break;
+        if (data >= 0) offset = (uint64_t)data;
+        off_t hole = data < 0 ? -1 : lseek(from, (off_t)offset, SEEK_HOLE);
+        uint64_t stop = hole > (off_t)offset && (uint64_t)hole < end ? (uint64_t)hole : end;
+        while (error == 0 && offset < stop) {
+            size_t piece = stop - offset < BUFFER ? stop - offset : BUFFER;
+            error = csys_read_all(from, buffer, piece, offset);
+            if (error == 0) error = csys_write_all(to, buffer, piece, offset);
+            offset += piece;
+        }
+    }
+    free(buffer);
+    return error;
+}
+
+int csys_write_all(int descriptor, const void *bytes, size_t count, uint64_t offset) {
+    while (count > 0) {
+        ssize_t done = pwrite(descriptor, bytes, count, (off_t)offset);
+        if (done < 0 && errno == EINTR) continue;
+        if (done <= 0) return done < 0 ? errno : EIO;
+        bytes = (const char *)bytes + done;
+        count -= (size_t)done;
+        offset += (uint64_t)done;
+    }
+    return 0;
+}
+
+int csys_read_all(int descriptor, void *bytes, size_t count, uint64_t offset) {
+    while (count > 0) {
+        ssize_t done = pread(descriptor, bytes, count, (off_t)offset);
+        if (done < 0 && errno == EINTR) continue;
+        if (done <= 0) return done < 0 ? errno : EIO;
+        bytes = (char *)bytes + done;
+        count -= (size_t)done;
+        offset += (uint64_t)done;
+    }
+    return 0;
+}
+
+int csys_reserve(int descriptor, uint64_t offset, uint64_t count) {
+    while (fallocate(descriptor, FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)count) != 0) {
+        if (errno == EINTR) continue;
+        return errno == EOPNOTSUPP || errno == ENOSYS ? 0 : errno;
+    }
+    return 0;
+}
+
+int csys_punch(int descriptor, uint64_t offset, uint64_t count) {
+    int code = fallocate(descriptor, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, (off_t)offset,
+                         (off_t)count);
+    return code == 0 ? 0 : errno;
+}
+
+int csys_open_on_device(int directory, const char *path, uint32_t minor_number, uint64_t *inode) {
+    int descriptor = openat(directory, path, O_PATH | O_CLOEXEC);
+    if (descriptor < 0) return -errno;
+    struct stat status;
+    int error = 0;
+    if (fstat(descriptor, &status) != 0) {
+        error = errno;
+    } else if (major(status.st_dev) != 0 || minor(status.st_dev) != minor_number) {
+        error = EXDEV;
+    }
+    if (error != 0) {
+        close(descriptor);
+        return -error;
+    }
+    *inode = status.st_ino;
+    return descriptor;
+}
+
+int csys_sync_mount(const char *directory, uint32_t minor_number) {
+    int descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor < 0) return errno;
+    struct stat status;
+    int error = 0;
+    if (fstat(descriptor, &status) != 0) {
+        error = errno;
+    } else if (major(status.st_dev) != 0 || minor(status.st_dev) != minor_number) {
+        error = EXDEV;
+    } else if (syncfs(descriptor) != 0) {
+        error = errno;
+    }
+    close(descriptor);
+    return error;
+}

@@ -1,0 +1,153 @@
+#include "csys_process.h"
+
+#include "csys_signals.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <stdio.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
+#include <syslog.h>
+#include <unistd.h>
+
+char **csys_environment(void) { return environ; }
+
+static char **arguments_at_start;
+
+// glibc calls constructors as it calls main.
+__attribute__((constructor)) static void keep_arguments(int count, char **arguments) {
+    (void)count;
+    arguments_at_start = arguments;
+}
+
+char **csys_arguments(void) { return arguments_at_start; }
+
+// A descriptor that reads as empty or fails, and that nothing comes of when it is written.
+static int open_nothing(void) {
+    int descriptor = open("/dev/null", O_RDWR | O_CLOEXEC);
+    // Every read(2) and write(2) of such a descriptor is EBADF.
+    return descriptor >= 0 ? descriptor : open("/", O_PATH | O_CLOEXEC);
+}
+
+void csys_fill_standard_descriptors(void) {
+    for (;;) {
+        int descriptor = open_nothing();
+        if (descriptor < 0) return;
+        if (descriptor > STDERR_FILENO) {
+            close(descriptor);
+            return;
+        }
+        fcntl(descriptor, F_SETFD, 0);
+    }
+}
+
+void csys_name_process(const char *name) { prctl(PR_SET_NAME, name); }
+
+void csys_log(const char *line) {
+    dprintf(STDERR_FILENO, "mayfly: %s\n", line);
+    syslog(LOG_DAEMON | LOG_WARNING, "mayfly: %s", line);
+}
+
+int csys_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
+
+struct csys_started csys_start(const char *directory, char *const arguments[],
+                               char *const environment[], const void *mask,
+                               struct csys_place place) {
+    // The child shares this memory until it executes, so it can leave its report here.
+    volatile struct csys_started started = {0, 0, CSYS_STARTED};
+    sigset_t all, before;
+    sigfillset(&all);
+    // No handler of this process may run in the child while it borrows our memory.
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pid_t parent = getpid();
+    pid_t child = vfork();
+    if (child == 0) {
+        // Asked after, for the parent may have died before it could be told of.
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent) _exit(127);
+        sigprocmask(SIG_SETMASK, mask, NULL);
+        csys_restore_file_size_signal();
+        if (place.folder >= 0 ? fchdir(place.folder) != 0 : chdir(directory) != 0) {
+            started.stage = CSYS_AT_DIRECTORY;
+        } else if (place.output >= 0 && dup2(place.output, STDOUT_FILENO) < 0) {
+            started.stage = CSYS_AT_OUTPUT;
+        } else {
+            execvpe(arguments[0], arguments, environment);
+            started.stage = CSYS_AT_EXECUTE;
+        }
+        started.error = errno;
+        _exit(127);
+    }
+    if (child < 0) {
+        started.stage = CSYS_AT_FORK;
+        started.error = errno;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (child > 0 && started.stage == CSYS_STARTED) started.process = child;
+    if (child > 0 && started.stage != CSYS_STARTED) {
+        while (waitpid(child, NULL, 0) < 0 && errno == EINTR) {}
+    }
+    return (struct csys_started){started.process, started.error, started.stage};
+}
+
+int csys_ask_apart(const char *path, int number, int report) {
+    pid_t child = fork();
+    if (child < 0) return errno;
+    if (child == 0) {
+        // Its own child is init's, which waits for it if it ever ends.
+        if (fork() != 0) _exit(0);
+        setsid();
+        // Nobody is to wait for the end of a stream that it holds.
+        if (dup2(report, STDIN_FILENO) < 0) _exit(1);
+        close_range(STDOUT_FILENO, ~0U, 0);
+        struct statvfs status;
+        struct csys_asked asked = {number, 0};
+        if (statvfs(path, &status) != 0) asked.error = errno;
+        _exit(write(STDIN_FILENO, &asked, sizeof asked) == sizeof asked ? 0 : 1);
+    }
+    while (waitpid(child, NULL, 0) < 0 && errno == EINTR) {}
+    return 0;
+}
+
+int csys_start_self(char *const arguments[], char *const environment[], const void *mask,
+                    int ready, int ready_target, int apart, int *process) {
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    int error = posix_spawn_file_actions_init(&actions);
+    if (error != 0) return error;
+    error = posix_spawnattr_init(&attributes);
+    if (error != 0) {
+        posix_spawn_file_actions_destroy(&actions);
+        return error;
+    }
+    int nothing = open_nothing();
+    if (nothing < 0) error = errno;
+    if (error == 0) error = posix_spawn_file_actions_adddup2(&actions, nothing, STDIN_FILENO);
+    if (error == 0) error = posix_spawn_file_actions_adddup2(&actions, ready, ready_target);
+    if (error == 0) error = posix_spawn_file_actions_addclosefrom_np(&actions, ready_target + 1);
+    if (error == 0) error = posix_spawnattr_setsigmask(&attributes, mask);
+    if (error == 0) {
+        // A group of 0 is one of its own.
+        short flags = (apart ? POSIX_SPAWN_SETSID : POSIX_SPAWN_SETPGROUP) | POSIX_SPAWN_SETSIGMASK;
+        error = posix_spawnattr_setflags(&attributes, flags);
+    }
+    if (error == 0) {
+        error = posix_spawn(process, "/proc/self/exe", &actions, &attributes, arguments,
+                            environment);
+    }
+    if (nothing >= 0) close(nothing);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    return error;
+}
+
+void csys_leave_terminal(void) {
+    int terminal = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (terminal < 0) return;
+    ioctl(terminal, TIOCNOTTY);
+    close(terminal);
+}

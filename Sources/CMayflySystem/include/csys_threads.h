@@ -1,0 +1,20 @@
+// Threads of this process: where they run, what they are called, whether they sleep.
+#ifndef CSYS_THREADS_H
+#define CSYS_THREADS_H
+
+#include <stdint.h>
+
+// Pins the calling thread to a CPU: 0, or an errno (a CPU that is offline: EINVAL).
+int csys_pin_to_cpu(unsigned cpu);
+
+// Names the calling thread; at most 15 bytes.
+void csys_name_thread(const char *name);
+
+// Makes the calling thread take the CPU from nobody when it wakes (SCHED_BATCH), and get no SIGPIPE.
+void csys_quiet_thread(void);
+
+// Whether a thread of this process sleeps until it is woken: proc_pid_stat(5), state S. Also 1 where
+// /proc does not say.
+int csys_is_asleep(int32_t thread);
+
+#endif

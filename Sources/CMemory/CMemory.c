@@ -1,2 +1,0 @@
-// Nothing but inline functions: see include/CMemory.h.
-#include "CMemory.h"

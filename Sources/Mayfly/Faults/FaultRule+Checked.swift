@@ -1,0 +1,31 @@
+// What a fault rule means to the engine, and what is no rule.
+
+internal import FuseTransport
+internal import Glibc
+internal import MayflyServing
+
+extension RequestRule {
+    /// - Parameter answersAll: whether the mount is asked for OPEN, FLUSH and FSYNC.
+    /// - Throws: `.usage` for what is no rule, or cannot come about on this mount.
+    init(_ rule: FaultRule, answersAll: Bool) throws(MountError) {
+        if let problem = rule.problem(.fields) { throw MountError(.usage, problem.message) }
+        let operations = FaultOperations.named(rule.operation) ?? []
+        let needsAll = operations.isSubset(of: FaultOperations.onlyWhereAnswered)
+            || rule.short == true && operations == [.read]
+        if needsAll && !answersAll {
+            throw MountError(
+                .usage,
+                "the kernel does not ask for '\(rule.operation)' in this way: mount with --faults")
+        }
+        self.init(operations, rule.path.map(PathPattern.init))
+        effect.errno = rule.errno.flatMap(FaultOperations.errno) ?? 0
+        effect.delayNanoseconds = rule.delayNanoseconds ?? 0
+        effect.isShort = rule.short ?? false
+        effect.fullAt = rule.fullAtBytes
+        if let nth = rule.nth { choice = .nth(nth) }
+        if let every = rule.every { choice = .every(every) }
+        if let probability = rule.probability {
+            choice = .probability(probability, seed: rule.seed ?? 0)
+        }
+    }
+}

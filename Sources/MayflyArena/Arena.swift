@@ -1,0 +1,205 @@
+// Arena: a region with its geometry, quotas, and the volatile state of those who work on it.
+
+internal import CMayflyMemory
+internal import Glibc
+package import SystemPackage
+
+/// The region and what belongs to it while it is mapped. A trivial value.
+@safe package struct Arena: @unchecked Sendable {
+    // Sendable: addresses of mappings that live until `unmap`, the last call on any copy.
+    package let region: Region
+    package let geometry: Geometry
+    /// Whether what is written goes to a file that others may read: an image that is being made.
+    let isShared: Bool
+    /// Epoch and worker states: volatile, not in the image.
+    package let volatileState: Region
+    /// Workers that exist; worker i owns shard i.
+    package let workerCount: Int
+
+    /// Makes an empty arena.
+    ///
+    /// - Parameters:
+    ///   - regionBytes: size of the reservation, a multiple of 2 MiB.
+    ///   - pageLimit: exact limit of pages of 4 KiB.
+    ///   - inodeSpaceLimit: exact limit of inode space, in the store's unit.
+    ///   - workerCount: threads that work on it at the same time, at most `shardCount`.
+    /// - Throws: `ENOMEM` when the address space cannot be had, `EINVAL` for impossible numbers.
+    package init(
+        regionBytes: UInt64, shardCount: Int = Geometry.defaultShardCount, pageLimit: UInt64,
+        inodeSpaceLimit: UInt64, workerCount: Int, backing: Backing = .anonymous
+    ) throws(Errno) {
+        try self.init(
+            mapping: regionBytes, shardCount: shardCount, workerCount: workerCount,
+            backing: backing)
+        region.store(Superblock.magic, Superblock.magicValue)
+        region.store(Superblock.version, Superblock.formatVersion)
+        region.store(Superblock.shardCount, UInt64(shardCount))
+        region.store(Superblock.chunkAllowance, .max)
+        pages.initialize(limit: pageLimit)
+        inodeSpace.initialize(limit: inodeSpaceLimit)
+    }
+
+    /// Opens what a file holds as a private mapping. It is to be settled before it is used.
+    ///
+    /// - Parameter header: what was read from the file, and found good.
+    /// - Throws: `ENOMEM`; `EINVAL` for more workers than the file has shards.
+    package init(
+        regionBytes: UInt64, opening base: BaseMapping, header: ImageHeader, workerCount: Int
+    ) throws(Errno) {
+        guard regionBytes >= header.imageBytes, base.bytes == header.imageBytes else {
+            throw .invalidArgument
+        }
+        try self.init(
+            mapping: regionBytes, shardCount: header.shardCount, workerCount: workerCount,
+            backing: .privateFile(base))
+        setBase(header.imageBytes)
+        if let guardian = base.guardian {
+            let address = unsafe UInt64(UInt(bitPattern: guardian.pointer))
+            volatileState.store(WorkerState.imageGuard, address)
+            volatileState.store(WorkerState.imageMapped, base.isMapped ? 1 : 0)
+        }
+    }
+
+    private init(
+        mapping regionBytes: UInt64, shardCount: Int, workerCount: Int, backing: Backing
+    ) throws(Errno) {
+        guard workerCount > 0, workerCount <= shardCount,
+            Geometry.fits(bytes: regionBytes, shardCount: shardCount)
+        else { throw .invalidArgument }
+        assert(PrivatePages.prepare())
+        geometry = Geometry(bytes: regionBytes, shardCount: shardCount)
+        let region = try Region(reserving: regionBytes, backing: backing)
+        self.region = region
+        if case .sharedFile = backing { isShared = true } else { isShared = false }
+        self.workerCount = workerCount
+        do throws(Errno) {
+            volatileState = try WorkerState.reserve(workerCount)
+        } catch {
+            region.unmap()
+            throw error
+        }
+    }
+
+    /// Takes the credits that shards hold back, and sets limits that are not below what is in use.
+    ///
+    /// - Precondition: nobody else uses the arena.
+    package func settle(limits: (pages: UInt64, inodeSpace: UInt64)) {
+        region.store(Superblock.imageBytes, 0)
+        region.store(Superblock.headerChecksum, 0)
+        region.store(Superblock.bodyChecksum, 0)
+        region.store(Superblock.chunkAllowance, .max)
+        pages.settle(limit: limits.pages)
+        inodeSpace.settle(limit: limits.inodeSpace)
+    }
+
+    /// Bytes from the start that are a private mapping of a file; 0 without one.
+    package var baseBytes: UInt64 { @_noLocks get { region.privateEnd } }
+
+    /// The worker that owns shard `index`. One thread at a time may have entered it.
+    package func worker(_ index: Int) -> ArenaWorker {
+        precondition(index >= 0 && index < workerCount, "Arena.worker: \(index)")
+        return ArenaWorker(arena: self, index: UInt64(index))
+    }
+
+    /// Pages of content and of what is charged like it.
+    package var pages: Quota {
+        @_noLocks get {
+            Quota(
+                region: region, geometry: geometry, global: Superblock.pageQuota,
+                credit: Shard.pageCredit, batch: 256)
+        }
+    }
+    /// Inode space, in the store's unit.
+    package var inodeSpace: Quota {
+        @_noLocks get {
+            Quota(
+                region: region, geometry: geometry, global: Superblock.inodeQuota,
+                credit: Shard.inodeCredit, batch: 65_536)
+        }
+    }
+
+    /// Bytes of chunks that have been handed out at least once and not given back.
+    package var chunkBytesInUse: UInt64 {
+        var count: UInt64 = 0
+        for chunk in 0..<region.load(Superblock.freshChunk)
+        where region.load(geometry.descriptor(chunk) + Descriptor.state) != Descriptor.pool {
+            count += 1
+        }
+        return count * Geometry.chunkBytes
+    }
+
+    /// Sets how many bytes of chunks may be in use at once. What is asked beyond that is refused as
+    /// in a full region.
+    ///
+    /// - Concurrency: any thread.
+    package func allow(inUseAtMost most: UInt64) {
+        // Each worker may have counted a chunk off that does not yet show as one in use.
+        let underWay = UInt64(workerCount) * Geometry.chunkBytes
+        var old: UInt64
+        var chunks: UInt64
+        repeat {
+            old = region.load(Superblock.chunkAllowance)
+            let taken = chunkBytesInUse + underWay
+            chunks = (most - min(most, taken)) / Geometry.chunkBytes
+        } while !region.exchange(Superblock.chunkAllowance, expected: old, desired: chunks)
+    }
+
+    /// Gives everything back to the system. Nothing may use the arena any more.
+    package func unmap() {
+        cmem_budget_promise(-Int64(clamping: region.unwrittenPages))
+        WorkerState.unmap(volatileState, workerCount)
+        region.unmap()
+    }
+}
+
+/// One worker's right to its shard: the value every operation is called on. Trivial.
+@safe package struct ArenaWorker: Sendable {
+    package let arena: Arena
+    package let index: UInt64
+    package let region: Region
+    /// Offset of the shard's header in the region.
+    let header: UInt64
+    /// Offset of the worker's state in the volatile memory.
+    let state: UInt64
+
+    @_noLocks init(arena: Arena, index: UInt64) {
+        self.arena = arena
+        self.index = index
+        region = arena.region
+        header = arena.geometry.shard(index)
+        state = WorkerState.offset(index)
+    }
+
+    /// Whether an offset is the slot of an inode: in a chunk of inodes that somebody owns.
+    @_noLocks package func isInode(_ offset: UInt64) -> Bool {
+        let geometry = arena.geometry
+        let chunk = geometry.chunk(containing: offset)
+        let descriptor = geometry.descriptor(chunk)
+        return region.load(descriptor + Descriptor.tag) >> 32 == ChunkKind.inodes.rawValue
+            && region.loadAcquire(descriptor + Descriptor.state) != Descriptor.pool
+            && offset - geometry.chunkStart(chunk)
+                >= ChunkKind.inodes.firstUnit << ChunkKind.inodes.unitShift
+    }
+
+    /// A number that no other inode of this region has had (until 32 bits wrap).
+    @_noLocks package func nextGeneration() -> UInt32 {
+        let sequence = region.load(header + Shard.generation) + 1
+        region.store(header + Shard.generation, sequence)
+        return UInt32(truncatingIfNeeded: sequence * arena.geometry.shardCount + index)
+    }
+}
+
+extension Arena {
+    /// The sequences from which each shard makes generations.
+    package var generations: [UInt64] {
+        (0..<geometry.shardCount).map { region.load(geometry.shard($0) + Shard.generation) }
+    }
+
+    /// Lets no shard give a generation twice, whatever it was set back to.
+    package func raiseGenerations(to least: [UInt64]) {
+        for (shard, sequence) in least.enumerated() {
+            let word = geometry.shard(UInt64(shard)) + Shard.generation
+            if region.load(word) < sequence { region.store(word, sequence) }
+        }
+    }
+}

@@ -1,0 +1,301 @@
+// BaseFile: what a region began as, so that nobody changes it unseen.
+//
+// The file of an image belongs to whoever may write it. So what the store believes - every offset,
+// count and list - is copied into memory that is sealed, and is checked there; only pages of content
+// stay the file's, for they are copied to whoever reads them and mean nothing else. They are read from
+// the file, not mapped: whoever cuts a file takes the pages of its private mappings away, those that
+// were written among them (mm/memory.c, `unmap_mapping_range()` with `even_cows`). A page that is
+// written comes to the region first, and is marked then. A guard watches the file: pages of a changed
+// one are not answered with (Docs/ImageFormat.md, An image that is changed).
+
+internal import CMayflyMemory
+internal import CMayflySystem
+internal import Glibc
+internal import Synchronization
+package import SystemPackage
+
+/// The files behind the first bytes of a region.
+package struct BaseMapping: Sendable {
+    /// What is mapped where the overlay is not.
+    package var descriptor: Int32
+    /// A multiple of 2 MiB.
+    package var bytes: UInt64
+    /// A file in memory with pages that take the place of the file's; -1 without one.
+    package var overlay: Int32 = -1
+    /// Where it does: ascending, in whole chunks.
+    package var overlayRuns: [PageRun] = []
+    /// Watches the file; nil where nobody can change it.
+    package var guardian: ImageGuard?
+    /// Whether a guarded file is mapped where the overlay is not, for who writes nothing.
+    package var isMapped = false
+
+    package init(descriptor: Int32, bytes: UInt64) {
+        self.descriptor = descriptor
+        self.bytes = bytes
+    }
+
+    /// The file that is mapped at an offset; nil where none is, and requests read the descriptor.
+    ///
+    /// - Complexity: O(log overlay runs).
+    func file(at offset: UInt64) -> Int32? {
+        var low = 0
+        var high = overlayRuns.count
+        while low < high {
+            let middle = (low + high) / 2
+            if overlayRuns[middle].upperBound <= offset { low = middle + 1 } else { high = middle }
+        }
+        if low < overlayRuns.count, overlayRuns[low].contains(offset) { return overlay }
+        return guardian == nil || isMapped ? descriptor : nil
+    }
+}
+
+/// The guard of one file; ended by its owner, which is the last to go.
+@safe package struct ImageGuard: @unchecked Sendable {
+    // Sendable: the words of a guard are atomic, or written before it is shared.
+    let pointer: OpaquePointer
+
+    /// - Throws: `ENOMEM`.
+    package init(watching descriptor: Int32) throws(Errno) {
+        guard let made = unsafe cmem_guard_make(descriptor) else { throw .noMemory }
+        unsafe pointer = made
+    }
+
+    /// Whether the file is not what it was. One system call, until it is not.
+    package var isChanged: Bool { unsafe cmem_guard_is_changed(pointer) }
+
+    package func end() { unsafe cmem_guard_free(pointer) }
+}
+
+package enum BaseFile {
+    /// Images up to here are copied as they are: it takes no longer than looking for what to copy.
+    package static var smallBytes: UInt64 { 16 << 20 }
+
+    /// Makes a mapping of an image that nobody can change but in its content.
+    ///
+    /// What is called clean in it, and would be handed out unlooked at, is no longer called so.
+    ///
+    /// - Parameters:
+    ///   - isOnlyRead: whether the words of the allocator stay as they are, for their checksum, and
+    ///     the file is mapped.
+    ///   - smallBytes: an image that is no larger is copied whole.
+    /// - Returns: a mapping whose overlay, and whose guard if it has one, are the caller's to end. A
+    ///   small image is all overlay, and has none.
+    /// - Throws: `EIO` when the file is shorter than it says, `ENOMEM`, `EMFILE`, `EFBIG`; errors of
+    ///   pread(2).
+    /// - Complexity: O(bytes of metadata).
+    package static func mapping(
+        of descriptor: Int32, _ header: ImageHeader, isOnlyRead: Bool,
+        smallBytes: UInt64 = BaseFile.smallBytes
+    ) throws(Errno) -> BaseMapping {
+        let overlay = unsafe csys_memory_file("mayfly-image")
+        guard overlay >= 0 else { throw Errno(rawValue: errno) }
+        var mapping = BaseMapping(descriptor: descriptor, bytes: header.imageBytes)
+        mapping.overlay = overlay
+        do throws(Errno) {
+            guard ftruncate(overlay, off_t(header.imageBytes)) == 0 else {
+                throw Errno(rawValue: errno)
+            }
+            let isSmall = header.imageBytes <= smallBytes
+            if !isSmall { mapping.guardian = try ImageGuard(watching: descriptor) }
+            mapping.isMapped = isOnlyRead
+            mapping.overlayRuns = try copy(
+                descriptor, to: overlay, header, all: isSmall, isOnlyRead: isOnlyRead)
+            try check(csys_seal(overlay))
+        } catch {
+            close(overlay)
+            mapping.guardian?.end()
+            throw error
+        }
+        return mapping
+    }
+
+    private static func check(_ code: Int32) throws(Errno) {
+        if code != 0 { throw Errno(rawValue: code) }
+    }
+
+    /// Copies the headers, the descriptors and all chunks that are not pages.
+    private static func copy(
+        _ file: Int32, to overlay: Int32, _ header: ImageHeader, all: Bool, isOnlyRead: Bool
+    ) throws(Errno) -> [PageRun] {
+        let geometry = Geometry(
+            bytes: max(header.imageBytes, 8 * Geometry.chunkBytes), shardCount: header.shardCount)
+        let chunkBytes = Geometry.chunkBytes
+        var runs: [PageRun] = []
+        func take(_ run: PageRun) throws(Errno) {
+            guard cmem_budget_take(Int64(run.count) >> 12) else { throw .noMemory }
+            try check(csys_copy_range(file, overlay, run.lowerBound, run.upperBound - run.lowerBound))
+            if let last = runs.last, last.upperBound == run.lowerBound {
+                runs[runs.count - 1] = last.lowerBound..<run.upperBound
+            } else {
+                runs.append(run)
+            }
+        }
+        try take(0..<chunkBytes)
+        let count = header.imageBytes / chunkBytes - 1
+        var descriptors = [UInt64](repeating: 0, count: Int(chunkBytes / 8))
+        for chunk in 0..<count {
+            let start = geometry.chunkStart(chunk)
+            if geometry.holdsDescriptors(chunk) {
+                try take(start..<start + chunkBytes)
+                // From the copy, which is what the store will see.
+                try check(unsafe csys_read_all(overlay, &descriptors, Int(chunkBytes), start))
+                if !isOnlyRead {
+                    doubt(&descriptors, count: count - chunk)
+                    try check(unsafe csys_write_all(overlay, descriptors, Int(chunkBytes), start))
+                }
+                continue
+            }
+            let at = Int(chunk % Geometry.groupChunks * Geometry.descriptorBytes / 8)
+            let state = descriptors[at + Int(Descriptor.state / 8)]
+            let kind = descriptors[at + Int(Descriptor.tag / 8)] >> 32
+            let isMetadata = state != Descriptor.pool && kind != ChunkKind.pages.rawValue
+            if all || isMetadata { try take(start..<start + chunkBytes) }
+        }
+        return runs
+    }
+
+    /// Calls no page clean and no pooled chunk zero: they are the file's.
+    ///
+    /// - Parameter count: descriptors of chunks that the file has.
+    private static func doubt(_ descriptors: inout [UInt64], count: UInt64) {
+        let pages = ChunkKind.pages
+        for chunk in 1..<max(1, Int(min(count, Geometry.groupChunks))) {
+            let at = chunk * Int(Geometry.descriptorBytes / 8)
+            let state = descriptors[at + Int(Descriptor.state / 8)]
+            let kind = descriptors[at + Int(Descriptor.tag / 8)] >> 32
+            let clean = at + Int(Descriptor.clean / 8)
+            if state == Descriptor.pool {
+                descriptors[clean] = Descriptor.notZero
+            } else if kind == pages.rawValue, descriptors[clean] < pages.unitCount {
+                descriptors[clean] = pages.unitCount
+            }
+        }
+    }
+}
+
+extension Arena {
+    /// How much of a run of pages of content lies in one place: in the region, or in the file of an
+    /// image that may be another than it was.
+    ///
+    /// - Precondition: `isGuarded`.
+    /// - Returns: bytes from `offset` on, at most `count`.
+    @_noLocks package func place(
+        of offset: UInt64, _ count: UInt64
+    ) -> (isFile: Bool, bytes: UInt64) {
+        let end = offset + count
+        let base = baseBytes
+        var page = offset >> 12
+        let isFile = page << 12 < base && !region.isMarked(page)
+        while page << 12 < end, (page << 12 < base && !region.isMarked(page)) == isFile { page += 1 }
+        // Pairs with the release in `fetch`: what a mark stands for is there.
+        atomicMemoryFence(ordering: .acquiring)
+        return (isFile, min(end, page << 12) - offset)
+    }
+
+    /// Reads content that the file has.
+    ///
+    /// - Throws: `EIO` when it is cut.
+    @_noLocks package func readImage(
+        _ offset: UInt64, into target: UnsafeMutableRawPointer, _ count: UInt64
+    ) throws(Errno) {
+        guard let pointer = unsafe guardPointer,
+            unsafe cmem_guard_read(pointer, target, Int(truncatingIfNeeded: count), offset) == 0
+        else { throw .ioError }
+    }
+
+    /// Brings pages of content from the file to the region, which has them from then on.
+    ///
+    /// - Precondition: pages of one run, for which there is memory; their owner's lock is held.
+    /// - Throws: `EIO` where the image is changed; the pages stay the file's.
+    @_noLocks package func fetch(_ offset: UInt64, _ count: UInt64) throws(Errno) {
+        var at = offset & ~(Geometry.pageBytes - 1)
+        let end = (offset + count + Geometry.pageBytes - 1) & ~(Geometry.pageBytes - 1)
+        while at < end {
+            let piece = place(of: at, end - at)
+            if piece.isFile {
+                do throws(Errno) {
+                    try unsafe readImage(at, into: region.base + Int(at), piece.bytes)
+                    if isImageChanged { throw Errno.ioError }
+                } catch {
+                    // What has come means nothing.
+                    unsafe cmem_drop(region.base + Int(at), Int(piece.bytes))
+                    throw error
+                }
+                // Whoever finds the mark reads the region.
+                atomicMemoryFence(ordering: .releasing)
+                region.markWritten(at, piece.bytes)
+            }
+            at += piece.bytes
+        }
+    }
+
+    /// Whether the image was found to be changed before. A load.
+    package var wasImageChanged: Bool {
+        @_noLocks get {
+            guard let pointer = unsafe guardPointer else { return false }
+            return unsafe cmem_guard_was_changed(pointer)
+        }
+    }
+
+    /// Whether the image is changed, now or ever since. One system call.
+    package var isImageChanged: Bool {
+        @_noLocks get {
+            guard let pointer = unsafe guardPointer else { return false }
+            return unsafe cmem_guard_is_changed(pointer)
+        }
+    }
+
+    /// Whether the region shows content of a file that somebody may change. A load.
+    package var isGuarded: Bool {
+        @_noLocks get { volatileState.load(WorkerState.imageGuard) != 0 }
+    }
+
+    /// Whether that file is mapped, so that pages without a mark show it.
+    var isImageMapped: Bool { volatileState.load(WorkerState.imageMapped) != 0 }
+
+    private var guardPointer: OpaquePointer? {
+        @_noLocks get {
+            unsafe OpaquePointer(
+                bitPattern: UInt(truncatingIfNeeded: volatileState.load(WorkerState.imageGuard)))
+        }
+    }
+
+    /// Brings pages that hold more than content from the file to the region, before they are believed.
+    ///
+    /// - Precondition: nobody uses the arena yet.
+    /// - Throws: `EIO`; `ENOMEM` where there is no memory for them.
+    package func bring(_ offset: UInt64, _ count: UInt64) throws(Errno) {
+        if isGuarded, !region.isMarked(offset >> 12) || count > Geometry.pageBytes {
+            let start = offset & ~(Geometry.pageBytes - 1)
+            let pages = (offset + count - start + Geometry.pageBytes - 1) / Geometry.pageBytes
+            guard region.isAffordable(region.cost(start, pages: pages)) else { throw .noMemory }
+            try fetch(offset, count)
+        }
+    }
+
+    /// Calls `body` with what a run of pages holds, wherever that lies.
+    ///
+    /// - Parameter isContent: whether pages without a mark are the file's.
+    func forEachPiece(
+        of run: PageRun, isContent: Bool,
+        _ body: (UInt64, UnsafeRawPointer, Int) throws(Errno) -> Void
+    ) throws(Errno) {
+        guard isContent, isGuarded, !isImageMapped, run.lowerBound < baseBytes else {
+            return try unsafe body(run.lowerBound, region.pointer(run.lowerBound), run.count)
+        }
+        let most: UInt64 = 1 << 20
+        let buffer = UnsafeMutableRawPointer.allocate(byteCount: Int(most), alignment: 4096)
+        defer { unsafe buffer.deallocate() }
+        var at = run.lowerBound
+        while at < run.upperBound {
+            let piece = place(of: at, min(most, run.upperBound - at))
+            if piece.isFile {
+                try unsafe readImage(at, into: buffer, piece.bytes)
+                try unsafe body(at, UnsafeRawPointer(buffer), Int(piece.bytes))
+            } else {
+                try unsafe body(at, region.pointer(at), Int(piece.bytes))
+            }
+            at += piece.bytes
+        }
+    }
+}

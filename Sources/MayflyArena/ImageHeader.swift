@@ -1,0 +1,93 @@
+// ImageHeader: what the first page of an image says, read before anything else of it is believed.
+
+internal import CMayflyMemory
+internal import CMayflySystem
+internal import Glibc
+package import SystemPackage
+
+/// Why a file is not taken for an image.
+package enum ImageError: Error, Equatable {
+    /// It cannot be read, or not mapped.
+    case system(Errno)
+    /// Its beginning is not that of an image.
+    case foreign
+    /// An image of another version of the format: this one's number.
+    case version(UInt64)
+    /// It is shorter, or longer, than it says.
+    case length(is: UInt64, shouldBe: UInt64)
+    /// Its first page is not what it was.
+    case damagedHeader
+    /// It was being made and never finished.
+    case unfinished
+}
+
+/// The first page of an image, of which the checksum was right.
+package struct ImageHeader: Sendable, Equatable {
+    package var version: UInt64
+    /// Bytes of the file: whole chunks.
+    package var imageBytes: UInt64
+    package var shardCount: Int
+    /// Pages of content, of 4 KiB.
+    package var pagesInUse: UInt64
+    /// Inode space in the store's unit.
+    package var inodeSpaceInUse: UInt64
+    /// Of all pages but the first (`Arena.bodyChecksum`).
+    package var bodyChecksum: UInt64
+
+    /// Reads and judges the first page of a file.
+    ///
+    /// - Complexity: O(1).
+    package init(reading descriptor: Int32) throws(ImageError) {
+        var status = stat()
+        guard unsafe fstat(descriptor, &status) == 0 else {
+            throw .system(Errno(rawValue: errno))
+        }
+        guard status.st_mode & S_IFMT == S_IFREG, status.st_size >= 8 else { throw .foreign }
+        var words = [UInt64](repeating: 0, count: 512)
+        let code = unsafe words.withUnsafeMutableBytes { page in
+            unsafe csys_read_all(
+                descriptor, page.baseAddress, min(page.count, Int(status.st_size)), 0)
+        }
+        guard code == 0 else { throw .system(Errno(rawValue: code)) }
+        func word(_ offset: UInt64) -> UInt64 { words[Int(offset / 8)] }
+        guard word(Superblock.magic) == Superblock.magicValue else { throw .foreign }
+        version = word(Superblock.version)
+        guard version == Superblock.formatVersion else { throw .version(version) }
+        guard word(Superblock.imageBytes) != 0 else { throw .unfinished }
+        imageBytes = word(Superblock.imageBytes)
+        let checksum = word(Superblock.headerChecksum)
+        words[Int(Superblock.headerChecksum / 8)] = 0
+        guard unsafe cmem_page_checksum(words, Self.pageNumber) == checksum else {
+            throw .damagedHeader
+        }
+        let size = UInt64(status.st_size)
+        guard imageBytes == size else { throw .length(is: size, shouldBe: imageBytes) }
+        shardCount = Int(truncatingIfNeeded: word(Superblock.shardCount))
+        let chunks = word(Superblock.freshChunk)
+        guard imageBytes % Geometry.chunkBytes == 0, shardCount > 0,
+            shardCount <= Geometry.mostShards, imageBytes < 1 << 48,
+            chunks == imageBytes / Geometry.chunkBytes - 1
+        else { throw .damagedHeader }
+        pagesInUse = word(Superblock.pageQuota + 8)
+        inodeSpaceInUse = word(Superblock.inodeQuota + 8)
+        // Whatever is counted takes one of the smallest units, for which nobody counts more than a
+        // page, or 1 KiB of inode space: nothing that is computed from them overflows.
+        guard pagesInUse <= imageBytes / 64, inodeSpaceInUse <= imageBytes * 16 else {
+            throw .damagedHeader
+        }
+        bodyChecksum = word(Superblock.bodyChecksum)
+    }
+
+    /// Of a part of a region that is in memory, and of which nobody doubts.
+    package init(trusting arena: Arena, bytes: UInt64) {
+        version = Superblock.formatVersion
+        imageBytes = bytes
+        shardCount = Int(arena.geometry.shardCount)
+        pagesInUse = arena.pages.limit - arena.pages.free
+        inodeSpaceInUse = arena.inodeSpace.limit - arena.inodeSpace.free
+        bodyChecksum = 0
+    }
+
+    /// What the header's page counts as in its checksum.
+    static let pageNumber: UInt64 = 1
+}

@@ -1,0 +1,110 @@
+// Small files and links of /proc and /sys, read whole. Nothing here touches a mount's own content.
+
+import Glibc
+
+package enum HostFile {
+    /// What the file at `path` holds, as `PathBytes` has text; nil when it cannot be read.
+    package static func text(at path: String) -> String? { bytes(at: path).map { ByteText.text(of: $0) } }
+
+    /// What the file at `path` holds; nil when it cannot be read.
+    ///
+    /// - Parameter limit: where to stop; a file of /proc is made no further than it is read.
+    package static func bytes(at path: String, atMost limit: Int = .max) -> [UInt8]? {
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        var content: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: min(16384, limit))
+        while content.count < limit {
+            let count = unsafe chunk.withUnsafeMutableBytes { buffer in
+                unsafe read(descriptor, buffer.baseAddress, buffer.count)
+            }
+            if count < 0 {
+                if errno == EINTR { continue }
+                return nil
+            }
+            if count == 0 { break }
+            content.append(contentsOf: chunk[..<count])
+        }
+        return content
+    }
+
+    /// Where the symbolic link at `path` leads; nil when it cannot be read.
+    package static func link(at path: String) -> String? { linkBytes(at: PathBytes(path))?.text }
+
+    /// The same for paths as they are.
+    package static func linkBytes(at path: PathBytes) -> PathBytes? {
+        let target = unsafe [UInt8](unsafeUninitializedCapacity: Int(PATH_MAX) + 64) {
+            buffer, count in
+            let bytes = UnsafeMutableRawBufferPointer(buffer)
+            count = unsafe path.withCString { path in
+                max(
+                    0,
+                    unsafe readlink(
+                        path, bytes.baseAddress!.assumingMemoryBound(to: CChar.self), bytes.count))
+            }
+        }
+        // No link leads to an empty path: symlink(2).
+        return target.isEmpty ? nil : PathBytes(bytes: target)
+    }
+
+    /// The names in the folder at `path`, without "." and ".."; empty when it cannot be read.
+    package static func names(in path: String) -> [String] { namesIfReadable(in: path) ?? [] }
+
+    /// Whether the folder at `path` can be read and holds nothing.
+    package static func isEmpty(_ path: PathBytes) -> Bool {
+        namesIfReadable(in: path, limit: 1)?.isEmpty == true
+    }
+
+    /// The same; nil when it cannot be read.
+    ///
+    /// - Parameter limit: how many are read: a folder may be anybody's.
+    package static func namesIfReadable(in path: String, limit: Int = .max) -> [String]? {
+        namesIfReadable(in: PathBytes(path), limit: limit)
+    }
+
+    /// The same for a path as it is.
+    package static func namesIfReadable(in path: PathBytes, limit: Int = .max) -> [String]? {
+        guard let folder = unsafe path.withCString({ unsafe opendir($0) }) else { return nil }
+        defer { unsafe closedir(folder) }
+        var names: [String] = []
+        while names.count < limit, let entry = unsafe readdir(folder) {
+            let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+                unsafe ByteText.text(of: bytes.prefix { $0 != 0 })
+            }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        return names
+    }
+
+    /// Whether a folder of PATH has a file of that name; true where there is no PATH to look in.
+    package static func isInPath(_ name: PathBytes) -> Bool {
+        guard let path = ProcessArguments.variable("PATH") else { return true }
+        return path.bytes.split(separator: UInt8(ascii: ":")).contains { folder in
+            unsafe PathBytes(bytes: folder + [UInt8(ascii: "/")] + name.bytes)
+                .withCString { unsafe access($0, F_OK) } == 0
+        }
+    }
+
+    /// `path` without symbolic links, "." and ".."; nil when it does not exist.
+    package static func canonical(_ path: PathBytes) -> PathBytes? {
+        unsafe path.withCString { path in
+            guard let resolved = unsafe realpath(path, nil) else { return nil }
+            defer { unsafe free(resolved) }
+            return unsafe PathBytes(
+                bytes: UnsafeRawBufferPointer(start: resolved, count: strlen(resolved)))
+        }
+    }
+
+    /// `path` made absolute: its last name kept as it is, the folder above it without links.
+    ///
+    /// For a mountpoint whose server may be dead and so answers nothing.
+    package static func canonicalParent(_ path: PathBytes) -> PathBytes? {
+        let slash = UInt8(ascii: "/")
+        guard let last = path.names.last, ![[0x2E], [0x2E, 0x2E]].contains(last) else { return nil }
+        let above = Array(path.names.dropLast().joined(separator: [slash]))
+        let folder = path.isAbsolute ? [slash] + above : above.isEmpty ? [0x2E] : above
+        guard let parent = canonical(PathBytes(bytes: folder)) else { return nil }
+        return PathBytes(bytes: (parent == "/" ? [] : parent.bytes) + [slash] + last)
+    }
+}

@@ -1,0 +1,154 @@
+// TreeReader: a directory or an archive as a stream of entries, through libarchive.
+
+internal import CMayflyArchive
+internal import CMayflyMemory
+internal import Glibc
+package import InodeStore
+internal import MayflyHost
+internal import SystemPackage
+
+/// Where a tree comes from.
+package enum TreeSource: Sendable, Equatable {
+    /// Sorted by name; with other file systems that are mounted in it or without.
+    case directory([UInt8], oneFileSystem: Bool)
+    /// tar, zip and other forms that libarchive knows, compressed or not.
+    case archive([UInt8])
+    /// The same from an open descriptor, which need not be seekable.
+    case stream(Int32)
+}
+
+/// Why a tree could not be read, built or written. One line that says what to do.
+package struct TreeError: Error, Equatable, CustomStringConvertible {
+    package let description: String
+    package init(_ description: String) { self.description = description }
+}
+
+/// One thing in a source.
+package struct SourceEntry: Sendable {
+    /// Bytes of the path as the source has it.
+    package var path: [UInt8]
+    /// Type and permissions.
+    package var mode: UInt32
+    package var attributes: RestoredAttributes
+    /// Another path of the source that this is a further name of.
+    package var hardLink: [UInt8]?
+    package var target: [UInt8]?
+    /// As the kernel encodes it (`new_encode_dev()`).
+    package var device: UInt32
+    /// Bytes; 0 where it is not known before the content.
+    package var size: UInt64
+}
+
+/// Reads a source once, from its beginning to its end. One thread.
+@safe package final class TreeReader {
+    private let reader: OpaquePointer
+    private let name: String
+
+    /// - Throws: what keeps it from being opened.
+    package init(_ source: TreeSource) throws(TreeError) {
+        let opened: OpaquePointer?
+        switch source {
+        case .directory(let path, let oneFileSystem):
+            name = ByteText.text(of: path)
+            unsafe opened = carc_read_directory(Self.terminated(path), oneFileSystem ? 1 : 0)
+        case .archive(let path):
+            name = ByteText.text(of: path)
+            unsafe opened = carc_read_archive(Self.terminated(path), -1)
+        case .stream(let descriptor):
+            name = "the standard input"
+            unsafe opened = carc_read_archive(nil, descriptor)
+        }
+        guard let opened = unsafe opened else {
+            throw TreeError("\(name) cannot be read (\(Errno(rawValue: errno)))")
+        }
+        unsafe reader = opened
+    }
+
+    deinit { unsafe carc_close(reader) }
+
+    /// Bytes of the source that were read, before decompression.
+    package var bytesRead: UInt64 { unsafe carc_bytes_read(reader) }
+
+    private var failure: TreeError {
+        let text = unsafe carc_error(reader)
+        let bytes = unsafe UnsafeRawBufferPointer(start: text, count: text.map { unsafe strlen($0) } ?? 0)
+        return TreeError("\(name): \(unsafe ByteText.text(of: Array(bytes)))")
+    }
+
+    /// The next entry; nil at the end.
+    package func next() throws(TreeError) -> SourceEntry? {
+        var entry = unsafe carc_entry()
+        switch unsafe carc_next(reader, &entry) {
+        case 0: return nil
+        case 1: break
+        default: throw failure
+        }
+        let major = unsafe entry.major
+        let minor = unsafe entry.minor
+        return unsafe SourceEntry(
+            path: Self.bytes(entry.path) ?? [], mode: entry.mode,
+            attributes: RestoredAttributes(
+                permissions: entry.mode & 0o7777, userID: entry.uid, groupID: entry.gid,
+                flags: entry.flags,
+                time: cmem_time(
+                    seconds: entry.seconds, nanoseconds: min(entry.nanoseconds, 999_999_999))),
+            hardLink: Self.bytes(entry.hardlink), target: Self.bytes(entry.symlink),
+            // include/linux/kdev_t.h
+            device: minor & 0xFF | (major & 0xFFF) << 8 | (minor & ~0xFF) << 12,
+            size: entry.size)
+    }
+
+    private static func terminated(_ path: [UInt8]) -> [CChar] {
+        path.map { CChar(bitPattern: $0) } + [0]
+    }
+
+    private static func bytes(_ text: UnsafePointer<CChar>?) -> [UInt8]? {
+        guard let text = unsafe text else { return nil }
+        return unsafe [UInt8](UnsafeRawBufferPointer(start: text, count: strlen(text)))
+    }
+
+    /// Calls `body` with each piece of the entry's content; what is between them is a hole.
+    package func forEachPiece(
+        _ body: (UInt64, UnsafeRawBufferPointer) throws(TreeError) -> Void
+    ) throws(TreeError) {
+        var bytes: UnsafeRawPointer?
+        var count = 0
+        var offset: UInt64 = 0
+        while true {
+            switch unsafe carc_data(reader, &bytes, &count, &offset) {
+            case 0: return
+            case 1:
+                if count > 0 {
+                    try unsafe body(offset, UnsafeRawBufferPointer(start: bytes, count: count))
+                }
+            default: throw failure
+            }
+        }
+    }
+
+    /// Whether `xattrs` left somebody out of an access list whom this machine does not know; once.
+    package func takeUnknownNames() -> Bool { unsafe carc_take_unknown(reader) != 0 }
+
+    /// The entry's extended attributes, sorted by name, access lists among them.
+    package func xattrs() -> [(name: [UInt8], value: [UInt8])] {
+        var found: [(name: [UInt8], value: [UInt8])] = []
+        var name: UnsafePointer<CChar>?
+        var value: UnsafeRawPointer?
+        var count = 0
+        while unsafe carc_xattr(reader, &name, &value, &count) == 1 {
+            guard let bytes = unsafe Self.bytes(name) else { continue }
+            // An archive may have each twice, for two kinds of readers.
+            if found.contains(where: { $0.name == bytes }) { continue }
+            found.append(
+                (bytes, unsafe [UInt8](UnsafeRawBufferPointer(start: value, count: count))))
+        }
+        for (isDefault, name) in [
+            (false, "system.posix_acl_access"), (true, "system.posix_acl_default"),
+        ] {
+            var list = [UInt8](repeating: 0, count: 4100)
+            let count = unsafe carc_acl(reader, isDefault ? 1 : 0, &list, list.count)
+            if count > 0 { found.append((Array(name.utf8), Array(list.prefix(count)))) }
+        }
+        return found.sorted { $0.name.lexicographicallyPrecedes($1.name) }
+    }
+}

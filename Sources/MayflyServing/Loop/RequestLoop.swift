@@ -1,0 +1,195 @@
+// RequestLoop: what a serving thread does: take what is ready, answer it, commit it all, wait.
+
+internal import CFuseKernel
+internal import CMayflyMemory
+package import FuseTransport
+internal import InodeStore
+internal import SystemPackage
+
+/// Serves one queue until the session ends.
+package struct RequestLoop: Sendable {
+    let operations: Operations
+    let session: FuseSession
+    /// Who reads /dev/fuse, and which of them this loop is for, if it is for one.
+    let readers: DeviceReaders
+    let reader: Int
+    let gate: YieldGate
+    let bell: MaintenanceBell
+    let hooks: RequestHooks
+    /// The hooks' own, here so that a look at it needs no reference.
+    let isHooked: HookSwitch
+
+    /// - Parameters:
+    ///   - readers: who reads /dev/fuse, and `reader` which of them this loop is for, if for one.
+    package init(
+        operations: Operations, session: FuseSession, readers: DeviceReaders, reader: Int,
+        gate: YieldGate, bell: MaintenanceBell, hooks: RequestHooks
+    ) {
+        self.operations = operations
+        self.session = session
+        self.readers = readers
+        self.reader = reader
+        self.gate = gate
+        self.bell = bell
+        self.hooks = hooks
+        isHooked = hooks.isOn
+    }
+
+    /// The loop of a ring queue, on the queue's own thread.
+    package func serve(_ queue: consuming RingQueue) {
+        operations.counters.thread = cmem_thread()
+        var pace = QueuePace(gate)
+        do throws(Errno) { try queue.register() } catch { return }
+        while true {
+            pace.settle()
+            let count = queue.wait()
+            if count < 0 { return }
+            if count == 0 { continue }
+            operations.worker.enter()
+            for index in 0..<count {
+                let request = queue.request(index)
+                let reply = answer(request, .ring)
+                pace.note(
+                    bytes: max(request.payloadBytes, reply.bytes), client: request.pid)
+                queue.commit(index, error: reply.error, bytes: reply.bytes)
+            }
+            operations.worker.leave()
+            if bell.isAsleep { bell.ring() }
+        }
+    }
+
+    /// The loop of a reader of /dev/fuse: forgets alone while the ring runs, everything without it.
+    package func serve(_ queue: consuming DeviceQueue) {
+        readers.begin(reader)
+        while true {
+            let count = queue.wait()
+            if count < 0 { return }
+            if count == 0 { continue }
+            operations.worker.enter()
+            let reply = answer(queue.request(0), .device)
+            queue.commit(0, error: reply.error, bytes: reply.bytes)
+            operations.worker.leave()
+            if bell.isAsleep { bell.ring() }
+        }
+    }
+
+    /// How an answer that came too early is put right.
+    private enum Retry { case ring, device }
+
+    /// Answers a request, once more where the first answer may be too early, and counts it.
+    @inline(__always)
+    private func answer(_ request: FuseRequest, _ retry: Retry) -> Reply {
+        let isSample = operations.counters.isSampleNext()
+        let start = isSample ? cmem_monotonic_nanoseconds() : 0
+        let reply = isHooked.isOn ? answerHooked(request, retry) : answerOnce(request, retry)
+        tell(reply, request)
+        if reply.error != 0 { operations.counters.countError(request.opcode) }
+        if isSample {
+            operations.counters.sample(
+                request, nanoseconds: cmem_monotonic_nanoseconds() &- start)
+        }
+        return reply
+    }
+
+    /// Answers a request, once more where the first answer may be too early.
+    @inline(__always)
+    private func answerOnce(_ request: FuseRequest, _ retry: Retry) -> Reply {
+        let reply = operations.answer(request)
+        guard Self.mayBeStale(reply, request) else { return reply }
+        switch retry {
+        case .ring: return retryOnRing(request)
+        case .device: return retryOnDevice(request)
+        }
+    }
+
+    /// Answers a request that somebody looks at: may lock, allocate and wait.
+    @inline(never)
+    private func answerHooked(_ request: FuseRequest, _ retry: Retry) -> Reply {
+        guard isHooked.hasFaults else { return answerLogged(request, retry) }
+        let faulted = hooks.faults.before(request, operations.worker)
+        delay(faulted.effect.delayNanoseconds)
+        var error = faulted.effect.errno
+        if error == 0 { error = faulted.effect.applied(to: request) }
+        if error != 0 {
+            operations.counters.count(request.opcode)
+            return Reply(error: error, bytes: 0)
+        }
+        let reply = answerLogged(request, retry)
+        hooks.faults.after(faulted, request, reply)
+        return reply
+    }
+
+    /// Answers a request under the eyes of the log of what was synced, if there is one.
+    private func answerLogged(_ request: FuseRequest, _ retry: Retry) -> Reply {
+        guard let log = hooks.durability else { return answerOnce(request, retry) }
+        return log.around(request, operations.worker) { answerOnce(request, retry) }
+    }
+
+    /// Waits outside of the epoch, in which others may free what they removed; not longer than there
+    /// are rules. Requests of the same queue wait as well.
+    private func delay(_ nanoseconds: UInt64) {
+        if nanoseconds == 0 { return }
+        operations.worker.leave()
+        let end = cmem_monotonic_nanoseconds() + nanoseconds
+        while isHooked.hasFaults {
+            let now = cmem_monotonic_nanoseconds()
+            if now >= end { break }
+            // Rounded up: a delay is never shorter than it was asked for.
+            cmem_nap(UInt32(min(10_000, (end - now + 999) / 1000)))
+        }
+        operations.worker.enter()
+    }
+
+    /// What a removed file held is free only when its FORGET has been taken, and that may still
+    /// wait on /dev/fuse: neither ENOSPC nor statfs(2) may be wrong for that.
+    private static func mayBeStale(_ reply: Reply, _ request: FuseRequest) -> Bool {
+        reply.error == Errno.noSpace.rawValue || request.opcode == UInt32(CFK_STATFS)
+    }
+
+    /// chattr(1) changes ctime, and the kernel does not know that: its attributes are dropped. Of
+    /// attributes alone, and so without a wait for pages or locks.
+    ///
+    /// - Source: fs/fuse/ioctl.c, `fuse_fileattr_set()`; inode.c, `fuse_reverse_inval_inode()`.
+    private func tell(_ reply: Reply, _ request: FuseRequest) {
+        guard request.opcode == UInt32(CFK_IOCTL), reply.error == 0 else { return }
+        try? session.notifyInvalidInode(nodeID: request.nodeID, offset: -1)
+    }
+
+    /// Has what memory there is looked at again, where that was long ago: while maintenance rests,
+    /// others may have freed some.
+    private func awaitAllowance(_ request: FuseRequest) {
+        guard request.opcode != UInt32(CFK_STATFS), bell.isAsleep else { return }
+        let before = bell.looks
+        bell.ring()
+        let deadline = cmem_monotonic_nanoseconds() + 200_000_000
+        while bell.looks == before, cmem_monotonic_nanoseconds() < deadline { cmem_yield() }
+    }
+
+    /// Has the forgets that wait taken, then answers once more.
+    @inline(never)
+    private func retryOnRing(_ request: FuseRequest) -> Reply {
+        operations.worker.leave()
+        awaitAllowance(request)
+        let before = session.deviceDrains
+        // Far more than it takes, as a busy machine may let the reader of /dev/fuse wait.
+        let deadline = cmem_monotonic_nanoseconds() + 200_000_000
+        // Twice empty: the first time may have been looked at before this request was made.
+        while session.deviceDrains < before + 2, cmem_monotonic_nanoseconds() < deadline {
+            session.hurryForgets()
+            cmem_yield()
+        }
+        operations.worker.enter()
+        return operations.answer(request)
+    }
+
+    /// The same without the ring: the other readers take the forgets.
+    @inline(never)
+    private func retryOnDevice(_ request: FuseRequest) -> Reply {
+        operations.worker.leave()
+        awaitAllowance(request)
+        let deadline = cmem_monotonic_nanoseconds() + 200_000_000
+        readers.awaitOthers(than: reader, until: deadline) { !session.hasDeviceRequests }
+        operations.worker.enter()
+        return operations.answer(request)
+    }
+}
