@@ -38,20 +38,27 @@ let package = Package(
     ],
     targets: [
         .target(name: "CFuseKernel", cSettings: [.define("_GNU_SOURCE")]),
-        .target(name: "CFuseDevice", dependencies: ["CFuseKernel"], cSettings: [.define("_GNU_SOURCE")]),
+        .target(
+            name: "CFuseDevice", dependencies: ["CFuseKernel"], cSettings: [.define("_GNU_SOURCE")]),
         .target(name: "CMayflySystem", cSettings: [.define("_GNU_SOURCE")]),
         .target(
-            name: "CMayflyMemory", dependencies: ["CMayflySystem"], cSettings: [.define("_GNU_SOURCE")]),
+            name: "CMayflyMemory", dependencies: ["CMayflySystem"],
+            cSettings: [.define("_GNU_SOURCE")]),
         .systemLibrary(
             name: "CMayflyLibarchive", pkgConfig: "libarchive",
             providers: [.apt(["libarchive-dev"])]),
-        .target(name: "CMayflyArchive", dependencies: ["CMayflyLibarchive"], cSettings: [.define("_GNU_SOURCE")]),
+        .target(
+            name: "CMayflyArchive", dependencies: ["CMayflyLibarchive"],
+            cSettings: [.define("_GNU_SOURCE")]),
         .systemLibrary(
             name: "CMayflyLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
 
-        .target(name: "MayflyHost", dependencies: ["CMayflyMemory", "CMayflySystem", errno], swiftSettings: strict),
         .target(
-            name: "MayflyArena", dependencies: ["CMayflyMemory", "CMayflySystem", errno], swiftSettings: strict),
+            name: "MayflyHost", dependencies: ["CMayflyMemory", "CMayflySystem", errno],
+            swiftSettings: strict),
+        .target(
+            name: "MayflyArena", dependencies: ["CMayflyMemory", "CMayflySystem", errno],
+            swiftSettings: strict),
         .target(
             name: "InodeStore",
             dependencies: ["CMayflyMemory", "CMayflySystem", "MayflyArena", "MayflyHost", errno],
@@ -70,7 +77,9 @@ let package = Package(
                 "MayflyArena", "MayflyHost", errno,
             ],
             swiftSettings: strict),
-        .target(name: "MayflyHTTP", dependencies: ["CMayflySystem", "MayflyHost"] + nio, swiftSettings: strict),
+        .target(
+            name: "MayflyHTTP", dependencies: ["CMayflySystem", "MayflyHost"] + nio,
+            swiftSettings: strict),
         .target(
             name: "MayflyImages",
             dependencies: [
@@ -88,7 +97,8 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "MayflyBench",
-            dependencies: ["CMayflyMemory", "CMayflySystem", "Mayfly", "MayflyHost", errno], swiftSettings: strict),
+            dependencies: ["CMayflyMemory", "CMayflySystem", "Mayfly", "MayflyHost", errno],
+            swiftSettings: strict),
         .executableTarget(
             name: "MayflyCommand",
             dependencies: [
@@ -102,9 +112,12 @@ let package = Package(
                 "MayflyServing", errno,
             ],
             swiftSettings: strict),
-        .target(name: "CMayflyTesting", dependencies: ["CMayflyMemory", "CMayflySystem"], cSettings: [.define("_GNU_SOURCE")]),
         .target(
-            name: "MayflyTesting", dependencies: ["CMayflyTesting", "Mayfly", "MayflyHost"], swiftSettings: strict),
+            name: "CMayflyTesting", dependencies: ["CMayflyMemory", "CMayflySystem"],
+            cSettings: [.define("_GNU_SOURCE")]),
+        .target(
+            name: "MayflyTesting", dependencies: ["CMayflyTesting", "Mayfly", "MayflyHost"],
+            swiftSettings: strict),
         .target(name: "CMayflyTestSupport", cSettings: [.define("_GNU_SOURCE")]),
         .target(
             name: "MayflyTestSupport",
@@ -115,7 +128,8 @@ let package = Package(
             ],
             swiftSettings: strict),
         .executableTarget(
-            name: "MayflyFuzz", dependencies: ["MayflyTestSupport", argumentParser], swiftSettings: strict),
+            name: "MayflyFuzz", dependencies: ["MayflyTestSupport", argumentParser],
+            swiftSettings: strict),
 
         .testTarget(
             name: "ArenaTests",
@@ -123,11 +137,13 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "InodeStoreTests",
-            dependencies: ["InodeStore", "MayflyArena", "MayflyTestSupport", errno], swiftSettings: strict),
+            dependencies: ["InodeStore", "MayflyArena", "MayflyTestSupport", errno],
+            swiftSettings: strict),
         .testTarget(
             name: "FuseTransportTests",
             dependencies: [
-                "CFuseKernel", "CMayflyLiburing", "FuseTransport", "MayflyHost", "MayflyTestSupport",
+                "CFuseKernel", "CMayflyLiburing", "FuseTransport", "MayflyHost",
+                "MayflyTestSupport",
                 errno,
             ],
             swiftSettings: strict),
@@ -141,7 +157,8 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "PosixTests",
-            dependencies: ["MayflyCommand", "MayflyFuzz", "MayflyTestSupport", errno], swiftSettings: strict),
+            dependencies: ["MayflyCommand", "MayflyFuzz", "MayflyTestSupport", errno],
+            swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

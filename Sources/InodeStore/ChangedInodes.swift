@@ -19,7 +19,9 @@ extension InodeStore {
     ) -> [NodeID] {
         var found: [NodeID] = []
         for run in union(then.runs, now.runs) {
-            for page in stride(from: run.lowerBound, to: run.upperBound, by: Int(Geometry.pageBytes)) {
+            for page in stride(
+                from: run.lowerBound, to: run.upperBound, by: Int(Geometry.pageBytes))
+            {
                 let isOld = old.holdsInodes(page)
                 let isNew = new.holdsInodes(page)
                 guard isOld || isNew else { continue }

@@ -52,7 +52,9 @@ extension StoreWorker {
     package func checkForServing() -> CheckReport {
         store.whileFrozen {
             var report = StoreCheck(self, isForServing: true).result()
-            if report.orphans > 0 { report.problems.append("\(report.orphans) inodes without a name") }
+            if report.orphans > 0 {
+                report.problems.append("\(report.orphans) inodes without a name")
+            }
             return report
         }
     }

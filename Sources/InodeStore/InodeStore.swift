@@ -144,11 +144,15 @@ enum StoreSuperblock {
                 throw error
             }
         }
-        let need = least + reservation(
-            pageLimit: limits.pages, inodeLimit: limits.inodes, workerCount: workerCount)
-        let wanted = least + reservation(
-            pageLimit: max(limits.pages, growth.pageLimit),
-            inodeLimit: max(limits.inodes, growth.inodeLimit), workerCount: workerCount)
+        let need =
+            least
+            + reservation(
+                pageLimit: limits.pages, inodeLimit: limits.inodes, workerCount: workerCount)
+        let wanted =
+            least
+            + reservation(
+                pageLimit: max(limits.pages, growth.pageLimit),
+                inodeLimit: max(limits.inodes, growth.inodeLimit), workerCount: workerCount)
         if wanted > need, wanted < 1 << 46, let large = try? attempt(wanted) { return large }
         return try attempt(need)
     }

@@ -15,7 +15,8 @@ extension InodeStore {
     /// - Complexity: O(pages in use).
     package var memory: StoreMemory {
         let end = arena.usedEnd
-        let sideEnd = (end / Inode.bytes * Side.bytes + Geometry.pageBytes - 1)
+        let sideEnd =
+            (end / Inode.bytes * Side.bytes + Geometry.pageBytes - 1)
             & ~(Geometry.pageBytes - 1)
         return StoreMemory(
             arenaBytes: arena.region.residentBytes(to: end),

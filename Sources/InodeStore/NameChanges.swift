@@ -68,7 +68,8 @@ extension InodeStore {
         let worker = worker(0)
         let identity = InodeIdentity(arena.region, file)
         for index in 0..<worker.nameTotal(file) {
-            guard let (directory, dentry) = worker.findName(file, index), isReferred(directory) else {
+            guard let (directory, dentry) = worker.findName(file, index), isReferred(directory)
+            else {
                 continue
             }
             let name = unsafe Array(
@@ -201,10 +202,12 @@ private struct NameDifference {
         let level = max(one.level, other.level)
         if level <= 1 { return compareLeaves(one, other, &view) }
         for index in 0..<UInt64(512) {
-            let first = one.level == level
+            let first =
+                one.level == level
                 ? MapNode(child: region.load(one.offset + index * 8), level: level - 1)
                 : index == 0 ? one : MapNode()
-            let second = other.level == level
+            let second =
+                other.level == level
                 ? MapNode(child: view.load(other.offset + index * 8), level: level - 1)
                 : index == 0 ? other : MapNode()
             if first.level == 0 && second.level == 0 { continue }
@@ -217,7 +220,9 @@ private struct NameDifference {
     ) {
         if one.offset == other.offset, one.count == other.count,
             !view.mayDiffer(one.offset, one.bytes)
-        { return }
+        {
+            return
+        }
         for index in 0..<max(one.count, other.count) {
             let first = index < one.count ? region.load(one.offset + index * 8) : 0
             let second = index < other.count ? view.load(other.offset + index * 8) : 0

@@ -34,7 +34,8 @@ extension StoreWorker {
     /// - Returns: false when there is no such path, or it has more components.
     /// - Complexity: O(depth), at most O(limit).
     package func appendComponents(
-        of node: NodeID, name index: UInt64 = 0, to components: inout [Name], atMost limit: Int = .max
+        of node: NodeID, name index: UInt64 = 0, to components: inout [Name],
+        atMost limit: Int = .max
     ) -> Bool {
         guard var at = try? inode(node) else { return false }
         var index = index

@@ -77,8 +77,9 @@ struct ACLKind {
             let tag = view.tag(index)
             guard view.permissions(index) & ~7 == 0 else { return false }
             let isNamed = tag == user || tag == group
-            guard isNamed || tag == userObject || tag == groupObject || tag == mask
-                || tag == other
+            guard
+                isNamed || tag == userObject || tag == groupObject || tag == mask
+                    || tag == other
             else { return false }
             if !isNamed && seen & tag != 0 { return false }
             // Each kind stands after those of lower number; a mask or other after both groups.

@@ -249,7 +249,8 @@ extension InodeStore {
                     == 0
             }
             if isEqual(0..<Int(Inode.bytes)) { return .none }
-            let isSame = isEqual(0..<seconds) && isEqual(seconds + 8..<nanoseconds)
+            let isSame =
+                isEqual(0..<seconds) && isEqual(seconds + 8..<nanoseconds)
                 && isEqual(nanoseconds + 4..<Int(Inode.bytes))
             return isSame ? .accessTime : .other
         }

@@ -124,7 +124,8 @@ extension MountConfiguration {
     /// What mount(8), systemd and other FUSE servers know and what is so here in any case: inode numbers
     /// have 64 bits, and a file system in memory has nothing to write back.
     private static let ignoredFlags: Set<String> = [
-        "defaults", "auto", "noauto", "nouser", "noowner", "nogroup", "_netdev", "nofail", "silent", "loud", "norelatime", "nostrictatime", "lazytime",
+        "defaults", "auto", "noauto", "nouser", "noowner", "nogroup", "_netdev", "nofail", "silent",
+        "loud", "norelatime", "nostrictatime", "lazytime",
         "nolazytime", "iversion", "noiversion", "mand", "nomand", "inode64",
     ]
 

@@ -5,7 +5,8 @@ extension MountConfiguration {
     var optionWords: [String] {
         var words = [
             "mode=\(String(mode, radix: 8))", "uid=\(userID)", "gid=\(groupID)", "source=\(source)",
-            "fstype=\(fsType)", "transport=\(transport.rawValue)", "durability=\(durability.rawValue)",
+            "fstype=\(fsType)", "transport=\(transport.rawValue)",
+            "durability=\(durability.rawValue)",
         ]
         if let queueDepth { words.append("queue_depth=\(queueDepth)") }
         if let maxPayloadBytes { words.append("max_payload=\(maxPayloadBytes)") }

@@ -109,7 +109,8 @@ extension MountError {
         let needed = SizeText.described(bytes: bytes)
         return MountError(
             .system,
-            "\(what) takes \(needed) of memory and \(SizeText.described(bytes: left)) is left: \(advice)")
+            "\(what) takes \(needed) of memory and \(SizeText.described(bytes: left)) is left: \(advice)"
+        )
     }
 
     /// The error for memory that could not be reserved or filled.

@@ -153,7 +153,8 @@ public final class MountedFileSystem: Sendable {
         } catch {
             session.end()
             store.unmap()
-            throw MountError(.system, "no memory for the counters of requests (\(error)): free some")
+            throw MountError(
+                .system, "no memory for the counters of requests (\(error)): free some")
         }
         // What an image holds may be more than the default.
         let most = store.limits

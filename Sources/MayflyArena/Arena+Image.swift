@@ -13,7 +13,8 @@ extension Arena {
     /// - Throws: errors of pwrite(2).
     package func writeUsed(to descriptor: Int32, base: BaseMapping? = nil) throws(Errno) {
         try forEachFilledRun(base: base) { run, isContent throws(Errno) in
-            try unsafe forEachPiece(of: run, isContent: isContent) { offset, bytes, count throws(Errno) in
+            try unsafe forEachPiece(of: run, isContent: isContent) {
+                offset, bytes, count throws(Errno) in
                 try unsafe Self.write(bytes, count, at: offset, to: descriptor)
             }
         }
@@ -93,7 +94,8 @@ extension Arena {
     package func bodyChecksum(base: BaseMapping? = nil) -> UInt64 {
         var sum: UInt64 = 0
         try? forEachFilledRun(base: base) { run, isContent throws(Errno) in
-            try unsafe forEachPiece(of: run, isContent: isContent) { offset, bytes, count throws(Errno) in
+            try unsafe forEachPiece(of: run, isContent: isContent) {
+                offset, bytes, count throws(Errno) in
                 for at in stride(from: 0, to: count, by: Int(Geometry.pageBytes)) {
                     let number = (offset + UInt64(at)) / Geometry.pageBytes
                     if number == 0 { continue }
@@ -106,7 +108,8 @@ extension Arena {
 
     /// Clears the units that are free in pages that are in use.
     private func zeroFreeUnits() {
-        for chunk in 0..<region.load(Superblock.freshChunk) where !geometry.holdsDescriptors(chunk) {
+        for chunk in 0..<region.load(Superblock.freshChunk) where !geometry.holdsDescriptors(chunk)
+        {
             let descriptor = geometry.descriptor(chunk)
             guard region.load(descriptor + Descriptor.state) != Descriptor.pool else { continue }
             let kind = ChunkKind.known(region.load(descriptor + Descriptor.tag) >> 32)

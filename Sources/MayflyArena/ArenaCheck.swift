@@ -4,7 +4,6 @@
 // the bitmaps and proves the lists. Nothing here trusts an offset: a claim answers whether the
 // memory may be looked at. For a quiet arena: no worker entered, nothing retired.
 
-
 /// A proof in progress that every unit is reached exactly once.
 package struct ArenaCheck {
     package let arena: Arena

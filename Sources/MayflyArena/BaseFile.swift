@@ -123,7 +123,8 @@ package enum BaseFile {
         var runs: [PageRun] = []
         func take(_ run: PageRun) throws(Errno) {
             guard cmem_budget_take(Int64(run.count) >> 12) else { throw .noMemory }
-            try check(csys_copy_range(file, overlay, run.lowerBound, run.upperBound - run.lowerBound))
+            try check(
+                csys_copy_range(file, overlay, run.lowerBound, run.upperBound - run.lowerBound))
             if let last = runs.last, last.upperBound == run.lowerBound {
                 runs[runs.count - 1] = last.lowerBound..<run.upperBound
             } else {
@@ -186,7 +187,9 @@ extension Arena {
         let base = baseBytes
         var page = offset >> 12
         let isFile = page << 12 < base && !region.isMarked(page)
-        while page << 12 < end, (page << 12 < base && !region.isMarked(page)) == isFile { page += 1 }
+        while page << 12 < end, (page << 12 < base && !region.isMarked(page)) == isFile {
+            page += 1
+        }
         // Pairs with the release in `fetch`: what a mark stands for is there.
         atomicMemoryFence(ordering: .acquiring)
         return (isFile, min(end, page << 12) - offset)

@@ -197,7 +197,8 @@ extension ArenaWorker {
         while page < end {
             let memory = unsafe region.pointer(page)
             // Where others may change the file, zeros may be something else the next moment.
-            let isZero = unsafe !arena.isGuarded && memory.load(as: UInt64.self) == 0
+            let isZero =
+                unsafe !arena.isGuarded && memory.load(as: UInt64.self) == 0
                 && cmem_compare(memory, memory + 8, Int(Geometry.pageBytes) - 8) == 0
             if !isZero { region.zero(page, Geometry.pageBytes) }
             page += Geometry.pageBytes

@@ -302,7 +302,7 @@ extension Region {
         // The entry must be visible before the first read of the region. On x86-64 the exchange is
         // a full barrier; elsewhere relaxed loads may run ahead of its store.
         #if !arch(x86_64)
-            atomicMemoryFence(ordering: .sequentiallyConsistent)
+        atomicMemoryFence(ordering: .sequentiallyConsistent)
         #endif
         return isEntered
     }

@@ -142,7 +142,8 @@ extension Arena {
                 region.load(descriptor + Descriptor.tag) >> 32 == ChunkKind.pages.rawValue
             {
                 let unwritten = unwrittenPages(ofChunk: chunk, asksSystem: false)
-                let asks = unwritten > 0 && asked > 0 && region.isChunkMarked(geometry.chunkStart(chunk))
+                let asks =
+                    unwritten > 0 && asked > 0 && region.isChunkMarked(geometry.chunkStart(chunk))
                 if asks { asked -= 1 }
                 pages += asks ? unwrittenPages(ofChunk: chunk, asksSystem: true) : unwritten
             }

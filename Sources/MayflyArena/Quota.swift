@@ -37,14 +37,14 @@ internal import CMayflyMemory
     /// - Complexity: O(shards).
     package var free: UInt64 {
         @_noLocks get {
-        var sum = region.load(global)
-        var shard: UInt64 = 0
-        while shard < geometry.shardCount {
-            sum &+= region.load(geometry.shard(shard) + credit)
-            shard += 1
-        }
-        // A reader between two movements may see one amount twice.
-        return min(sum, limit)
+            var sum = region.load(global)
+            var shard: UInt64 = 0
+            while shard < geometry.shardCount {
+                sum &+= region.load(geometry.shard(shard) + credit)
+                shard += 1
+            }
+            // A reader between two movements may see one amount twice.
+            return min(sum, limit)
         }
     }
 

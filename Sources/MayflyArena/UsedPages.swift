@@ -93,7 +93,8 @@ extension Arena {
                 let until = min(
                     run.upperBound,
                     data.upperBound == .max
-                        ? .max : (data.upperBound + Geometry.pageBytes - 1) & ~(Geometry.pageBytes - 1))
+                        ? .max
+                        : (data.upperBound + Geometry.pageBytes - 1) & ~(Geometry.pageBytes - 1))
                 if from < until { try body(from..<until, isContent) }
                 at = max(until, at + Geometry.pageBytes)
             }
@@ -130,7 +131,8 @@ extension Arena {
         var first: UInt64?
         for page in 0...pages {
             // The bitmap's own units are not marked.
-            let isUsed = page < pages
+            let isUsed =
+                page < pages
                 && (page * unitsPerPage < kind.firstUnit
                     || bitmap.isAnySet(page * unitsPerPage, unitsPerPage))
             if isUsed {

@@ -20,7 +20,8 @@ package struct BenchFolder: Sendable, Equatable {
                 .usage, "\(given) is no folder to measure in (\(error)): name one that exists")
         }
         defer { unsafe free(resolved) }
-        path = unsafe PathBytes(bytes: UnsafeRawBufferPointer(start: resolved, count: strlen(resolved)))
+        path = unsafe PathBytes(
+            bytes: UnsafeRawBufferPointer(start: resolved, count: strlen(resolved)))
         label = path.text
         var status = stat()
         guard unsafe stat(resolved, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
@@ -39,7 +40,8 @@ package struct BenchFolder: Sendable, Equatable {
     /// - Throws: `.usage` when there is not.
     func check(_ workloads: [Workload], _ scale: WorkloadScale) throws(MountError) {
         var status = statvfs()
-        guard unsafe path.withCString({ unsafe statvfs($0, &status) }) == 0 else { return }  // making a folder tells more
+        // Where it cannot be asked, making a folder there tells more.
+        guard unsafe path.withCString({ unsafe statvfs($0, &status) }) == 0 else { return }
         let rooms = workloads.map { $0.room(scale) }
         // A tenth more, for what a file system keeps beside content.
         let bytes = (rooms.map(\.bytes).max() ?? 0) * 11 / 10
@@ -70,7 +72,8 @@ final class BenchRoom {
     private static let work = InputTree.name("work")
 
     init(in owner: BenchFolder) throws(MountError) {
-        var template = (owner.path + "/mayfly-bench-XXXXXX").bytes.map { CChar(bitPattern: $0) } + [0]
+        var template =
+            (owner.path + "/mayfly-bench-XXXXXX").bytes.map { CChar(bitPattern: $0) } + [0]
         guard unsafe mkdtemp(&template) != nil else {
             throw .bench("\(owner.path)", nil, "mkdir(2)", BenchFile.lastError)
         }
@@ -78,7 +81,8 @@ final class BenchRoom {
         name = FileName(template.suffix("mayfly-bench-XXXXXX".utf8.count + 1))
         do throws(WorkloadFailure) {
             parent = try BenchFile(
-                AT_FDCWD, owner.path.bytes.map { CChar(bitPattern: $0) } + [0], O_RDONLY | O_DIRECTORY)
+                AT_FDCWD, owner.path.bytes.map { CChar(bitPattern: $0) } + [0],
+                O_RDONLY | O_DIRECTORY)
         } catch {
             let reason = BenchFile.lastError
             unsafe rmdir(template)

@@ -17,7 +17,8 @@ final class BenchOutput {
             unsafe open($0, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
         }
         isNew = new >= 0
-        descriptor = new >= 0 ? new : unsafe path.withCString { unsafe open($0, O_WRONLY | O_CLOEXEC) }
+        descriptor =
+            new >= 0 ? new : unsafe path.withCString { unsafe open($0, O_WRONLY | O_CLOEXEC) }
         guard descriptor >= 0 else { throw failure("name another file") }
     }
 

@@ -43,7 +43,8 @@ struct CrashCommand: ParsableCommand {
                 + "\(summary.pagesKept) kept, in " + Numbers.time(summary.nanoseconds))
         if summary.notRestored > 0 {
             Console.complain(
-                "\(summary.notRestored) of them did not fit any more: give the mount a larger --size")
+                "\(summary.notRestored) of them did not fit any more: give the mount a larger --size"
+            )
         }
     }
 }

@@ -117,7 +117,8 @@ struct FaultList: ParsableCommand {
     func run() throws {
         let records = try MountControl(directory).faults()
         if json { return Console.write(ControlJSON.encoded(records, isPretty: true)) }
-        var table = Table(("FAULT", .right), ("MATCHED", .right), ("FIRED", .right), ("RULE", .left))
+        var table = Table(
+            ("FAULT", .right), ("MATCHED", .right), ("FIRED", .right), ("RULE", .left))
         for record in records {
             table.add(
                 "\(record.number)", "\(record.matched)", "\(record.fired)",

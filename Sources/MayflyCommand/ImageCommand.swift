@@ -168,14 +168,16 @@ struct ImageListCommand: ParsableCommand {
             if json { return Console.write(ControlJSON.encoded(entry)) }
             Console.list(
                 "\(Self.mode(entry.mode)) \(entry.userID)/\(entry.groupID) \(entry.size) "
-                    + "\(Self.time(entry.modified[0])) ", entry.path, link: entry.target, null: null)
+                    + "\(Self.time(entry.modified[0])) ", entry.path, link: entry.target, null: null
+            )
         }
     }
 
     /// "-rwxr-x---" with the letters of ls(1).
     static func mode(_ mode: UInt32) -> String {
         let types: [UInt32: Character] = [
-            0o010000: "p", 0o020000: "c", 0o040000: "d", 0o060000: "b", 0o120000: "l", 0o140000: "s",
+            0o010000: "p", 0o020000: "c", 0o040000: "d", 0o060000: "b", 0o120000: "l",
+            0o140000: "s",
         ]
         var letters = Array("rwxrwxrwx")
         for bit in 0..<9 where mode & (1 << UInt32(8 - bit)) == 0 { letters[bit] = "-" }
@@ -200,7 +202,8 @@ struct ImageListCommand: ParsableCommand {
         let month = (5 * ofYear + 2) / 153
         let ofMonth = ofYear - (153 * month + 2) / 5 + 1
         func two(_ value: Int64) -> String { value < 10 ? "0\(value)" : "\(value)" }
-        return "\(year + era * 400 + (month < 10 ? 0 : 1))-\(two(month < 10 ? month + 3 : month - 9))"
+        return
+            "\(year + era * 400 + (month < 10 ? 0 : 1))-\(two(month < 10 ? month + 3 : month - 9))"
             + "-\(two(ofMonth)) \(two(minutes / 60)):\(two(minutes % 60))"
     }
 }
@@ -260,7 +263,8 @@ struct ImageExportCommand: ParsableCommand {
 
     func run() throws {
         let image = try TreeImage(image)
-        let left = try tar == "-" ? image.exportTar(to: STDOUT_FILENO) : image.exportTar(toFile: tar)
+        let left =
+            try tar == "-" ? image.exportTar(to: STDOUT_FILENO) : image.exportTar(toFile: tar)
         for line in left { Console.complain(line) }
     }
 }
@@ -367,6 +371,7 @@ struct DiffCommand: ParsableCommand {
             case .changed: "~"
             }
         let aspects = difference.aspects.map(\.rawValue).joined(separator: ", ")
-        Console.list("\(sign) ", difference.path, aspects.isEmpty ? "" : "  (\(aspects))", null: null)
+        Console.list(
+            "\(sign) ", difference.path, aspects.isEmpty ? "" : "  (\(aspects))", null: null)
     }
 }

@@ -105,7 +105,8 @@ struct MountOptions: ParsableArguments {
         var configuration = MountConfiguration(mountpoint: mountpoint.text)
         for list in lists { try configuration.apply(optionList: list) }
         if let from {
-            for (name, value) in [("--mode", mode), ("--uid", uid), ("--gid", gid)] where value != nil {
+            for (name, value) in [("--mode", mode), ("--uid", uid), ("--gid", gid)]
+            where value != nil {
                 throw MountError(
                     .usage, "\(name) goes with an empty tree: with --from the root is the image's")
             }

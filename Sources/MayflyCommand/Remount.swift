@@ -16,10 +16,13 @@ struct Remount: Equatable {
 
     /// - Source: mount(8), "FILESYSTEM-INDEPENDENT MOUNT OPTIONS".
     private static let kernelFlags: Set<String> = [
-        "remount", "bind", "ro", "rw", "suid", "nosuid", "dev", "nodev", "exec", "noexec", "symfollow",
+        "remount", "bind", "ro", "rw", "suid", "nosuid", "dev", "nodev", "exec", "noexec",
+        "symfollow",
         "nosymfollow", "noatime", "atime", "relatime", "norelatime", "strictatime", "nostrictatime",
-        "nodiratime", "diratime", "lazytime", "nolazytime", "silent", "loud", "defaults", "auto", "noauto",
-        "user", "nouser", "users", "owner", "noowner", "group", "nogroup", "_netdev", "nofail", "async",
+        "nodiratime", "diratime", "lazytime", "nolazytime", "silent", "loud", "defaults", "auto",
+        "noauto",
+        "user", "nouser", "users", "owner", "noowner", "group", "nogroup", "_netdev", "nofail",
+        "async",
         "iversion", "noiversion", "mand", "nomand",
     ]
 
@@ -70,7 +73,8 @@ struct Remount: Equatable {
             if let words = report.options, try MountConfiguration.isSo(option, words) { continue }
             throw MountError(
                 .usage,
-                "option \(option) cannot be changed by a remount: unmount \(directory), and mount it anew")
+                "option \(option) cannot be changed by a remount: unmount \(directory), and mount it anew"
+            )
         }
         var change = LimitChange()
         if let size {

@@ -74,7 +74,8 @@ struct SnapshotsCommand: ParsableCommand {
 
     func run() throws {
         let control = try MountControl(directory)
-        let list = try remove.map { name in try control.removeSnapshot(name.text) }
+        let list =
+            try remove.map { name in try control.removeSnapshot(name.text) }
             ?? control.snapshots()
         if json { return Console.write(ControlJSON.encoded(list, isPretty: true)) }
         var table = Table(

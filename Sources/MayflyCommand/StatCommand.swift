@@ -61,7 +61,8 @@ struct StatCommand: ParsableCommand {
         if let image = report.image {
             lines.append(
                 "image      \(ShellQuote.quoted(image.path))"
-                    + (image.isChanged ? ": changed since it was mounted, and read errors follow" : ""))
+                    + (image.isChanged
+                        ? ": changed since it was mounted, and read errors follow" : ""))
         }
         let faults = report.faults
         if faults != MountReport.Faults() {

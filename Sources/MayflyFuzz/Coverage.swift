@@ -8,20 +8,20 @@
 // Source: https://llvm.org/docs/LibFuzzer.html.
 
 #if COVERAGE
-    import Glibc
-    import MayflyTestSupport
+import Glibc
+import MayflyTestSupport
 
-    @_cdecl("LLVMFuzzerTestOneInput")
-    public func testOneInput(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> Int32 {
-        let input = unsafe Array(UnsafeBufferPointer(start: bytes, count: count))
-        var fuzz = RequestFuzz(input)
-        let problems = fuzz.run()
-        // A trap, so that libFuzzer keeps the input.
-        if !problems.isEmpty {
-            print(problems.joined(separator: "\n"))
-            fflush(nil)
-            abort()
-        }
-        return 0
+@_cdecl("LLVMFuzzerTestOneInput")
+public func testOneInput(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> Int32 {
+    let input = unsafe Array(UnsafeBufferPointer(start: bytes, count: count))
+    var fuzz = RequestFuzz(input)
+    let problems = fuzz.run()
+    // A trap, so that libFuzzer keeps the input.
+    if !problems.isEmpty {
+        print(problems.joined(separator: "\n"))
+        fflush(nil)
+        abort()
     }
+    return 0
+}
 #endif

@@ -54,7 +54,8 @@ struct ImagesCommand: ParsableCommand {
             "\(count) mutated images: \(totals.refused) refused, \(totals.unsound) unsound, "
                 + "\(totals.sound) sound; the longest took \(watchdog.longest)")
         print(
-            "\(served) were served, \(changed) of them changed meanwhile: \(requests) requests answered")
+            "\(served) were served, \(changed) of them changed meanwhile: \(requests) requests answered"
+        )
     }
 }
 

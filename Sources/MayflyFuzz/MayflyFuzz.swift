@@ -11,7 +11,7 @@ import Glibc
 import MayflyTestSupport
 
 #if !COVERAGE
-    @main
+@main
 #endif
 struct MayflyFuzz: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -78,7 +78,8 @@ struct ProcessesCommand: ParsableCommand {
     private func all(extra: [String]) throws {
         let own = try PosixPath("/proc/self/exe").linkTarget()
         let arguments = [
-            own, "processes", "--tmpfs", tmpfs, "--mayfly", mayfly, "--seed", "\(seed)", "--operations",
+            own, "processes", "--tmpfs", tmpfs, "--mayfly", mayfly, "--seed", "\(seed)",
+            "--operations",
             "\(operations)",
         ]
         let children = try (0..<processes).map { index in

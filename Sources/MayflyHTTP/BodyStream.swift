@@ -51,7 +51,8 @@ final class BodyStreams: Sendable {
     private let state = Mutex(State())
 
     /// Sends what `stream` makes, ends the answer and closes the channel.
-    func start(_ channel: any Channel, _ deadline: Deadline, _ stream: @escaping HTTPAnswer.Stream) {
+    func start(_ channel: any Channel, _ deadline: Deadline, _ stream: @escaping HTTPAnswer.Stream)
+    {
         state.withLock { $0.channels[ObjectIdentifier(channel)] = channel }
         let thread = try? HostThread.start(name: "mayfly-answer") { [self] in
             csys_quiet_thread()

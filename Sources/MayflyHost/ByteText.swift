@@ -18,7 +18,9 @@ package enum ByteText {
     /// - Complexity: O(bytes).
     package static func text(of bytes: some Collection<UInt8>) -> String {
         // The first byte of what stands for bytes is F4.
-        if !bytes.contains(0xF4), let text = String(validating: bytes, as: UTF8.self) { return text }
+        if !bytes.contains(0xF4), let text = String(validating: bytes, as: UTF8.self) {
+            return text
+        }
         var text = ""
         var rest = Array(bytes)[...]
         while let first = rest.first {
@@ -86,7 +88,9 @@ package enum ByteText {
         guard let first = bytes.first else { return nil }
         if first < 0x80 { return (Unicode.Scalar(first), 1) }
         for count in 2...4 where bytes.count >= count {
-            guard let text = String(validating: bytes.prefix(count), as: UTF8.self) else { continue }
+            guard let text = String(validating: bytes.prefix(count), as: UTF8.self) else {
+                continue
+            }
             return text.unicodeScalars.first.map { ($0, count) }
         }
         return nil

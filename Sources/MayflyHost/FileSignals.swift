@@ -24,7 +24,9 @@ package enum ProcessFacts {
     package static var umask: UInt32 {
         let status = HostFile.text(at: "/proc/self/status") ?? ""
         let line = status.split(separator: "\n").first { $0.hasPrefix("Umask:") }
-        return line.flatMap { UInt32($0.split(whereSeparator: \.isWhitespace).last ?? "", radix: 8) }
+        return line.flatMap {
+            UInt32($0.split(whereSeparator: \.isWhitespace).last ?? "", radix: 8)
+        }
             ?? 0o022
     }
 }

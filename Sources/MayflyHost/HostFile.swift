@@ -4,7 +4,9 @@ import Glibc
 
 package enum HostFile {
     /// What the file at `path` holds, as `PathBytes` has text; nil when it cannot be read.
-    package static func text(at path: String) -> String? { bytes(at: path).map { ByteText.text(of: $0) } }
+    package static func text(at path: String) -> String? {
+        bytes(at: path).map { ByteText.text(of: $0) }
+    }
 
     /// What the file at `path` holds; nil when it cannot be read.
     ///

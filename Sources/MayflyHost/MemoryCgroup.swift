@@ -7,8 +7,12 @@ package struct MemoryCgroup: Equatable, Sendable {
     /// Of the unified hierarchy.
     package var isUnified: Bool
 
-    package var limitFile: String { "\(folder)/\(isUnified ? "memory.max" : "memory.limit_in_bytes")" }
-    package var usageFile: String { "\(folder)/\(isUnified ? "memory.current" : "memory.usage_in_bytes")" }
+    package var limitFile: String {
+        "\(folder)/\(isUnified ? "memory.max" : "memory.limit_in_bytes")"
+    }
+    package var usageFile: String {
+        "\(folder)/\(isUnified ? "memory.current" : "memory.usage_in_bytes")"
+    }
     package var statisticsFile: String { "\(folder)/memory.stat" }
 
     /// Every one up to the root, of both hierarchies.

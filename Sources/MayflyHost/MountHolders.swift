@@ -30,7 +30,8 @@ package enum MountHolders {
     package static func of(mountID: UInt64, device: String?) -> [MountHolder] {
         let slow = slowMountpoints
         let holders = ProcessScan.of(processIDs()) { processID in
-            let holds = uses(of: processID, skipping: slow).contains { $0.id == mountID }
+            let holds =
+                uses(of: processID, skipping: slow).contains { $0.id == mountID }
                 || maps(of: "/proc/\(processID)", name: device)
             return holds ? MountHolder(processID: processID) : nil
         }.found.map(\.value)
@@ -47,7 +48,8 @@ package enum MountHolders {
     ) -> [csys_mount] {
         let folder = "/proc/\(processID)"
         let open = descriptors(of: folder)
-        let links = ["\(folder)/cwd", "\(folder)/root", "\(folder)/exe"]
+        let links =
+            ["\(folder)/cwd", "\(folder)/root", "\(folder)/exe"]
             + open.names.map { "\(open.folder)/fd/\($0)" }
         return links.compactMap { link in
             if !slow.isEmpty, let target = HostFile.linkBytes(at: PathBytes(link)),
@@ -159,10 +161,14 @@ package enum MountHolders {
     ///
     /// - Source: proc_pid_stat(5): the third field, after a name that may hold anything.
     package static func state(of processID: Int32) -> Character? {
-        HostFile.text(at: "/proc/\(processID)/stat")?.split(separator: ")").last?.first { $0 != " " }
+        HostFile.text(at: "/proc/\(processID)/stat")?.split(separator: ")").last?.first {
+            $0 != " "
+        }
     }
 
-    package static func processIDs() -> [Int32] { HostFile.names(in: "/proc").compactMap { Int32($0) } }
+    package static func processIDs() -> [Int32] {
+        HostFile.names(in: "/proc").compactMap { Int32($0) }
+    }
 
     /// Whether a process maps a file of the device with this name, "0:47" for instance.
     ///

@@ -50,7 +50,8 @@ package struct MountUsers: Sendable, Equatable {
                 $0.major == 0 && $0.minor == connection
             }
             // Of a mapping the kernel tells no mount.
-            let isMapped = uses.isEmpty && mounts.isEmpty
+            let isMapped =
+                uses.isEmpty && mounts.isEmpty
                 && MountHolders.maps(of: "/proc/\(processID)", name: device)
             return isMapped || uses.contains(where: { !mounts.contains($0.id) })
                 ? MountHolder(processID: processID) : nil
@@ -65,7 +66,8 @@ package struct MountUsers: Sendable, Equatable {
             return texts.prefix(3).joined(separator: ", ") + (more > 0 ? " and \(more) more" : "")
         }
         var parts: [String] = []
-        let places = mountpoints.map(\.text)
+        let places =
+            mountpoints.map(\.text)
             + elsewhere.map { "\($0.mountpoint) in the mount namespace of process \($0.seenBy)" }
         if !places.isEmpty { parts.append("it is still mounted on \(listed(places))") }
         if !holders.isEmpty {

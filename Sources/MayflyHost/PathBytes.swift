@@ -4,7 +4,6 @@
 // files can be one String, a name that is not UTF-8 is none, and an accent at the beginning of a name hides
 // the slash in front of it.
 
-
 /// A path, a name or an argument: bytes without NUL, in no particular encoding.
 public struct PathBytes: Hashable, Sendable {
     /// As the kernel has them.

@@ -34,8 +34,10 @@ public enum ShellQuote {
     public static func escaped(_ text: String) -> String {
         let bytes = PathBytes(text).bytes
         if isPrintable(bytes) { return text }
-        return parts(bytes).map { $0.isPrintable ? String(decoding: $0.bytes, as: UTF8.self) : escape($0.bytes) }
-            .joined()
+        return parts(bytes).map {
+            $0.isPrintable ? String(decoding: $0.bytes, as: UTF8.self) : escape($0.bytes)
+        }
+        .joined()
     }
 
     package static func quoted(_ bytes: [UInt8]) -> String {
@@ -52,7 +54,8 @@ public enum ShellQuote {
         for part in parts(bytes) {
             if part.isPrintable {
                 if isInEscape { text += "''" }
-                text += part.bytes == [UInt8(ascii: "'")]
+                text +=
+                    part.bytes == [UInt8(ascii: "'")]
                     ? "'\\''" : String(decoding: part.bytes, as: UTF8.self)
             } else {
                 if !isInEscape { text += "'$'" }

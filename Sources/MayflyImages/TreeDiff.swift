@@ -156,7 +156,9 @@ package struct TreeDiff {
     }
 
     private mutating func goInto(_ kind: TreeDifference.Kind, _ node: NodeID) {
-        guard let handle = (kind == .removed ? pair.old : pair.new).peekDirectory(node) else { return }
+        guard let handle = (kind == .removed ? pair.old : pair.new).peekDirectory(node) else {
+            return
+        }
         folders.append(
             Folder(rest: .one(kind, handle, cookie: 0), pathCount: path.bytes.count))
     }

@@ -37,7 +37,8 @@ package enum TreeExporter {
         do throws(TreeError) {
             try store.worker(0).walk { entry throws(TreeError) in
                 if entry.type == FileMode.socket {
-                    return left.append("\(ByteText.shortened(entry.path)) is a socket, and not in the archive")
+                    return left.append(
+                        "\(ByteText.shortened(entry.path)) is a socket, and not in the archive")
                 }
                 try export.write(entry)
                 progress(export.bytes)
@@ -105,7 +106,9 @@ package enum TreeExporter {
             if entry.type == FileMode.regular { unsafe header.size = a.size }
             let path = entry.path.isEmpty ? Array(".".utf8) : entry.path
             var target: [UInt8] = []
-            if entry.type == FileMode.symlink { target = unsafe [UInt8](try worker.readLink(entry.node)) }
+            if entry.type == FileMode.symlink {
+                target = unsafe [UInt8](try worker.readLink(entry.node))
+            }
             var link: [UInt8] = []
             if entry.type != FileMode.directory && a.links > 1 {
                 if let first = firstNames[entry.node.rawValue] {

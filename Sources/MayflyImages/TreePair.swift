@@ -62,7 +62,8 @@ struct TreePair {
         guard let x = try? old.allXattrs(a.node), let y = try? new.allXattrs(b.node) else {
             return false
         }
-        return x.count == y.count && zip(x, y).allSatisfy { $0.name == $1.name && $0.value == $1.value }
+        return x.count == y.count
+            && zip(x, y).allSatisfy { $0.name == $1.name && $0.value == $1.value }
     }
 
     private mutating func hasSameContent(_ a: Attributes, _ b: Attributes) -> Bool {

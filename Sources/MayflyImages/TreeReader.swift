@@ -71,7 +71,8 @@ package struct SourceEntry: Sendable {
 
     private var failure: TreeError {
         let text = unsafe carc_error(reader)
-        let bytes = unsafe UnsafeRawBufferPointer(start: text, count: text.map { unsafe strlen($0) } ?? 0)
+        let bytes = unsafe UnsafeRawBufferPointer(
+            start: text, count: text.map { unsafe strlen($0) } ?? 0)
         return TreeError("\(name): \(unsafe ByteText.text(of: Array(bytes)))")
     }
 

@@ -45,7 +45,9 @@ extension StoreWorker {
     ) throws(Failure) where Failure: Error {
         enter()
         defer { leave() }
-        guard let attributes = try? attributes(.root), let root = peekDirectory(.root) else { return }
+        guard let attributes = try? attributes(.root), let root = peekDirectory(.root) else {
+            return
+        }
         try body(TreeEntry(path: [], node: .root, attributes: attributes))
         var path = WalkedPath()
         // No recursion: a tree may be deeper than a stack.

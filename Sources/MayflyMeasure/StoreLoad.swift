@@ -53,7 +53,8 @@ public struct StoreLoad {
         return try bytes.withName { name throws(Errno) in
             NodeID(
                 rawValue: try worker.make(
-                    parent, name, mode: mode, caller: Caller(userID: 0, groupID: 0)).nodeID)
+                    parent, name, mode: mode, caller: Caller(userID: 0, groupID: 0)
+                ).nodeID)
         }
     }
 

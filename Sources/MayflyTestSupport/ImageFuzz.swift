@@ -226,7 +226,9 @@ extension ImageFuzz {
             let entries = try? worker.request { () throws(Errno) in
                 try worker.list(node, limit: 100)
             }
-            for entry in entries ?? [] where !found.contains(entry.node) { found.append(entry.node) }
+            for entry in entries ?? [] where !found.contains(entry.node) {
+                found.append(entry.node)
+            }
         }
         return found
     }

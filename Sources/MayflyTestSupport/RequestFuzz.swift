@@ -115,7 +115,8 @@ package struct RequestFuzz {
     /// Makes types, offsets, nodes and names of a request some that there are.
     ///
     /// - Returns: the bytes of its payload.
-    private func make(_ opcode: Opcode, sensibleOn queue: DetachedQueue, _ bytes: UInt32) -> UInt32 {
+    private func make(_ opcode: Opcode, sensibleOn queue: DetachedQueue, _ bytes: UInt32) -> UInt32
+    {
         let argument = unsafe queue.argument
         let payload = unsafe queue.payload
         func bound(_ offset: Int, _ mask: UInt64 = 0x3_ffff) {

@@ -94,7 +94,8 @@ extension StoreHistory {
         let newName = name()
         let flags = random.pick([0, 0, 0, 1, 2, 2, 4, 5, 6, 8])
         let caller = caller()
-        let isOne = old.isDirectory && new.isDirectory && old.entries[oldName] != nil
+        let isOne =
+            old.isDirectory && new.isDirectory && old.entries[oldName] != nil
             && old.entries[oldName]?.inode === new.entries[newName]?.inode
         let renamed = try both(
             "rename \(old.node)/\(oldName) \(new.node)/\(newName) flags \(flags)",

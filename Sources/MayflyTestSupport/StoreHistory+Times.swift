@@ -71,7 +71,8 @@ extension StoreHistory {
 
     /// What the kernel has cached and was not told of is as it has it, and it was told of nothing else.
     private func compareNames(_ effect: RollbackEffect) throws {
-        let told = Set(effect.changedNames.map { ModelNameCache.Place(parent: $0.parent, name: $0.name) })
+        let told = Set(
+            effect.changedNames.map { ModelNameCache.Place(parent: $0.parent, name: $0.name) })
         worker.enter()
         defer { worker.leave() }
         for (place, node) in names.nodes {
@@ -83,7 +84,8 @@ extension StoreHistory {
                 try expect(truth != node, "the kernel is told of \(place) in vain")
                 names.drop(place)
             } else if let truth {
-                try expect(truth == node, "the kernel is not told of \(place): \(node), now \(truth)")
+                try expect(
+                    truth == node, "the kernel is not told of \(place): \(node), now \(truth)")
             } else {
                 try expect(node == 0, "the kernel is not told of \(place), whose directory is gone")
                 names.drop(place)

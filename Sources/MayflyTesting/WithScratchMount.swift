@@ -58,7 +58,9 @@ private func onOwnThread<Result: Sendable>(
             }
         }
         // Where the system has no thread to give, the caller's must do.
-        guard let thread = try? HostThread.start(name: "mayfly-scratch", answer) else { return answer() }
+        guard let thread = try? HostThread.start(name: "mayfly-scratch", answer) else {
+            return answer()
+        }
         thread.detach()
     }
     return try result.get()

@@ -33,7 +33,8 @@ extension Arena {
 }
 
 @Suite struct GeometryTests {
-    @Test(arguments: [1, 2, 64, 1024, Geometry.mostShards], [8, 9, 1000, 16_385, 1 << 20] as [UInt64])
+    @Test(
+        arguments: [1, 2, 64, 1024, Geometry.mostShards], [8, 9, 1000, 16_385, 1 << 20] as [UInt64])
     func partsDoNotOverlap(shards: Int, chunks: UInt64) {
         let bytes = chunks * Geometry.chunkBytes
         #expect(Geometry.fits(bytes: bytes, shardCount: shards))
@@ -68,7 +69,8 @@ extension Arena {
     @Test(arguments: [ChunkKind.pages, .inodes, .small])
     func bitmapFitsBeforeTheFirstUnit(kind: ChunkKind) {
         #expect(kind.unitCount << kind.unitShift == Geometry.chunkBytes)
-        let room = kind.rawValue == 0
+        let room =
+            kind.rawValue == 0
             ? Geometry.descriptorBytes - Descriptor.bitmap : kind.firstUnit << kind.unitShift
         #expect(kind.unitCount / 8 <= room)
     }

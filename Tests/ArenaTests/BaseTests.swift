@@ -1,7 +1,7 @@
 // Making a base: chunk by chunk, and back again where that fails in the middle.
 
-import MayflyArena
 import Glibc
+import MayflyArena
 import MayflyTestSupport
 import SystemPackage
 import Testing

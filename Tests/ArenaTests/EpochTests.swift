@@ -1,7 +1,7 @@
 // Epochs: what was retired is reclaimed when no reader can have it, and not before.
 
-import MayflyArena
 import Glibc
+import MayflyArena
 import MayflyTestSupport
 import Synchronization
 import Testing

@@ -1,7 +1,7 @@
 // A program that has its memory locked: madvise(2) refuses what it otherwise does.
 
-import MayflyArena
 import Glibc
+import MayflyArena
 import MayflyTestSupport
 import Testing
 

@@ -3,10 +3,10 @@
 import CMayflySystem
 import FuseTransport
 import Glibc
-@testable import MayflyHost
 import Testing
 
 @testable import FuseTransport
+@testable import MayflyHost
 
 @Suite struct ManyProcessorsTests {
     /// The kernel judges the number, whatever it is.

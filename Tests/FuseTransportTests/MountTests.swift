@@ -2,11 +2,12 @@
 
 import FuseTransport
 import Glibc
-@testable import MayflyHost
-import Synchronization
 import MayflyTestSupport
+import Synchronization
 import SystemPackage
 import Testing
+
+@testable import MayflyHost
 
 let canMount = unsafe geteuid() == 0 && access("/dev/fuse", R_OK | W_OK) == 0
 let canMountRing = canMount && Machine.ringEnabled() == true

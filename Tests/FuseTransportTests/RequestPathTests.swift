@@ -2,9 +2,10 @@
 
 import FuseTransport
 import Glibc
-@testable import MayflyHost
 import MayflyTestSupport
 import Testing
+
+@testable import MayflyHost
 
 @Suite(.timeLimit(.minutes(5)))
 struct RequestPathTests {

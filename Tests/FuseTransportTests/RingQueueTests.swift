@@ -2,11 +2,12 @@
 
 import FuseTransport
 import Glibc
-@testable import MayflyHost
 import MayflyTestSupport
 import Synchronization
 import SystemPackage
 import Testing
+
+@testable import MayflyHost
 
 /// Server's threads of a double. Echoes WRITE's data reversed; anything else gets its nodeid.
 final class EchoServer {

@@ -6,10 +6,11 @@
 import CFuseKernel
 import FuseTransport
 import Glibc
-@testable import MayflyHost
-import Synchronization
 import MayflyTestSupport
+import Synchronization
 import SystemPackage
+
+@testable import MayflyHost
 
 /// Content and counters; the threads that serve it share it.
 // Sendable: the memory is fixed, the tests order their reads and writes by themselves.

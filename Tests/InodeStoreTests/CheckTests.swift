@@ -5,8 +5,8 @@ import MayflyTestSupport
 import SystemPackage
 import Testing
 
-@testable import MayflyArena
 @testable import InodeStore
+@testable import MayflyArena
 
 /// A small store with one of everything.
 struct SampleStore {
@@ -34,10 +34,12 @@ struct SampleStore {
         _ = try worker.write(large, offset: 1 << 40, [UInt8](repeating: 9, count: 100))
         link = NodeID(
             rawValue: try worker.makeSymlink(
-                .root, "link", target: [UInt8](repeating: 0x61, count: 500)).nodeID)
+                .root, "link", target: [UInt8](repeating: 0x61, count: 500)
+            ).nodeID)
         temporary = NodeID(
             rawValue: try worker.makeTemporary(
-                .root, mode: 0o600, isLinkable: true, caller: .root).nodeID)
+                .root, mode: 0o600, isLinkable: true, caller: .root
+            ).nodeID)
         try worker.setXattr(file, "user.a", [1, 2, 3])
         try worker.setXattr(file, "user.b", [UInt8](repeating: 4, count: 3000))
         for index in 0..<40 { _ = try worker.makeFile(.root, "entry\(index)") }

@@ -5,8 +5,8 @@ import MayflyTestSupport
 import SystemPackage
 import Testing
 
-@testable import MayflyArena
 @testable import InodeStore
+@testable import MayflyArena
 
 /// One word to change, and what the check must say of it.
 struct Damage: Sendable, CustomTestStringConvertible {

@@ -23,7 +23,8 @@ import Testing
     @Test(arguments: [(64, 50), (1024, 200)])
     func throughTime(pages: UInt64, inodes: UInt64) throws {
         let count = FuzzSettings.histories ?? 5
-        let seeds = FuzzSettings.seed.map { [$0] } ?? (1...count).map { UInt64($0) + pages * 10_000 }
+        let seeds =
+            FuzzSettings.seed.map { [$0] } ?? (1...count).map { UInt64($0) + pages * 10_000 }
         for seed in seeds {
             let history = try StoreHistory(
                 seed: seed, pageLimit: pages, inodeLimit: inodes, times: true)

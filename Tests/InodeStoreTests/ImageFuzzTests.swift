@@ -10,6 +10,7 @@ import Testing
         let fuzz = try ImageFuzz(seed: FuzzSettings.seed ?? seed)
         for _ in 0..<150 { fuzz.step() }
         #expect(fuzz.refused + fuzz.unsound > 0, "nothing was found wrong with any of them")
-        #expect(fuzz.served > 0 && fuzz.changed > 0 && fuzz.requests > fuzz.served, "none was served")
+        #expect(
+            fuzz.served > 0 && fuzz.changed > 0 && fuzz.requests > fuzz.served, "none was served")
     }
 }

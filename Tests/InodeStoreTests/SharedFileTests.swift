@@ -6,7 +6,7 @@ import SystemPackage
 import Testing
 
 #if canImport(Glibc)
-    import Glibc
+import Glibc
 #endif
 
 /// Tests whose threads read and write the same bytes need the suppressions under the sanitizer.

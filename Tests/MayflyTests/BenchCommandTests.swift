@@ -1,9 +1,9 @@
 import Glibc
 import MayflyBench
-@testable import MayflyHost
 import Testing
 
 @testable import Mayfly
+@testable import MayflyHost
 
 /// The built command, measuring with little work: what it prints, what it leaves, how it fails.
 @Suite(.serialized, .timeLimit(.minutes(5))) struct BenchCommandTests {

@@ -1,11 +1,11 @@
 import Glibc
-@testable import MayflyHost
 import SystemPackage
 import Testing
 
 @testable import Mayfly
 @testable import MayflyBench
 @testable import MayflyCommand
+@testable import MayflyHost
 
 /// `mayfly bench`: its figures, its picture, and its runs with little work.
 @Suite struct BenchTests {
@@ -104,7 +104,9 @@ import Testing
     /// Every workload, in a folder of this machine.
     @Test func everyWorkloadHasAFigure() throws {
         try withFolder { folder in
-            var plan = BenchPlan([try BenchFolder(PathBytes(folder)), try BenchFolder(PathBytes(folder))])
+            var plan = BenchPlan([
+                try BenchFolder(PathBytes(folder)), try BenchFolder(PathBytes(folder)),
+            ])
             plan.scale = .quick
             plan.rounds = 2
             let report = try plan.run(Interruption()) { _ in }
@@ -141,7 +143,9 @@ import Testing
     /// A report with what may trouble a picture: odd names, no figures, far outliers.
     private func report() throws -> BenchReport {
         try withFolder { folder in
-            var plan = BenchPlan([try BenchFolder(PathBytes(folder)), BenchFolder(scratch: PathBytes(folder))])
+            var plan = BenchPlan([
+                try BenchFolder(PathBytes(folder)), BenchFolder(scratch: PathBytes(folder)),
+            ])
             plan.scale = .quick
             plan.rounds = 1
             plan.workloads = try BenchPlan.workloads(named: "lookup,read-4k,create")

@@ -2,10 +2,10 @@
 // is gone when it says so.
 
 import Glibc
-@testable import MayflyHost
 import Testing
 
 @testable import Mayfly
+@testable import MayflyHost
 
 @Suite(
     .serialized, .timeLimit(.minutes(10)), .enabled(if: BuiltCommand.canMount, BuiltCommand.whyNot))
@@ -20,12 +20,16 @@ struct CommandMountTests {
             (["sh", "-c", "kill -KILL $$"], 128 + SIGKILL),
         ] as [([String], Int32)])
     func theStatusOfTheCommandIsPassedOn(_ command: [String], _ status: Int32) throws {
-        let before = MountTable.current().entries.count { $0.mountpoint.text.contains("mayfly-run-") }
+        let before = MountTable.current().entries.count {
+            $0.mountpoint.text.contains("mayfly-run-")
+        }
         let outcome = try BuiltCommand.run(["run", "--quiet", "--"] + command)
         #expect(outcome.status == status, "\(outcome.report)")
         let isOurs = status == ExitStatus.notFound || status == ExitStatus.notExecutable
         #expect(outcome.errors.hasPrefix("mayfly: \(command[0]) ") == isOurs, "\(outcome.errors)")
-        let after = MountTable.current().entries.count { $0.mountpoint.text.contains("mayfly-run-") }
+        let after = MountTable.current().entries.count {
+            $0.mountpoint.text.contains("mayfly-run-")
+        }
         #expect(after <= before)
     }
 

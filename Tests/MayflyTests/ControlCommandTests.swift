@@ -1,8 +1,8 @@
 import Glibc
-@testable import MayflyHost
 import Testing
 
 @testable import Mayfly
+@testable import MayflyHost
 
 /// The commands that ask a server, and what documents them.
 @Suite(.serialized) struct ControlCommandTests {
@@ -57,7 +57,8 @@ import Testing
     @Test(
         arguments: [
             "mount", "umount", "run", "list", "stat", "top", "resize", "check", "bench",
-            "snapshot", "snapshots", "rollback", "fork", "save", "diff", "crash", "sync", "fault.add",
+            "snapshot", "snapshots", "rollback", "fork", "save", "diff", "crash", "sync",
+            "fault.add",
             "fault.list", "fault.clear", "image.build", "image.info", "image.list", "image.check",
             "image.export", "image.diff",
         ])

@@ -1,8 +1,8 @@
 import Glibc
-@testable import MayflyHost
 import Testing
 
 @testable import Mayfly
+@testable import MayflyHost
 
 /// Where control sockets stand, and who may go there.
 @Suite struct ControlFolderTests {

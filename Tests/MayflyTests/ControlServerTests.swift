@@ -1,5 +1,5 @@
-import MayflyHTTP
 import Glibc
+import MayflyHTTP
 import MayflyTestSupport
 import Synchronization
 import Testing

@@ -1,10 +1,10 @@
 import CMayflyTestSupport
 import Glibc
-@testable import MayflyHost
 import MayflyTestSupport
 import Testing
 
 @testable import Mayfly
+@testable import MayflyHost
 
 /// A fresh folder of mode 0700, removed with what is in it.
 final class TemporaryFolder: Sendable {

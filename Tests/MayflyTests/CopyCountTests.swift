@@ -40,10 +40,11 @@ struct CopyCountTests {
                 fd = os.open('file', os.O_CREAT | os.O_RDWR | os.O_DIRECT)
 
                 """
-            let write = head + """
-                for i in range(count):
-                    assert os.pwrite(fd, block, offset + i * length) == length
-                """
+            let write =
+                head + """
+                    for i in range(count):
+                        assert os.pwrite(fd, block, offset + i * length) == length
+                    """
             // The first time into fresh pages, the second over written ones.
             for _ in 0..<2 {
                 let written = try traffic(mount, write)

@@ -1,11 +1,11 @@
 import CMayflyMemory
 import Glibc
-@testable import MayflyServing
 import MayflyTestSupport
 import Synchronization
 import Testing
 
 @testable import Mayfly
+@testable import MayflyServing
 
 /// What a reader of /dev/fuse knows of the others: none of them is in the middle of a request.
 @Suite struct DeviceReadersTests {

@@ -23,24 +23,24 @@ struct DiffStreamTests {
         try MountedPython.run(
             .best, "",
             Self.scene + #"""
-            run("snapshot", m); many(12000)
-            told = subprocess.run([mayfly, "diff", m], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-            lines = told.stdout.splitlines()
-            assert told.returncode == 1 and told.stderr == b"" and len(lines) == 12001, (told.returncode, told.stderr)
-            assert len(told.stdout) > 4 << 20 and len(set(lines)) == 12001
-            told = subprocess.run([mayfly, "diff", m, "--json"], stdout=subprocess.PIPE)
-            assert len([json.loads(line)["path"] for line in told.stdout.splitlines()]) == 12001
-            # On the socket it is one JSON array.
-            s = asked(); answer = b"".join(iter(lambda: s.recv(1 << 16), b""))
-            head, rest = answer.split(b"\r\n\r\n", 1); assert b"chunked" in head, head
-            body = b""
-            while True:
-                size, rest = rest.split(b"\r\n", 1); size = int(size, 16)
-                if size == 0: break
-                body += rest[:size]; rest = rest[size + 2:]
-            assert len(json.loads(body)) == 12001
-            run("rollback", m); told = subprocess.run([mayfly, "diff", m]); assert told.returncode == 0
-            """#)
+                run("snapshot", m); many(12000)
+                told = subprocess.run([mayfly, "diff", m], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                lines = told.stdout.splitlines()
+                assert told.returncode == 1 and told.stderr == b"" and len(lines) == 12001, (told.returncode, told.stderr)
+                assert len(told.stdout) > 4 << 20 and len(set(lines)) == 12001
+                told = subprocess.run([mayfly, "diff", m, "--json"], stdout=subprocess.PIPE)
+                assert len([json.loads(line)["path"] for line in told.stdout.splitlines()]) == 12001
+                # On the socket it is one JSON array.
+                s = asked(); answer = b"".join(iter(lambda: s.recv(1 << 16), b""))
+                head, rest = answer.split(b"\r\n\r\n", 1); assert b"chunked" in head, head
+                body = b""
+                while True:
+                    size, rest = rest.split(b"\r\n", 1); size = int(size, 16)
+                    if size == 0: break
+                    body += rest[:size]; rest = rest[size + 2:]
+                assert len(json.loads(body)) == 12001
+                run("rollback", m); told = subprocess.run([mayfly, "diff", m]); assert told.returncode == 0
+                """#)
     }
 
     /// Clients that ask and do not read hold up nobody, not even the end of the mount.

@@ -1,9 +1,9 @@
 import Glibc
-@testable import MayflyHost
 import MayflyTestSupport
 import Testing
 
 @testable import Mayfly
+@testable import MayflyHost
 
 /// Mounts that end under load, in every way that they can end: nothing hangs and nothing is left.
 ///

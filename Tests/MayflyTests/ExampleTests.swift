@@ -51,7 +51,8 @@ struct ExampleTests {
         let build = BuiltCommand.path.split(separator: "/").dropLast().joined(separator: "/")
         let outcome = try ChildProcess.run(
             [
-                "/usr/bin/env", "PYTHONDONTWRITEBYTECODE=1", "python3", "\(ExampleTests.root)/Docs/api.py",
+                "/usr/bin/env", "PYTHONDONTWRITEBYTECODE=1", "python3",
+                "\(ExampleTests.root)/Docs/api.py",
                 "--build", "/\(build)",
             ], seconds: 100)
         #expect(outcome.status == 0, "\(outcome.report)")

@@ -1,7 +1,7 @@
-@testable import MayflyServing
 import Testing
 
 @testable import Mayfly
+@testable import MayflyServing
 
 /// A mount that nobody uses wakes nobody: no thread of its server runs at all.
 @Suite(.serialized, .enabled(if: BuiltCommand.canMount, BuiltCommand.whyNot))

@@ -49,7 +49,8 @@ struct ImageChangeTests {
     }
 
     @Test(arguments: [
-        "truncate -s 4M i.img", "truncate -s 0 i.img", "cp other.img i.img", "cat other.img > i.img",
+        "truncate -s 4M i.img", "truncate -s 0 i.img", "cp other.img i.img",
+        "cat other.img > i.img",
         // In place, and with the old time put back.
         "touch -r i.img t; dd if=other.img of=i.img bs=1M conv=notrunc status=none; touch -r t i.img",
         "fallocate -p -o 4M -l 16M i.img",

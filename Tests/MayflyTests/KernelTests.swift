@@ -5,21 +5,28 @@ import Testing
 
 /// The oldest kernel that is supported, which has no ring, and the newest, over the ring: booted
 /// under emulation, with these same tests in them (Docs/Kernels.md). `MAYFLY_KERNELS_TOO=1` asks for it.
-@Suite(.serialized, .timeLimit(.minutes(60)), .enabled(if: BuiltCommand.canMount, BuiltCommand.whyNot))
+@Suite(
+    .serialized, .timeLimit(.minutes(60)), .enabled(if: BuiltCommand.canMount, BuiltCommand.whyNot))
 struct KernelTests {
     private static let kernels = ["6.1:2", "7:2"]
     private static let command =
         "/" + #filePath.split(separator: "/").dropLast(2).joined(separator: "/") + "/Kernels/run"
-    private static let canBoot = BuiltCommand.variable("MAYFLY_KERNELS_TOO") != nil
-        && (try? ChildProcess.run(["bash", command, "--fetch"] + kernels, seconds: 600))?.status == 0
+    private static let canBoot =
+        BuiltCommand.variable("MAYFLY_KERNELS_TOO") != nil
+        && (try? ChildProcess.run(["bash", command, "--fetch"] + kernels, seconds: 600))?.status
+            == 0
 
     /// The two at the same time: an emulated machine takes one processor.
-    @Test(.enabled(if: canBoot, "MAYFLY_KERNELS_TOO is not set, no kernel can be fetched, or qemu is missing"))
+    @Test(
+        .enabled(
+            if: canBoot,
+            "MAYFLY_KERNELS_TOO is not set, no kernel can be fetched, or qemu is missing"))
     func theTestsPassOnTheOldestAndTheNewestKernel() throws {
         let build = BuiltCommand.path.split(separator: "/").dropLast().joined(separator: "/")
         let guests = try Self.kernels.map { kernel in
             try ChildProcess(
-                ["bash", Self.command, "--quick", kernel], environment: ["MAYFLY_BUILD": "/" + build])
+                ["bash", Self.command, "--quick", kernel],
+                environment: ["MAYFLY_BUILD": "/" + build])
         }
         for guest in guests {
             let outcome = try guest.wait(seconds: 50 * 60)

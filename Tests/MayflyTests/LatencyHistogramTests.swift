@@ -1,7 +1,7 @@
-@testable import MayflyServing
 import Testing
 
 @testable import Mayfly
+@testable import MayflyServing
 
 /// Service times in buckets.
 @Suite struct LatencyHistogramTests {

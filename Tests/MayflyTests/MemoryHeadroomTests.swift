@@ -1,9 +1,9 @@
 import Glibc
-@testable import MayflyHost
 import MayflyTestSupport
 import Testing
 
 @testable import Mayfly
+@testable import MayflyHost
 
 /// What counts as memory that can still be had.
 @Suite struct MemoryHeadroomTests {

@@ -200,11 +200,11 @@ struct MountIdentityTests {
             "$mayfly" list | grep -c "^$folder/u/away/m "
             "$mayfly" stat "$folder/u/away/m" | grep -c "$folder/u/away/m$"
             """# + "\n\(end)\n" + #"""
-            until_true '! kill -0 $server 2> /dev/null'
-            cat "$folder/u/p/m/f"
-            mounts
-            umount "$folder/o/m"
-            """#)
+                until_true '! kill -0 $server 2> /dev/null'
+                cat "$folder/u/p/m/f"
+                mounts
+                umount "$folder/o/m"
+                """#)
         #expect(outcome.status == 0, "\(outcome)")
         #expect(outcome.output == "1\n1\ntext\n0\n", "\(outcome)")
     }

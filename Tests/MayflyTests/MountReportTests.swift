@@ -1,10 +1,10 @@
 import CMayflySystem
 import Glibc
-@testable import MayflyHost
 import SystemPackage
 import Testing
 
 @testable import Mayfly
+@testable import MayflyHost
 
 /// What users read: errors, the lines at mount, and what is found in /proc.
 @Suite struct MountReportTests {

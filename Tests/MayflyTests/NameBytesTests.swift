@@ -11,8 +11,10 @@ struct NameBytesTests {
     @Test func textIsReversible() {
         var random = SeededGenerator(seed: 5)
         let pieces: [[UInt8]] = [
-            [0xE9], Array("é".utf8), Array("e\u{301}".utf8), [0xF4, 0x8F, 0xB3, 0xA9], [0xED, 0xA0, 0x80],
-            [0xC0, 0x80], [0xF4, 0x90, 0x80, 0x80], Array("a/".utf8), [0xF0, 0x9F], Array("😀".utf8), [0xFF],
+            [0xE9], Array("é".utf8), Array("e\u{301}".utf8), [0xF4, 0x8F, 0xB3, 0xA9],
+            [0xED, 0xA0, 0x80],
+            [0xC0, 0x80], [0xF4, 0x90, 0x80, 0x80], Array("a/".utf8), [0xF0, 0x9F], Array("😀".utf8),
+            [0xFF],
         ]
         for _ in 0..<5000 {
             let bytes = (0..<random.below(6)).flatMap { _ in pieces[random.below(pieces.count)] }
@@ -47,7 +49,9 @@ struct NameBytesTests {
     }
 
     /// Every path that a command takes, with names that are not UTF-8 or only look alike.
-    @Test(arguments: [#"$'\xe9'"#, #"$'cafe\xcc\x81'"#, #"$'\xcc\x81 \n'"#, #"$'\xf4\x8f\xb3\xa9'"#])
+    @Test(arguments: [
+        #"$'\xe9'"#, #"$'cafe\xcc\x81'"#, #"$'\xcc\x81 \n'"#, #"$'\xf4\x8f\xb3\xa9'"#,
+    ])
     func everyPathOfEveryCommand(_ name: String) throws {
         try script(
             #"""

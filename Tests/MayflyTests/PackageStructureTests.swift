@@ -4,7 +4,8 @@ import Testing
 
 /// The structure of the package is what Docs/Architecture.md says: who imports whom, and no circle.
 @Suite struct PackageStructureTests {
-    private static let root = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
+    private static let root =
+        "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
 
     /// Swift and C modules of this package, by the name of their folder in Sources.
     private static let targets = Set(names(in: "Sources"))
@@ -27,11 +28,15 @@ import Testing
     private static let table: [String: Set<String>] = {
         var rows: [String: Set<String>] = [:]
         var isTable = false
-        for line in text("Docs/Architecture.md").split(separator: "\n", omittingEmptySubsequences: false) {
+        for line in text("Docs/Architecture.md").split(
+            separator: "\n", omittingEmptySubsequences: false)
+        {
             if line.hasPrefix("| target |") { isTable = true; continue }
             if isTable, !line.hasPrefix("|") { break }
             let cells = line.split(separator: "|").map { $0.trimmingBlanks() }
-            guard isTable, cells.count == 3, let target = codeSpans(in: cells[0]).first else { continue }
+            guard isTable, cells.count == 3, let target = codeSpans(in: cells[0]).first else {
+                continue
+            }
             rows[target] = Set(codeSpans(in: cells[2]))
         }
         return rows
@@ -60,7 +65,8 @@ import Testing
     // MARK: circles
 
     @Test func noCircleOfTargets() {
-        let edges = Dictionary(uniqueKeysWithValues: Self.targets.map { ($0, Self.imports(ofTarget: $0)) })
+        let edges = Dictionary(
+            uniqueKeysWithValues: Self.targets.map { ($0, Self.imports(ofTarget: $0)) })
         #expect(Self.circle(in: edges) == nil)
     }
 
@@ -103,7 +109,9 @@ import Testing
 // MARK: reading sources
 
 extension PackageStructureTests {
-    private static func text(_ path: String) -> String { TextFile.text(at: "\(root)/\(path)") ?? "" }
+    private static func text(_ path: String) -> String {
+        TextFile.text(at: "\(root)/\(path)") ?? ""
+    }
 
     private static func names(in folder: String) -> [String] {
         guard let directory = unsafe opendir("\(root)/\(folder)") else { return [] }
@@ -134,7 +142,9 @@ extension PackageStructureTests {
         text(file).split(separator: "\n").compactMap { line in
             let words = line.split(separator: " ").map(String.init)
             guard let at = words.firstIndex(of: "import"), words.count == at + 2,
-                words[..<at].allSatisfy({ ["internal", "package", "public", "@testable"].contains($0) })
+                words[..<at].allSatisfy({
+                    ["internal", "package", "public", "@testable"].contains($0)
+                })
             else { return nil }
             return words[at + 1]
         }
@@ -143,7 +153,8 @@ extension PackageStructureTests {
     /// Modules of this package whose headers a C file includes.
     private static func includedModules(in file: String) -> [String] {
         text(file).split(separator: "\n").compactMap { line in
-            guard line.hasPrefix("#include"), let name = line.split(whereSeparator: { "\"<>".contains($0) }).dropFirst().first
+            guard line.hasPrefix("#include"),
+                let name = line.split(whereSeparator: { "\"<>".contains($0) }).dropFirst().first
             else { return nil }
             return targets.first { target in
                 headers[target]?.contains(String(name)) == true
@@ -157,7 +168,11 @@ extension PackageStructureTests {
         uniqueKeysWithValues: targets.map { target in
             let own = filesWithSuffix([".h"], below: "Sources/\(target)")
             let map = text("Sources/\(target)/module.modulemap")
-            guard let library = map.pieces(behindEach: ["link \""]).first?.prefix(while: { $0 != "\"" }) else {
+            guard
+                let library = map.pieces(behindEach: ["link \""]).first?.prefix(while: {
+                    $0 != "\""
+                })
+            else {
                 return (target, Set(own.map { String($0.split(separator: "/").last!) }))
             }
             let included = own.flatMap { text($0).pieces(behindEach: ["#include <"]) }
@@ -198,7 +213,10 @@ extension PackageStructureTests {
             let lines = text(file).split(separator: "\n").map { $0.beforeComment() }
             let words = lines.map { $0.split { !($0.isLetter || $0.isNumber || $0 == "_") } }
             for (line, words) in zip(lines, words) where !line.hasPrefix(" ") {
-                guard let at = words.firstIndex(where: { ["struct", "class", "enum", "protocol"].contains($0) }),
+                guard
+                    let at = words.firstIndex(where: {
+                        ["struct", "class", "enum", "protocol"].contains($0)
+                    }),
                     at + 1 < words.count
                 else { continue }
                 owners[String(words[at + 1])] = folder(file)
@@ -227,7 +245,9 @@ extension StringProtocol {
     fileprivate func pieces(behindEach marks: [String]) -> [String] {
         var result: [String] = []
         var rest = Substring(self)
-        while let next = marks.compactMap({ rest.firstRange(of: $0) }).min(by: { $0.lowerBound < $1.lowerBound }) {
+        while let next = marks.compactMap({ rest.firstRange(of: $0) }).min(by: {
+            $0.lowerBound < $1.lowerBound
+        }) {
             rest = rest[next.upperBound...]
             let end = marks.compactMap { rest.firstRange(of: $0)?.lowerBound }.min()
             result.append(String(rest[..<(end ?? rest.endIndex)]))

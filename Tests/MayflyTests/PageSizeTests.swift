@@ -9,7 +9,8 @@ import Testing
         let error = #expect(throws: MountError.self) { try MountError.checkPages(of: bytes) }
         let size = SizeText.described(bytes: UInt64(bytes))
         #expect(
-            error?.description.contains("this kernel has pages of \(size), and mayfly works with 4 KiB")
+            error?.description.contains(
+                "this kernel has pages of \(size), and mayfly works with 4 KiB")
                 == true)
     }
 

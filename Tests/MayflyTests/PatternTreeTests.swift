@@ -1,10 +1,10 @@
 import InodeStore
-@testable import MayflyServing
 import MayflyTestSupport
 import SystemPackage
 import Testing
 
 @testable import Mayfly
+@testable import MayflyServing
 
 /// Patterns of fault rules, one and many at once.
 struct PatternTreeTests {

@@ -1,7 +1,7 @@
-@testable import MayflyHost
 import Testing
 
 @testable import Mayfly
+@testable import MayflyHost
 
 /// A process that nobody can look at, which any user can make, holds up no command.
 @Suite(.serialized, .enabled(if: BuiltCommand.canMount, BuiltCommand.whyNot))

@@ -4,10 +4,10 @@
 import CFuseDevice
 import CFuseKernel
 import Glibc
-@testable import MayflyHost
 import Testing
 
 @testable import Mayfly
+@testable import MayflyHost
 
 @Suite(
     .serialized, .timeLimit(.minutes(5)), .enabled(if: BuiltCommand.canMount, BuiltCommand.whyNot))

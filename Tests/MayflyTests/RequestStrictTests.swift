@@ -1,5 +1,5 @@
-import MayflyHTTP
 import Glibc
+import MayflyHTTP
 import MayflyTestSupport
 import Testing
 
@@ -11,7 +11,8 @@ struct RequestStrictTests {
     /// Every route that takes a body, with one that is right but for what a test adds.
     private static let routes: [(path: String, body: String, fields: [String])] = [
         ("/v1/limits", "", ["sizeBytes", "inodes"]), ("/v1/check", "", []), ("/v1/sync", "", []),
-        ("/v1/unmount", "", ["lazy", "force"]), ("/v1/snapshots", #""name":"good""#, ["name", "replace"]),
+        ("/v1/unmount", "", ["lazy", "force"]),
+        ("/v1/snapshots", #""name":"good""#, ["name", "replace"]),
         ("/v1/snapshots/remove", #""name":"good""#, ["name"]),
         ("/v1/rollback", "", ["name", "force"]), ("/v1/diff", "", ["name"]),
         ("/v1/fork", #""path":"/nowhere""#, ["path"]),
@@ -19,7 +20,8 @@ struct RequestStrictTests {
         (
             "/v1/faults", #""operation":"write","errno":"EIO""#,
             [
-                "operation", "path", "errno", "delayNanoseconds", "short", "fullAtBytes", "nth", "every",
+                "operation", "path", "errno", "delayNanoseconds", "short", "fullAtBytes", "nth",
+                "every",
                 "probability", "seed",
             ]
         ),
@@ -50,8 +52,12 @@ struct RequestStrictTests {
         says words: String..., sourceLocation: SourceLocation = #_sourceLocation
     ) throws {
         let outcome = try ask(mount, "POST", path, body)
-        #expect(outcome.status == 400, "\(path) \(body): \(outcome.text)", sourceLocation: sourceLocation)
-        #expect(outcome.failure?.field == field, "\(path) \(body): \(outcome.text)", sourceLocation: sourceLocation)
+        #expect(
+            outcome.status == 400, "\(path) \(body): \(outcome.text)",
+            sourceLocation: sourceLocation)
+        #expect(
+            outcome.failure?.field == field, "\(path) \(body): \(outcome.text)",
+            sourceLocation: sourceLocation)
         for word in words {
             #expect(
                 outcome.failure?.error.contains(word) == true, "\(path) \(body): \(outcome.text)",
@@ -63,18 +69,26 @@ struct RequestStrictTests {
         let mount = try ControlledMount()
         _ = try mount.fileSystem.snapshot("good")
         for (path, body, fields) in Self.routes {
-            func with(_ more: String) -> String { "{" + [body, more].filter { !$0.isEmpty }.joined(separator: ",") + "}" }
+            func with(_ more: String) -> String {
+                "{" + [body, more].filter { !$0.isEmpty }.joined(separator: ",") + "}"
+            }
             for name in ["nam", "Name", "pth", "delay", "", "n\u{e4}me"] {
                 let outcome = try ask(mount, "POST", path, with("\"\(name)\":\"x\""))
-                #expect(outcome.status == 400 && outcome.failure?.field == name, "\(path): \(outcome.text)")
+                #expect(
+                    outcome.status == 400 && outcome.failure?.field == name,
+                    "\(path): \(outcome.text)")
                 #expect(outcome.failure?.known == fields, "\(path): \(outcome.text)")
                 for field in fields { #expect(outcome.failure?.error.contains(field) == true) }
             }
-            for text in ["{", "[]", "\"x\"", "null", "7", "{} {}", "{\"a\"}", "{'name':'x'}", "{\"name\":1,}", "tru", "\u{feff}{}"] {
+            for text in [
+                "{", "[]", "\"x\"", "null", "7", "{} {}", "{\"a\"}", "{'name':'x'}",
+                "{\"name\":1,}", "tru", "\u{feff}{}",
+            ] {
                 try refuses(mount, path, text, field: nil, says: "the body is")
             }
             try refuses(mount, path, with("\"a\":1,\"a\":1"), field: nil, says: "comes twice")
-            try refuses(mount, path, with("\"a\":\"\\ud800\""), field: nil, says: "half a character")
+            try refuses(
+                mount, path, with("\"a\":\"\\ud800\""), field: nil, says: "half a character")
             for field in fields { try refusesWrongTypes(mount, path, body, field) }
             // What stands in the address is no field.
             let query = try ask(mount, "POST", path + "?name=good", "{\(body)}")
@@ -97,8 +111,12 @@ struct RequestStrictTests {
         default: right = ["7"]
         }
         let others = body.split(separator: ",").filter { !$0.hasPrefix("\"\(field)\"") }
-        for value in [#""x""#, "true", "7", "1.5", "-1", "1e3", "18446744073709551616", "null", "[]", "[\"x\"]", "{}"]
-        where !right.contains(value) && !(field == "probability" && value == "18446744073709551616") {
+        for value in [
+            #""x""#, "true", "7", "1.5", "-1", "1e3", "18446744073709551616", "null", "[]",
+            "[\"x\"]", "{}",
+        ]
+        where !right.contains(value) && !(field == "probability" && value == "18446744073709551616")
+        {
             let text = (others + ["\"\(field)\":\(value)"]).joined(separator: ",")
             try refuses(mount, path, "{\(text)}", field: field, says: field)
         }
@@ -107,27 +125,51 @@ struct RequestStrictTests {
     @Test func valuesThatCannotBeAreNamed() throws {
         let mount = try ControlledMount { $0.faults = true }
         let rule = "/v1/faults"
-        try refuses(mount, rule, #"{"operation":"wrote","errno":"EIO"}"#, field: "operation", says: "wrote", "write")
+        try refuses(
+            mount, rule, #"{"operation":"wrote","errno":"EIO"}"#, field: "operation", says: "wrote",
+            "write")
         try refuses(mount, rule, #"{"errno":"EIO"}"#, field: "operation", says: "missing")
-        try refuses(mount, rule, #"{"operation":"write","errno":"EWHAT"}"#, field: "errno", says: "EWHAT", "EIO")
-        try refuses(mount, rule, #"{"operation":"write","errno":"134"}"#, field: "errno", says: "133")
-        try refuses(mount, rule, #"{"operation":"write","errno":"ENOSYS"}"#, field: "errno", says: "ENOSYS")
+        try refuses(
+            mount, rule, #"{"operation":"write","errno":"EWHAT"}"#, field: "errno", says: "EWHAT",
+            "EIO")
+        try refuses(
+            mount, rule, #"{"operation":"write","errno":"134"}"#, field: "errno", says: "133")
+        try refuses(
+            mount, rule, #"{"operation":"write","errno":"ENOSYS"}"#, field: "errno", says: "ENOSYS")
         try refuses(mount, rule, #"{"operation":"write"}"#, field: nil, says: "delayNanoseconds")
-        try refuses(mount, rule, #"{"operation":"write","short":false}"#, field: nil, says: "does nothing")
-        try refuses(mount, rule, #"{"operation":"write","delayNanoseconds":60000000001}"#, field: "delayNanoseconds", says: "60s")
-        try refuses(mount, rule, #"{"operation":"mkdir","short":true}"#, field: "short", says: "only reads")
-        try refuses(mount, rule, #"{"operation":"read","fullAtBytes":1}"#, field: "fullAtBytes", says: "only writes")
-        try refuses(mount, rule, #"{"operation":"write","errno":"EIO","nth":0}"#, field: "nth", says: "from 1")
-        try refuses(mount, rule, #"{"operation":"write","errno":"EIO","nth":1,"every":2}"#, field: "every", says: "nth and every")
-        try refuses(mount, rule, #"{"operation":"write","errno":"EIO","probability":30}"#, field: "probability", says: "0 to 1")
-        try refuses(mount, rule, #"{"operation":"write","errno":"EIO","seed":1}"#, field: "seed", says: "probability")
-        try refuses(mount, rule, #"{"operation":"write","errno":"EIO","path":"a/../b"}"#, field: "path", says: "..")
+        try refuses(
+            mount, rule, #"{"operation":"write","short":false}"#, field: nil, says: "does nothing")
+        try refuses(
+            mount, rule, #"{"operation":"write","delayNanoseconds":60000000001}"#,
+            field: "delayNanoseconds", says: "60s")
+        try refuses(
+            mount, rule, #"{"operation":"mkdir","short":true}"#, field: "short", says: "only reads")
+        try refuses(
+            mount, rule, #"{"operation":"read","fullAtBytes":1}"#, field: "fullAtBytes",
+            says: "only writes")
+        try refuses(
+            mount, rule, #"{"operation":"write","errno":"EIO","nth":0}"#, field: "nth",
+            says: "from 1")
+        try refuses(
+            mount, rule, #"{"operation":"write","errno":"EIO","nth":1,"every":2}"#, field: "every",
+            says: "nth and every")
+        try refuses(
+            mount, rule, #"{"operation":"write","errno":"EIO","probability":30}"#,
+            field: "probability", says: "0 to 1")
+        try refuses(
+            mount, rule, #"{"operation":"write","errno":"EIO","seed":1}"#, field: "seed",
+            says: "probability")
+        try refuses(
+            mount, rule, #"{"operation":"write","errno":"EIO","path":"a/../b"}"#, field: "path",
+            says: "..")
         try refuses(mount, "/v1/snapshots", #"{"name":"a b"}"#, field: "name", says: "a b")
-        try refuses(mount, "/v1/rollback", #"{"name":""}"#, field: "name", says: "bad snapshot name")
+        try refuses(
+            mount, "/v1/rollback", #"{"name":""}"#, field: "name", says: "bad snapshot name")
         try refuses(mount, "/v1/snapshots/remove", "{}", field: "name", says: "missing")
         try refuses(mount, "/v1/fork", "", field: "path", says: "missing")
         try refuses(mount, "/v1/fork", #"{"path":"m"}"#, field: "path", says: "absolute")
-        try refuses(mount, "/v1/save", #"{"path":"/tmp/x","umask":512}"#, field: "umask", says: "511")
+        try refuses(
+            mount, "/v1/save", #"{"path":"/tmp/x","umask":512}"#, field: "umask", says: "511")
         try refuses(mount, "/v1/limits", #"{"sizeBytes":4095}"#, field: "sizeBytes", says: "4096")
         try refuses(mount, "/v1/limits", #"{"inodes":0}"#, field: "inodes", says: "at least 1")
         // What the mount does not allow now is not a wrong request.
@@ -149,7 +191,8 @@ struct RequestStrictTests {
             ("\(mount.mountpoint)x/y", "\(mount.mountpoint)x/y"),
         ] {
             let outcome = try ask(
-                mount, "POST", "/v1/faults", #"{"operation":"write","errno":"EIO","path":"\#(path)"}"#)
+                mount, "POST", "/v1/faults",
+                #"{"operation":"write","errno":"EIO","path":"\#(path)"}"#)
             #expect(outcome.status == 200, "\(outcome.text)")
             #expect(try mount.fileSystem.faults().last?.rule.path == kept)
         }
@@ -162,8 +205,10 @@ struct RequestStrictTests {
             } catch { return error.reason }
         }
         for text in [
-            "01", "+1", "1.", ".5", "1e", "-", "--1", "0x1", "NaN", "\"\t\"", "\"\\x\"", "\"\\u12\"", "\"\\u+123\"",
-            "\"\\udc00\"", "\"\\ud800\\u0041\"", "[1,]", "[1 2]", "{\"a\":}", "{,}", "\"", "", " ", "truefalse",
+            "01", "+1", "1.", ".5", "1e", "-", "--1", "0x1", "NaN", "\"\t\"", "\"\\x\"",
+            "\"\\u12\"", "\"\\u+123\"",
+            "\"\\udc00\"", "\"\\ud800\\u0041\"", "[1,]", "[1 2]", "{\"a\":}", "{,}", "\"", "", " ",
+            "truefalse",
             String(repeating: "[", count: 100),
         ] {
             #expect(value(text).contains("(byte"), "\(text): \(value(text))")

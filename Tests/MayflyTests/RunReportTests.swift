@@ -1,7 +1,7 @@
-@testable import MayflyHost
 import Testing
 
 @testable import Mayfly
+@testable import MayflyHost
 
 /// What `mayfly run` tells at its end, and who counts as left behind.
 @Suite struct RunReportTests {

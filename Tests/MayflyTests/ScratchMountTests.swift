@@ -1,9 +1,9 @@
 import Glibc
-@testable import MayflyHost
 import MayflyTesting
 import Testing
 
 @testable import Mayfly
+@testable import MayflyHost
 
 /// The library that other people's tests use.
 @Suite(.enabled(if: BuiltCommand.canMount, BuiltCommand.whyNot))

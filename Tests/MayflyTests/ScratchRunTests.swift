@@ -1,8 +1,8 @@
 import Glibc
-@testable import MayflyHost
 import Testing
 
 @testable import Mayfly
+@testable import MayflyHost
 
 /// Starting the command of `mayfly run` under its keeper, without a mount below it.
 @Suite(.enabled(if: mayMakeNamespaces, "needs CAP_SYS_ADMIN"))
@@ -46,7 +46,8 @@ struct ScratchRunTests {
 
     @Test(arguments: ["no-such-command", "/nonexistent/x", "./x"])
     func aCommandThatIsNotFoundIs127(_ name: String) throws {
-        guard case .failure(let message, let exitCode) = try keeper([name]).begin(PathBytes(name)) else {
+        guard case .failure(let message, let exitCode) = try keeper([name]).begin(PathBytes(name))
+        else {
             Issue.record("\(name) started")
             return
         }
@@ -56,7 +57,8 @@ struct ScratchRunTests {
 
     @Test(arguments: ["/etc/passwd", "/etc"])
     func aCommandThatCannotBeExecutedIs126(_ name: String) throws {
-        guard case .failure(let message, let exitCode) = try keeper([name]).begin(PathBytes(name)) else {
+        guard case .failure(let message, let exitCode) = try keeper([name]).begin(PathBytes(name))
+        else {
             Issue.record("\(name) started")
             return
         }
@@ -126,10 +128,11 @@ struct ScratchRunTests {
         }
         let table = MountTable.current()
         let there = try #require(table.entry(at: "/proc"))
-        #expect(poll(seconds: 30) {
-            MountHolders.of(mountID: there.mountID, device: nil).contains(
-                MountHolder(processID: child.processID, command: "sleep"))
-        })
+        #expect(
+            poll(seconds: 30) {
+                MountHolders.of(mountID: there.mountID, device: nil).contains(
+                    MountHolder(processID: child.processID, command: "sleep"))
+            })
         let elsewhere = try #require(table.entry(at: "/sys"))
         let others = MountHolders.of(mountID: elsewhere.mountID, device: nil)
         #expect(!others.contains { $0.processID == child.processID })

@@ -1,10 +1,10 @@
 import Glibc
-@testable import MayflyHost
 import MayflyTesting
 import Synchronization
 import Testing
 
 @testable import Mayfly
+@testable import MayflyHost
 
 /// How often the tree below was built.
 private let builds = Atomic<Int>(0)
@@ -91,7 +91,9 @@ struct ScratchTraitTests {
         struct Planned: Error {}
         let broken = ScratchImage { _ in throw Planned() }
         for _ in 0..<2 {
-            await #expect(throws: Planned.self) { try await withScratchMount(from: broken) { _ in } }
+            await #expect(throws: Planned.self) {
+                try await withScratchMount(from: broken) { _ in }
+            }
         }
         await #expect(throws: MountError.self) {
             try await withScratchMount(from: "/nowhere/at/all") { _ in }

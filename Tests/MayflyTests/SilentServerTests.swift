@@ -153,7 +153,8 @@ struct SilentServerTests {
     @Test(arguments: [false, true])
     func aServerThatHangsAsItEndsIsNotWaitedFor(isDetached: Bool) throws {
         let outcome = try BuiltCommand.script(
-            Self.functions + #"""
+            Self.functions
+                + #"""
                 mkdir "$folder/m"
                 "$mayfly" mount "$folder/m" --size 64m --faults > /dev/null
                 server=$(server_of "$folder/m")

@@ -1,8 +1,8 @@
 import Glibc
-@testable import MayflyHost
 import Testing
 
 @testable import Mayfly
+@testable import MayflyHost
 
 /// What cannot be had is refused before anything is mounted, and what the machine lacks is said.
 @Suite(
@@ -60,7 +60,9 @@ struct StartRefusalTests {
             Array(#"{"operation": "write", "path": "\\\u0000", "errno": "EIO"}"#.utf8),
             Array("{\"path\": \"\(place.path)\0x\", \"name\": \"a\"}".utf8),
             // JSON may be UTF-16 as well.
-            "{\"path\": \"\(place.path)\", \"name\": \"a\"}".utf16.flatMap { [UInt8($0 & 255), 0] },
+            "{\"path\": \"\(place.path)\", \"name\": \"a\"}".utf16.flatMap {
+                [UInt8($0 & 255), 0]
+            },
         ]
         for body in bodies {
             #expect(
@@ -116,7 +118,8 @@ struct StartRefusalTests {
         for line in [0, 2] where lines.count > line {
             #expect(lines[line].hasPrefix("mayfly: the server needs "), "\(outcome)")
             #expect(
-                lines[line].hasSuffix(" descriptors and may have 10: raise `ulimit -n`"), "\(outcome)")
+                lines[line].hasSuffix(" descriptors and may have 10: raise `ulimit -n`"),
+                "\(outcome)")
         }
         #expect([1, 3, 4, 5, 6].map { lines[$0] } == ["2", "125", "0", "1", "20"], "\(outcome)")
     }
@@ -137,7 +140,9 @@ struct StartRefusalTests {
             + "`mount -t proc proc /proc`\n"
         #expect(outcome.status == 0, "\(outcome)")
         #expect(
-            outcome.output == String(repeating: "\(missing)2\n", count: 4) + "\(missing)125\nmayfly\n"
-                + "OVERVIEW: Run a command in a file system in memory that ends with it.\n", "\(outcome)")
+            outcome.output == String(repeating: "\(missing)2\n", count: 4)
+                + "\(missing)125\nmayfly\n"
+                + "OVERVIEW: Run a command in a file system in memory that ends with it.\n",
+            "\(outcome)")
     }
 }

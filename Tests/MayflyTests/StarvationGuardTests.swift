@@ -1,7 +1,7 @@
-@testable import MayflyServing
 import Testing
 
 @testable import Mayfly
+@testable import MayflyServing
 
 /// When the queues' threads yield their CPU, and when no more.
 struct StarvationGuardTests {
@@ -40,7 +40,8 @@ struct StarvationGuardTests {
         #expect(!secondLook(one, one))
         let unknown = Self.sight(waiting: nil, [(5, true)])
         #expect(!secondLook(unknown, unknown))
-        #expect(!secondLook(Self.sight([(1, true), (5, true)]), Self.sight([(9, true), (5, true)])))
+        #expect(
+            !secondLook(Self.sight([(1, true), (5, true)]), Self.sight([(9, true), (5, true)])))
     }
 
     @Test func whoHasStarvedIsLeftAloneForLongerEachTime() {
@@ -104,7 +105,7 @@ struct ClientPlacementTests {
             # What the threads of the ring are scheduled as: field 41 of proc_pid_stat(5).
             policy() { for t in /proc/$server/task/*; do
                 grep -q mayfly-ring $t/comm && cut -d ' ' -f 41 $t/stat; done | sort | uniq; }
-            
+
             """# + serverOf + "\n\"$mayfly\" umount \"$m\"\n")
     }
 

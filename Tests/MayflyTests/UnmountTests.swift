@@ -1,10 +1,10 @@
 // Unmounting while everybody is at work: it never hangs, nobody is left hanging, and nothing stays.
 
 import Glibc
-@testable import MayflyHost
 import Testing
 
 @testable import Mayfly
+@testable import MayflyHost
 
 @Suite(
     .serialized, .timeLimit(.minutes(10)), .enabled(if: BuiltCommand.canMount, BuiltCommand.whyNot))
@@ -29,7 +29,8 @@ struct UnmountTests {
             let load = load
             try #require(
                 poll(seconds: 60) { load.outputSoFar.split(separator: "\n").count == 4 },
-                "running: \(load.isRunning), \(server.isRunning)\n\(load.outputSoFar)\(load.errorsSoFar)")
+                "running: \(load.isRunning), \(server.isRunning)\n\(load.outputSoFar)\(load.errorsSoFar)"
+            )
         }
 
         /// The load ends by itself, because its calls fail as those of a dead mount do.
@@ -107,7 +108,8 @@ struct UnmountTests {
         try transport.require()
         try withFolder { folder in
             let scene = try Scene(transport, folder)
-            let outcome = try BuiltCommand.run(["umount", folder, "--force", "--lazy"], seconds: 60)
+            let outcome = try BuiltCommand.run(
+                ["umount", folder, "--force", "--lazy"], seconds: 60)
             #expect(outcome.status == 0, "\(outcome.report)")
             try scene.expectLoadFails()
             try scene.expectServerEnds(0)

@@ -88,7 +88,8 @@ struct DifferentialTests {
         let count = max(500, Self.operations / 20)
         try withMounts(kind, bytes: 512 << 20, inodes: 100_000) { tmpfs, mayfly in
             let fuzz = try spawnProgram([
-                MayflyBinary.folder + "/MayflyFuzz", "processes", "--tmpfs", "\(tmpfs.root)", "--mayfly",
+                MayflyBinary.folder + "/MayflyFuzz", "processes", "--tmpfs", "\(tmpfs.root)",
+                "--mayfly",
                 "\(mayfly.root)", "--seed", "\(Self.seed)", "--operations", "\(count)",
             ])
             try bounded(mayfly, seconds: count / 10 + 120) {

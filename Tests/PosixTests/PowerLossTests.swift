@@ -24,7 +24,8 @@ struct PowerLossTests {
         print("seeds from \(Self.seed): \(counts.description)")
         // What was never seen was never compared.
         for number in [
-            counts.namesKept, counts.namesLost, counts.pagesKept, counts.pagesLost, counts.pagesTorn,
+            counts.namesKept, counts.namesLost, counts.pagesKept, counts.pagesLost,
+            counts.pagesTorn,
             counts.sizesKept, counts.sizesLost, counts.forks,
         ] { #expect(number > 0, "\(counts)") }
         let unused = Set(PowerOperation.allCases).subtracting(counts.kinds.keys)

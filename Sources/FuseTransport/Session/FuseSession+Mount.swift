@@ -154,7 +154,8 @@ extension FuseSession {
                 case .notPermitted, .noFunction:
                     return "io_uring is forbidden here (sysctl kernel.io_uring_disabled, seccomp)"
                 case .noMemory:
-                    return "no memory for \(ByteCountText.described(plan.ringMemoryBytes)) of rings, or too little "
+                    return
+                        "no memory for \(ByteCountText.described(plan.ringMemoryBytes)) of rings, or too little "
                         + "may be locked: raise `ulimit -l`, or lower depth and payload"
                 default: return "queue \(index): \(error)"
                 }

@@ -37,7 +37,8 @@ package enum Machine {
         if nodes.count < 2 { return [:] }
         var result: [Int: Int] = [:]
         for node in nodes {
-            guard let cpus = HostFile.text(at: "/sys/devices/system/node/node\(node)/cpulist") else {
+            guard let cpus = HostFile.text(at: "/sys/devices/system/node/node\(node)/cpulist")
+            else {
                 continue
             }
             for cpu in parseCPUList(cpus) { result[cpu] = node }
@@ -47,7 +48,9 @@ package enum Machine {
 
     /// Whether FUSE over io_uring is switched on; nil where the kernel does not have it.
     package static func ringEnabled() -> Bool? {
-        guard let text = HostFile.text(at: "/sys/module/fuse/parameters/enable_uring") else { return nil }
+        guard let text = HostFile.text(at: "/sys/module/fuse/parameters/enable_uring") else {
+            return nil
+        }
         return text.hasPrefix("Y") || text.hasPrefix("1")
     }
 

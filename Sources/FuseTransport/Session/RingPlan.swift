@@ -83,7 +83,8 @@ package struct RingPlan: Equatable, Sendable {
             } else {
                 throw SessionError(
                     "\(queueCount) queues need \(ByteCountText.described(plan.ringMemoryBytes)) of ring memory,"
-                        + " the budget is \(ByteCountText.described(budgetBytes)): raise it or use /dev/fuse")
+                        + " the budget is \(ByteCountText.described(budgetBytes)): raise it or use /dev/fuse"
+                )
             }
         }
         return plan

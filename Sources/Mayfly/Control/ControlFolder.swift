@@ -59,7 +59,8 @@ final class ControlFolder: Sendable {
                     + "a directory of yours with mode 0700")
         }
         return folder.saying(
-            "\(taken) is not a directory of yours alone, so the control socket is in \(folder.path)")
+            "\(taken) is not a directory of yours alone, so the control socket is in \(folder.path)"
+        )
     }
 
     private static func makeSpare(_ path: String) -> ControlFolder? {
@@ -281,7 +282,8 @@ final class ControlFolder: Sendable {
         let fresh = ".\(connection).new"
         unsafe unlinkat(descriptor, fresh, 0)
         // The mode of the descriptor becomes that of the name.
-        let isBound = unsafe fchmod(server, 0o600) == 0
+        let isBound =
+            unsafe fchmod(server, 0o600) == 0
             && Self.withAddress(reach(fresh), { unsafe bind(server, $0, $1) }) == 0
             && Glibc.listen(server, 16) == 0
             && renameat(descriptor, fresh, descriptor, socketName(connection)) == 0

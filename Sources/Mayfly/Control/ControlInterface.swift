@@ -98,7 +98,9 @@ enum ControlInterface {
             if byte == 0 { return true }
             // What follows a backslash belongs to it, so that an escaped one begins nothing.
             guard byte == UInt8(ascii: "\\"), let kind = rest.popFirst() else { continue }
-            if kind == 0 || kind == UInt8(ascii: "u") && rest.starts(with: "0000".utf8) { return true }
+            if kind == 0 || kind == UInt8(ascii: "u") && rest.starts(with: "0000".utf8) {
+                return true
+            }
         }
         return false
     }

@@ -70,12 +70,17 @@ extension ControlRequest {
         routes.append(Route("GET", "/v1/snapshots", .snapshots))
         routes.append(Route("GET", "/v1/faults", .faults))
         routes.append(
-            Route("POST", "/v1/limits", [RequestField("sizeBytes", .count), RequestField("inodes", .count)]) {
+            Route(
+                "POST", "/v1/limits",
+                [RequestField("sizeBytes", .count), RequestField("inodes", .count)]
+            ) {
                 (body: RequestBody) throws(RequestFault) in
                 .limits(try limits(body))
             })
         routes.append(
-            Route("POST", "/v1/unmount", [RequestField("lazy", .flag), RequestField("force", .flag)]) {
+            Route(
+                "POST", "/v1/unmount", [RequestField("lazy", .flag), RequestField("force", .flag)]
+            ) {
                 (body: RequestBody) throws(RequestFault) in
                 .unmount(lazy: body.flag("lazy") ?? false, force: body.flag("force") ?? false)
             })
@@ -86,7 +91,8 @@ extension ControlRequest {
                 .snapshot(name: try snapshotName(body), replacing: body.flag("replace") ?? false)
             })
         routes.append(
-            Route("POST", "/v1/snapshots/remove", [name]) { (body: RequestBody) throws(RequestFault) in
+            Route("POST", "/v1/snapshots/remove", [name]) {
+                (body: RequestBody) throws(RequestFault) in
                 _ = try body.required("name", "the name of a snapshot")
                 return .removeSnapshot(try snapshotName(body) ?? "")
             })
@@ -186,7 +192,8 @@ extension ControlRequest {
         let change = LimitChange(sizeBytes: body.count("sizeBytes"), inodes: body.count("inodes"))
         if let bytes = change.sizeBytes, bytes < SizeText.pageBytes {
             throw RequestFault(
-                message: "the size is \(bytes): give sizeBytes of at least \(SizeText.pageBytes), a page",
+                message:
+                    "the size is \(bytes): give sizeBytes of at least \(SizeText.pageBytes), a page",
                 field: "sizeBytes", known: ["at least \(SizeText.pageBytes)"])
         }
         if change.inodes == 0 {

@@ -9,7 +9,9 @@ extension MountControl {
     package func pattern(_ given: PathBytes) throws(MountError) -> PathBytes {
         guard given.isAbsolute else { return given }
         let parent = Array("..".utf8)[...]
-        if let rest = given.below(PathBytes(mountpoint)), !rest.names.contains(parent) { return rest }
+        if let rest = given.below(PathBytes(mountpoint)), !rest.names.contains(parent) {
+            return rest
+        }
         // As far as it is no pattern, it may lead there by links.
         let slash = UInt8(ascii: "/")
         let wild = Set("*?".utf8)
@@ -38,7 +40,8 @@ extension PathBytes {
     /// The part of this path below a folder, without a slash in front; nil where it does not lie there.
     func below(_ folder: PathBytes) -> PathBytes? {
         guard folder.contains(self) else { return nil }
-        return PathBytes(bytes: bytes.dropFirst(folder.bytes.count).drop { $0 == UInt8(ascii: "/") })
+        return PathBytes(
+            bytes: bytes.dropFirst(folder.bytes.count).drop { $0 == UInt8(ascii: "/") })
     }
 }
 

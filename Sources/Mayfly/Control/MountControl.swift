@@ -214,7 +214,8 @@ public struct MountControl: Sendable {
     ) throws(MountError) -> [FaultRecord] {
         let records = Mutex<[FaultRecord]>([])
         do throws(ControlError) {
-            try client.list(FaultRecord.self, method, path, body: question, seconds: 600) { record in
+            try client.list(FaultRecord.self, method, path, body: question, seconds: 600) {
+                record in
                 records.withLock { $0.append(record) }
             }
         } catch { throw described(error) }

@@ -147,7 +147,8 @@ public enum MountList {
         let told = (try? report.get())?.mountpoint ?? found.client.record?.mountpoint
         let entries = table.entries.filter { $0.connection == connection && $0.isOwn }
         // Of several the one that the server calls its own; else one of the whole tree.
-        let entry = entries.last { $0.mountpoint == PathBytes(told ?? "") }
+        let entry =
+            entries.last { $0.mountpoint == PathBytes(told ?? "") }
             ?? entries.first { $0.root == "/" } ?? entries.first
         guard let mountpoint = entry?.mountpoint.text ?? told else { return nil }
         var mount = ListedMount(
@@ -169,7 +170,8 @@ public enum MountList {
             of: Set(found.map(\.connection)), seconds: 2)
         let seesAll = isComplete && MountHolders.seesEveryServer
         let unseen = found.filter { servers[$0.connection] == nil }.map(\.entry.mountpoint)
-        let answers = seesAll ? [:] : MountAnswers.of(Array(Set(unseen).sorted().prefix(64)), seconds: 1)
+        let answers =
+            seesAll ? [:] : MountAnswers.of(Array(Set(unseen).sorted().prefix(64)), seconds: 1)
         return found.map { entry, connection in
             var mount = ListedMount(
                 mountpoint: entry.mountpoint.text, connection: connection, state: .serving,

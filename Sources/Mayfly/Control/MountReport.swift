@@ -43,7 +43,9 @@ public struct MountReport: Codable, Sendable, Equatable {
             /// The rest: the program with its libraries and heap, and other mounts that it serves.
             public var program: UInt64
 
-            init(arena: UInt64, tables: UInt64, ring: UInt64, snapshots: UInt64, of resident: UInt64) {
+            init(
+                arena: UInt64, tables: UInt64, ring: UInt64, snapshots: UInt64, of resident: UInt64
+            ) {
                 // The parts are looked at one after another while the mount is in use.
                 var left = resident
                 func take(_ bytes: UInt64) -> UInt64 {

@@ -68,7 +68,8 @@ struct RequestBody {
                 let names = fields.map(\.name)
                 throw RequestFault(
                     message: "there is no field '\(name)': "
-                        + (names.isEmpty ? "this takes none" : "known are \(names.joined(separator: ", "))"),
+                        + (names.isEmpty
+                            ? "this takes none" : "known are \(names.joined(separator: ", "))"),
                     field: name, known: names)
             }
             try take(field, value)
@@ -77,7 +78,8 @@ struct RequestBody {
 
     private static func shape(_ fields: [RequestField]) -> String {
         if fields.isEmpty { return "none, or {}" }
-        return "an object of " + fields.map { "\($0.name) (\($0.kind.described))" }.joined(separator: ", ")
+        return "an object of "
+            + fields.map { "\($0.name) (\($0.kind.described))" }.joined(separator: ", ")
     }
 
     private mutating func take(_ field: RequestField, _ value: JSONValue) throws(RequestFault) {
@@ -88,7 +90,9 @@ struct RequestBody {
             guard let number = UInt64(digits) else { throw Self.wrong(field, digits) }
             numbers[field.name] = number
         case (.fraction, .number(let digits)):
-            guard let number = Double(digits), number.isFinite else { throw Self.wrong(field, digits) }
+            guard let number = Double(digits), number.isFinite else {
+                throw Self.wrong(field, digits)
+            }
             fractions[field.name] = number
         case (.counts, .list(let values)):
             var list: [UInt64] = []
@@ -120,7 +124,8 @@ struct RequestBody {
     /// - Parameter what: what to give.
     func required(_ name: String, _ what: String) throws(RequestFault) -> String {
         guard let text = texts[name] else {
-            throw RequestFault(message: "\(name) is missing: give \(what)", field: name, known: [what])
+            throw RequestFault(
+                message: "\(name) is missing: give \(what)", field: name, known: [what])
         }
         return text
     }

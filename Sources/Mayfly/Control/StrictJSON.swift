@@ -55,7 +55,9 @@ struct JSONReader {
         return value
     }
 
-    private func fault(_ reason: String) -> JSONFault { JSONFault(reason: "\(reason) (byte \(at))") }
+    private func fault(_ reason: String) -> JSONFault {
+        JSONFault(reason: "\(reason) (byte \(at))")
+    }
 
     private var next: UInt8? { at < bytes.count ? bytes[at] : nil }
 
@@ -64,7 +66,8 @@ struct JSONReader {
     }
 
     private mutating func take(_ text: StaticString) -> Bool {
-        let wanted = unsafe UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)
+        let wanted = unsafe UnsafeBufferPointer(
+            start: text.utf8Start, count: text.utf8CodeUnitCount)
         guard unsafe bytes[at...].starts(with: wanted) else { return false }
         at += text.utf8CodeUnitCount
         return true
@@ -88,7 +91,9 @@ struct JSONReader {
         throw fault("there is no value")
     }
 
-    private mutating func members(_ depth: Int) throws(JSONFault) -> [(name: String, value: JSONValue)] {
+    private mutating func members(_ depth: Int) throws(JSONFault) -> [(
+        name: String, value: JSONValue
+    )] {
         var members: [(name: String, value: JSONValue)] = []
         _ = take("{")
         skipBlanks()
@@ -186,7 +191,8 @@ struct JSONReader {
 
     private mutating func unit() throws(JSONFault) -> UInt16 {
         let digits = bytes[at...].prefix(4)
-        guard digits.count == 4, !digits.contains(UInt8(ascii: "+")), !digits.contains(UInt8(ascii: "-")),
+        guard digits.count == 4, !digits.contains(UInt8(ascii: "+")),
+            !digits.contains(UInt8(ascii: "-")),
             let unit = UInt16(String(decoding: digits, as: UTF8.self), radix: 16)
         else { throw fault("an escape is wrong") }
         at += 4

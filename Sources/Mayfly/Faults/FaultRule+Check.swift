@@ -38,7 +38,8 @@ extension FaultRule {
         let groups = FaultOperations.names
         guard let operations = FaultOperations.named(operation) else {
             return FaultRuleProblem(
-                message: "there is no operation '\(operation)' for \(name("operation")): give one that "
+                message:
+                    "there is no operation '\(operation)' for \(name("operation")): give one that "
                     + "`mayfly stat` lists, or one of \(groups)",
                 field: "operation", known: FaultOperations.all)
         }
@@ -50,19 +51,22 @@ extension FaultRule {
         guard let errno else { return nil }
         guard let number = FaultOperations.errno(errno) else {
             return FaultRuleProblem(
-                message: "bad errno '\(errno)' for \(name("errno")): give a name such as EIO, or 1 to 133",
+                message:
+                    "bad errno '\(errno)' for \(name("errno")): give a name such as EIO, or 1 to 133",
                 field: "errno", known: FaultOperations.errnoNames + ["1 to 133"])
         }
         if number != ENOSYS { return nil }
         return FaultRuleProblem(
-            message: "ENOSYS would keep the kernel from asking ever again: give another \(name("errno"))",
+            message:
+                "ENOSYS would keep the kernel from asking ever again: give another \(name("errno"))",
             field: "errno")
     }
 
     private func pathProblem(_ name: FaultNaming) -> FaultRuleProblem? {
         guard let path, PathPattern(path).components.contains(Array("..".utf8)) else { return nil }
         return FaultRuleProblem(
-            message: "'..' in \(name("path")) matches nothing: give a path from the mount's root, without it",
+            message:
+                "'..' in \(name("path")) matches nothing: give a path from the mount's root, without it",
             field: "path")
     }
 
@@ -73,7 +77,8 @@ extension FaultRule {
         if errno == nil, delayNanoseconds == nil, !isShort, fullAtBytes == nil {
             let effects = ["errno", "delayNanoseconds", "short", "fullAtBytes"].map { name($0) }
             return FaultRuleProblem(
-                message: "the rule does nothing: give \(effects.dropLast().joined(separator: ", ")) or "
+                message:
+                    "the rule does nothing: give \(effects.dropLast().joined(separator: ", ")) or "
                     + effects[3],
                 known: effects)
         }
@@ -85,7 +90,8 @@ extension FaultRule {
         }
         if isShort, operations.isDisjoint(with: [.read, .write]) {
             return FaultRuleProblem(
-                message: "only reads and writes can be \(name("short")): give \(name("operation")) read "
+                message:
+                    "only reads and writes can be \(name("short")): give \(name("operation")) read "
                     + "or write", field: "short")
         }
         if fullAtBytes != nil, operations.isDisjoint(with: FaultOperations.writing) {
@@ -103,12 +109,14 @@ extension FaultRule {
         let chosen = choices.filter(\.1).map(\.0)
         if chosen.count > 1 {
             return FaultRuleProblem(
-                message: "\(chosen.map { name($0) }.joined(separator: " and ")) exclude each other: give one",
+                message:
+                    "\(chosen.map { name($0) }.joined(separator: " and ")) exclude each other: give one",
                 field: chosen[1])
         }
         for (field, value) in [("nth", nth), ("every", every)] where value == 0 {
             return FaultRuleProblem(
-                message: "requests are counted from 1: give \(name(field)) of at least 1", field: field)
+                message: "requests are counted from 1: give \(name(field)) of at least 1",
+                field: field)
         }
         if let probability, !(0...1).contains(probability) {
             return FaultRuleProblem(
@@ -117,7 +125,8 @@ extension FaultRule {
         }
         if seed != nil, probability == nil {
             return FaultRuleProblem(
-                message: "a seed goes with \(name("probability")): give both or none", field: "seed")
+                message: "a seed goes with \(name("probability")): give both or none", field: "seed"
+            )
         }
         return nil
     }

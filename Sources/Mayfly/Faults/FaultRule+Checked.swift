@@ -10,7 +10,8 @@ extension RequestRule {
     init(_ rule: FaultRule, answersAll: Bool) throws(MountError) {
         if let problem = rule.problem(.fields) { throw MountError(.usage, problem.message) }
         let operations = FaultOperations.named(rule.operation) ?? []
-        let needsAll = operations.isSubset(of: FaultOperations.onlyWhereAnswered)
+        let needsAll =
+            operations.isSubset(of: FaultOperations.onlyWhereAnswered)
             || rule.short == true && operations == [.read]
         if needsAll && !answersAll {
             throw MountError(

@@ -30,11 +30,13 @@ enum DescriptorLimit {
             return
         }
         let usesRing = configuration.transport != .device && RingSwitch.current() == .on
-        let need = HostFile.names(in: "/proc/self/fd").count + beside
+        let need =
+            HostFile.names(in: "/proc/self/fd").count + beside
             + (usesRing ? Machine.possibleCPUs().count : 0)
         guard limit.rlim_cur < rlim_t(need) else { return }
         throw MountError(
             .system,
-            "the server needs \(need) descriptors and may have \(limit.rlim_cur): raise `ulimit -n`")
+            "the server needs \(need) descriptors and may have \(limit.rlim_cur): raise `ulimit -n`"
+        )
     }
 }

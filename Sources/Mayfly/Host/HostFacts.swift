@@ -13,7 +13,8 @@ package enum HostFacts {
         guard HostFile.bytes(at: "/proc/self/mountinfo") == nil else { return }
         throw MountError(
             .system,
-            "/proc is missing, which tells what is mounted: mount it with `mount -t proc proc /proc`")
+            "/proc is missing, which tells what is mounted: mount it with `mount -t proc proc /proc`"
+        )
     }
 
     /// The kernel's release.

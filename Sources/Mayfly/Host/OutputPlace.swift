@@ -90,7 +90,9 @@ final class OutputPlace {
     /// The folder of a path as openat(2) takes it, and the last name.
     private static func split(_ path: PathBytes) -> (folder: PathBytes, name: PathBytes) {
         guard let slash = path.bytes.lastIndex(of: UInt8(ascii: "/")) else { return (".", path) }
-        return (PathBytes(bytes: path.bytes[...slash]), PathBytes(bytes: path.bytes[(slash + 1)...]))
+        return (
+            PathBytes(bytes: path.bytes[...slash]), PathBytes(bytes: path.bytes[(slash + 1)...])
+        )
     }
 
     private static func link(_ folder: Int32, _ name: PathBytes) -> PathBytes? {
@@ -98,7 +100,8 @@ final class OutputPlace {
         let count = unsafe name.withCString { name in
             unsafe target.withUnsafeMutableBytes { buffer in
                 unsafe readlinkat(
-                    folder, name, buffer.baseAddress!.assumingMemoryBound(to: CChar.self), buffer.count)
+                    folder, name, buffer.baseAddress!.assumingMemoryBound(to: CChar.self),
+                    buffer.count)
             }
         }
         return count > 0 ? PathBytes(bytes: target.prefix(count)) : nil
@@ -186,7 +189,8 @@ final class OutputFile {
             made = nil
             return
         }
-        throw MountError(.usage, "\(option)\(path) is changed by somebody else all the time: name another")
+        throw MountError(
+            .usage, "\(option)\(path) is changed by somebody else all the time: name another")
     }
 
     private static func refused(_ path: PathBytes, _ option: String, _ error: Int32) -> MountError {

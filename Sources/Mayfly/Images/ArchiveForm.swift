@@ -14,7 +14,10 @@ package struct ArchiveForm: Sendable, Equatable {
     private static let plain = ArchiveForm(filter: nil, tarOption: nil, program: nil)
 
     private static let compressions: [(ends: [String], form: ArchiveForm)] = [
-        ([".gz", ".tgz", ".taz"], ArchiveForm(filter: "gzip", tarOption: "--gzip", program: "gzip")),
+        (
+            [".gz", ".tgz", ".taz"],
+            ArchiveForm(filter: "gzip", tarOption: "--gzip", program: "gzip")
+        ),
         (
             [".bz2", ".tbz", ".tbz2", ".tz2"],
             ArchiveForm(filter: "bzip2", tarOption: "--bzip2", program: "bzip2")
@@ -23,12 +26,16 @@ package struct ArchiveForm: Sendable, Equatable {
         ([".zst", ".tzst"], ArchiveForm(filter: "zstd", tarOption: "--zstd", program: "zstd")),
         ([".lzma", ".tlz"], ArchiveForm(filter: "lzma", tarOption: "--lzma", program: "lzma")),
         ([".lz"], ArchiveForm(filter: "lzip", tarOption: "--lzip", program: "lzip")),
-        ([".lz4"], ArchiveForm(filter: "lz4", tarOption: "--use-compress-program=lz4", program: "lz4")),
+        (
+            [".lz4"],
+            ArchiveForm(filter: "lz4", tarOption: "--use-compress-program=lz4", program: "lz4")
+        ),
     ]
 
     /// Ends of names of archives that are not tar, or are compressed otherwise.
     private static let others = [
-        ".zip", ".7z", ".cpio", ".rar", ".iso", ".xar", ".jar", ".deb", ".rpm", ".lzo", ".tar.z", ".taz2",
+        ".zip", ".7z", ".cpio", ".rar", ".iso", ".xar", ".jar", ".deb", ".rpm", ".lzo", ".tar.z",
+        ".taz2",
         ".br", ".lrz", ".ar",
     ]
 
@@ -72,6 +79,7 @@ extension MountError {
     /// Of "-" where a file is needed, for what must be read and written as one.
     static func noStream(_ option: String, _ what: String) -> MountError {
         MountError(
-            .usage, "\(option) is -, and \(what) is no stream: name a file, or ./- for one of that name")
+            .usage,
+            "\(option) is -, and \(what) is no stream: name a file, or ./- for one of that name")
     }
 }

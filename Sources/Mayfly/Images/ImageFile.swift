@@ -50,7 +50,8 @@ struct ImageFile: Sendable {
     }
 
     /// What a tree can come from.
-    static let sources = "an image, a directory, an archive (tar, cpio, zip and others), or - for an "
+    static let sources =
+        "an image, a directory, an archive (tar, cpio, zip and others), or - for an "
         + "archive on the standard input"
 
     /// Whether a file begins as an image does, be it whole or not.
@@ -113,7 +114,8 @@ struct ImageFile: Sendable {
             case .ioError: throw changed
             default:
                 throw MountError(
-                    .system, "\(path) cannot be copied to memory (\(error)): free some, or raise limits")
+                    .system,
+                    "\(path) cannot be copied to memory (\(error)): free some, or raise limits")
             }
         }
     }

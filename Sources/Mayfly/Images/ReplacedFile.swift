@@ -114,7 +114,8 @@ enum ReplacedFile {
         case .fileTooLarge:
             MountError(
                 .system,
-                "\(path) cannot be written (\(error)): raise `ulimit -f` of the process that writes it")
+                "\(path) cannot be written (\(error)): raise `ulimit -f` of the process that writes it"
+            )
         default:
             MountError(.system, "\(path) cannot be written (\(error)): look for room there")
         }

@@ -177,7 +177,9 @@ public struct TreeImage: Sendable {
         var total: UInt64?
         if case .archive(let path) = source {
             var status = stat()
-            if unsafe PathBytes(bytes: path).withCString({ unsafe stat($0, &status) }) == 0 { total = UInt64(status.st_size) }
+            if unsafe PathBytes(bytes: path).withCString({ unsafe stat($0, &status) }) == 0 {
+                total = UInt64(status.st_size)
+            }
         }
         do throws(TreeError) {
             return try ImageBuilder.build(
@@ -286,7 +288,9 @@ public struct TreeImage: Sendable {
             var count = 0
             let worker = store.worker(0)
             worker.walk { (entry: TreeEntry) in
-                guard wanted.isEmpty || entry.path == wanted || entry.path.starts(with: wanted + [slash])
+                guard
+                    wanted.isEmpty || entry.path == wanted
+                        || entry.path.starts(with: wanted + [slash])
                 else { return }
                 count += 1
                 body(ImageEntry(entry, worker))

@@ -203,7 +203,8 @@ final class Keeper: Sendable {
                 exitCode: ExitStatus.runFailed)
         case CSYS_AT_OUTPUT:
             return .failure(
-                message: "what is to be written cannot be made (\(error)): name a place in a folder "
+                message:
+                    "what is to be written cannot be made (\(error)): name a place in a folder "
                     + "of yours", exitCode: ExitStatus.runFailed)
         case CSYS_AT_DIRECTORY:
             return .failure(

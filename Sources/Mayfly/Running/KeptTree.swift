@@ -19,7 +19,9 @@ final class KeptTree {
 
     /// - Throws: `.usage` when `path` cannot be made or would cover something.
     init(_ path: PathBytes) throws(MountError) {
-        if path == "-" { throw MountError.noStream("--keep", "the standard output is the command's; a tree") }
+        if path == "-" {
+            throw MountError.noStream("--keep", "the standard output is the command's; a tree")
+        }
         form = try Self.form(of: path)
         // The last name is not followed where it is a link: the link may be another user's.
         guard let target = HostFile.canonicalParent(path) ?? HostFile.canonical(path) else {
@@ -34,10 +36,12 @@ final class KeptTree {
             try Self.checkWritable(PathBytes(bytes: above), path)
             return
         }
-        guard form == .directory, status.st_mode & S_IFMT == S_IFDIR, HostFile.isEmpty(target) else {
+        guard form == .directory, status.st_mode & S_IFMT == S_IFDIR, HostFile.isEmpty(target)
+        else {
             throw MountError(
                 .usage,
-                "--keep \(path) exists: name a new directory, or a new file ending in .tar or .mayfly")
+                "--keep \(path) exists: name a new directory, or a new file ending in .tar or .mayfly"
+            )
         }
         try Self.checkWritable(target, path)
         folder = try Self.open(target, path)
@@ -50,7 +54,8 @@ final class KeptTree {
         guard let archive = try ArchiveForm.named(path, option: "--keep") else { return .directory }
         if let program = archive.program, !HostFile.isInPath(PathBytes(program)) {
             throw MountError(
-                .usage, "--keep \(path) takes the program \(program), which is not in PATH: install it, "
+                .usage,
+                "--keep \(path) takes the program \(program), which is not in PATH: install it, "
                     + "or name a file ending in .tar")
         }
         return .archive(archive)
@@ -101,7 +106,8 @@ final class KeptTree {
         case .image: nil
         case .archive(let archive):
             Keeper.Second(
-                arguments: ["tar"] + Self.packing + [archive.tarOption].compactMap { $0.map { PathBytes($0) } }
+                arguments: ["tar"] + Self.packing
+                    + [archive.tarOption].compactMap { $0.map { PathBytes($0) } }
                     + [PathBytes("--directory=") + root, "."],
                 place: .newFile, target: target)
         case .directory:
@@ -112,7 +118,8 @@ final class KeptTree {
     }
 
     private static let packing: [PathBytes] = [
-        "--create", "--file=-", "--format=posix", "--acls", "--xattrs", "--xattrs-include=*", "--sparse",
+        "--create", "--file=-", "--format=posix", "--acls", "--xattrs", "--xattrs-include=*",
+        "--sparse",
         "--numeric-owner",
     ]
 

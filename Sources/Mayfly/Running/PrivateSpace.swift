@@ -93,7 +93,9 @@ enum PrivateSpace {
         for number in 1...mostRooms {
             let room = lastPlace + PathBytes("/\(number)")
             if table.entry(at: room) != nil { continue }
-            let isThere = unsafe room.withCString { unsafe mkdir($0, 0o755) == 0 || errno == EEXIST }
+            let isThere = unsafe room.withCString {
+                unsafe mkdir($0, 0o755) == 0 || errno == EEXIST
+            }
             return isThere ? room : nil
         }
         return nil

@@ -108,7 +108,8 @@ struct ReportFile: ~Copyable {
         var bytes = Array(report.json.utf8)[...]
         while !bytes.isEmpty {
             let count = unsafe bytes.withUnsafeBytes { buffer in
-                unsafe Glibc.write(file?.descriptor ?? STDOUT_FILENO, buffer.baseAddress, buffer.count)
+                unsafe Glibc.write(
+                    file?.descriptor ?? STDOUT_FILENO, buffer.baseAddress, buffer.count)
             }
             if count < 0, errno == EINTR { continue }
             guard count >= 0 else {

@@ -134,7 +134,8 @@ public enum Unmounting {
                 "\(path) is not a mountpoint: `findmnt -t fuse.mayfly` lists those there are")
         }
         let client = found.client
-        if let moved = table.entries.last(where: { $0.connection == client.connection && $0.isOwn }) {
+        if let moved = table.entries.last(where: { $0.connection == client.connection && $0.isOwn })
+        {
             throw MountError(
                 .usage,
                 "\(path) is mounted on \(moved.mountpoint) now: run `mayfly umount "

@@ -123,7 +123,9 @@ extension MountedFileSystem {
         guard let root = root() else { return }
         defer { close(root) }
         for node in nodes {
-            guard let path = parts.observer.pathOfDirectory(NodeID(rawValue: node)) else { continue }
+            guard let path = parts.observer.pathOfDirectory(NodeID(rawValue: node)) else {
+                continue
+            }
             let folder = unsafe (path + [0]).withUnsafeBytes { bytes in
                 var inode: UInt64 = 0
                 let name = unsafe bytes.assumingMemoryBound(to: CChar.self).baseAddress

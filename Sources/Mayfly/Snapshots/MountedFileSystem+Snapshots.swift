@@ -106,7 +106,8 @@ extension MountedFileSystem {
             throw Self.shortage("a save", snapshot.privateBytes)
         }
         defer { store.unmap() }
-        return try ReplacedFile.write(path, umask: umask, isNew: isNew) { descriptor throws(Errno) in
+        return try ReplacedFile.write(path, umask: umask, isNew: isNew) {
+            descriptor throws(Errno) in
             let failure: Errno?
             do throws(Errno) {
                 try store.writeImage(to: descriptor, base: snapshot.base.mapping)

@@ -55,7 +55,8 @@ struct SnapshotShelf: Sendable {
             throw MountError(
                 .usage,
                 "there is no snapshot \(Self.inQuotes(name)): "
-                    + (names.isEmpty ? "take one with `mayfly snapshot DIR`" : "there are \(names)"))
+                    + (names.isEmpty ? "take one with `mayfly snapshot DIR`" : "there are \(names)")
+            )
         }
         return item
     }
@@ -72,7 +73,8 @@ struct SnapshotShelf: Sendable {
         if !replacing, items.contains(where: { Self.isSame($0.record.name, plain) }) {
             throw MountError(
                 .usage,
-                "there is a snapshot \(Self.inQuotes(name)) already: give another name, or --replace")
+                "there is a snapshot \(Self.inQuotes(name)) already: give another name, or --replace"
+            )
         }
         return plain
     }

@@ -134,7 +134,9 @@ extension DurabilityLog.State {
             if flags & accessMode == readWrite { mappable[made, default: 0] += 1 }
         case .release:
             let flags = request.argument(as: cfk_release_in.self).flags
-            guard flags & accessMode == readWrite, let count = mappable[request.nodeID] else { return }
+            guard flags & accessMode == readWrite, let count = mappable[request.nodeID] else {
+                return
+            }
             mappable[request.nodeID] = count > 1 ? count - 1 : nil
         default: return
         }
@@ -159,7 +161,8 @@ extension DurabilityLog.State {
             save(copy.nodeid_out, copy.off_out, min(copy.len, 16 << 20), worker)
         case .setattr:
             let set = request.argument(as: cfk_setattr_in.self)
-            let kept = AttributeChange.mode | AttributeChange.userID | AttributeChange.groupID
+            let kept =
+                AttributeChange.mode | AttributeChange.userID | AttributeChange.groupID
                 | AttributeChange.size
             if set.valid & kept == 0 { return }
             if set.valid & AttributeChange.size != 0 {
@@ -262,7 +265,8 @@ extension DurabilityLog.State {
         if places.count == 2, isChanged {
             names.join(places[0], places[1])
             // Into the second; in an exchange into both.
-            let isExchange = worker.target(NodeID(rawValue: places[0].parent), places[0].name)
+            let isExchange =
+                worker.target(NodeID(rawValue: places[0].parent), places[0].name)
                 .map { $0.rawValue == before[1] } ?? false
             joinAncestors(places[1], worker)
             if isExchange { joinAncestors(places[0], worker) }
@@ -314,7 +318,9 @@ extension DurabilityLog.State {
         var at = place.parent
         while at != NodeID.root.rawValue {
             if let above = names.placeOfDirectory(at) { names.join(place, above) }
-            guard let up = worker.parent(of: NodeID(rawValue: at))?.rawValue, up != at else { return }
+            guard let up = worker.parent(of: NodeID(rawValue: at))?.rawValue, up != at else {
+                return
+            }
             at = up
         }
     }

@@ -56,8 +56,10 @@ package struct PowerLoss {
     private mutating func undoNames(_ names: NameLog) {
         var undone: [(place: NamePlace, change: NameChange)] = []
         for group in names.groupsInOrder {
-            let changes = group.places.compactMap { place in names.changes[place].map { (place, $0) } }
-                .filter { $0.1.isChange }
+            let changes = group.places.compactMap { place in
+                names.changes[place].map { (place, $0) }
+            }
+            .filter { $0.1.isChange }
             if choice.fraction(group.sequence << 24 | 1) < kept {
                 counts.namesKept += changes.count
             } else {

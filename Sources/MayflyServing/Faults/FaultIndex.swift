@@ -50,7 +50,9 @@ struct FaultIndex: Sendable {
 
     mutating func remove(_ rule: ArmedRule) {
         removedCount += 1
-        guard let index = groups.firstIndex(where: { $0.operations == rule.operations }) else { return }
+        guard let index = groups.firstIndex(where: { $0.operations == rule.operations }) else {
+            return
+        }
         guard let pattern = rule.pattern else {
             groups[index].always.remove(rule.number)
             return

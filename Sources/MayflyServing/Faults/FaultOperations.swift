@@ -30,7 +30,9 @@ package enum FaultOperations {
     ]
 
     /// What takes bytes, at an offset of a file.
-    package static let writing: Set<Opcode> = [.write, .fallocate, .copyFileRange, .copyFileRange64]
+    package static let writing: Set<Opcode> = [
+        .write, .fallocate, .copyFileRange, .copyFileRange64,
+    ]
 
     /// nil for no operation.
     package static func named(_ name: String) -> Set<Opcode>? {
@@ -46,7 +48,9 @@ package enum FaultOperations {
     /// Every name that there is, groups first.
     package static var all: [String] {
         groups.keys.sorted()
-            + Opcode.allCases.filter { !excluded.contains($0) && groups["\($0)"] == nil }.map { "\($0)" }
+            + Opcode.allCases.filter { !excluded.contains($0) && groups["\($0)"] == nil }.map {
+                "\($0)"
+            }
     }
 
     package static var errnoNames: [String] { errors.keys.sorted() }

@@ -52,7 +52,9 @@ package struct FaultWalk {
     /// Takes note of an inode that a path of the pattern's beginning leads to.
     private mutating func enter(_ node: UInt64, isDirectory: Bool, _ places: PatternTree.Places) {
         if places.isEmpty { return }
-        if tree.hasRules(at: places), worker.isReferred(NodeID(rawValue: node)) { found.append(node) }
+        if tree.hasRules(at: places), worker.isReferred(NodeID(rawValue: node)) {
+            found.append(node)
+        }
         if isDirectory, tree.goesOn(from: places) {
             folders.append(Folder(node: node, places: places))
         }

@@ -11,8 +11,8 @@ internal import CMayflyMemory
 internal import CMayflySystem
 internal import Glibc
 package import InodeStore
-internal import MayflyHost
 internal import MayflyArena
+internal import MayflyHost
 internal import Synchronization
 
 /// The maintenance thread's work.

@@ -46,7 +46,8 @@ package enum SchedulingPolicy: Int32, Sendable {
     ///
     /// - Source: sched(7), "The autogroup feature"; kernel/sched/autogroup.c,
     ///   `task_wants_autogroup()`.
-    package static func isGroupOfItsOwn(contents: (String) -> String? = HostFile.text(at:)) -> Bool {
+    package static func isGroupOfItsOwn(contents: (String) -> String? = HostFile.text(at:)) -> Bool
+    {
         getsid(0) == getpid() && hasNoSharedGroup(contents: contents)
     }
 

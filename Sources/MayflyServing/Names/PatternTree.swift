@@ -139,7 +139,9 @@ package struct PatternTree: Sendable {
     /// Rules whose patterns end here.
     package func rules(at places: Places) -> [Int] { places.flatMap { nodes[$0].rules } }
 
-    package func hasRules(at places: Places) -> Bool { places.contains { !nodes[$0].rules.isEmpty } }
+    package func hasRules(at places: Places) -> Bool {
+        places.contains { !nodes[$0].rules.isEmpty }
+    }
 
     /// Whether a longer path can match.
     func goesOn(from places: Places) -> Bool { places.contains { !nodes[$0].isLeaf } }

@@ -79,7 +79,9 @@ extension Operations {
         unsafe withUnsafeBytes(of: &dots) { bytes in
             if let start = bytes.baseAddress {
                 unsafe put(
-                    cfk_dirent(ino: NodeID(rawValue: nodeID).inodeNumber, off: next, namelen: UInt32(count), type: 4),
+                    cfk_dirent(
+                        ino: NodeID(rawValue: nodeID).inodeNumber, off: next,
+                        namelen: UInt32(count), type: 4),
                     cfk_entry_out(), start)
             }
         }
@@ -88,7 +90,8 @@ extension Operations {
 
     @_noLocks mutating func append(_ found: DirectoryEntry, _ entry: cfk_entry_out) {
         let dirent = cfk_dirent(
-            ino: NodeID(rawValue: found.nodeID).inodeNumber, off: found.nextCookie, namelen: found.nameCount,
+            ino: NodeID(rawValue: found.nodeID).inodeNumber, off: found.nextCookie,
+            namelen: found.nameCount,
             type: found.mode >> 12)
         unsafe put(dirent, entry, found.name)
     }

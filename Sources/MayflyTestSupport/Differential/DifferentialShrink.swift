@@ -64,7 +64,8 @@ private struct Shrinker {
         var index = 0
         while index < history.count {
             let changes: [(inout DifferentialOperation) -> Void] = [
-                { $0.identity = 0 }, { $0.capability = 0 }, { $0.umask = 0o022 }, { $0.length = min($0.length, 1) },
+                { $0.identity = 0 }, { $0.capability = 0 }, { $0.umask = 0o022 },
+                { $0.length = min($0.length, 1) },
                 { $0.offset = 0 }, { $0.flags = 0 },
             ]
             for change in changes where index < history.count {

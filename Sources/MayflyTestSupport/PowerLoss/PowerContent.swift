@@ -64,7 +64,9 @@ struct PowerContent: Sendable {
 
     mutating func write(_ bytes: [UInt8], at offset: Int) {
         forEachPage(offset, bytes.count) { page, within, done, count in
-            page.change { $0.replaceSubrange(within..<within + count, with: bytes[done..<done + count]) }
+            page.change {
+                $0.replaceSubrange(within..<within + count, with: bytes[done..<done + count])
+            }
         }
         if !bytes.isEmpty { size = max(size, offset + bytes.count) }
     }
@@ -145,7 +147,11 @@ struct PowerContent: Sendable {
     private static func shown(_ bytes: ArraySlice<UInt8>) -> String {
         var runs: [(byte: UInt8, count: Int)] = []
         for byte in bytes {
-            if runs.last?.byte == byte { runs[runs.count - 1].count += 1 } else { runs.append((byte, 1)) }
+            if runs.last?.byte == byte {
+                runs[runs.count - 1].count += 1
+            } else {
+                runs.append((byte, 1))
+            }
         }
         return runs.prefix(6).map { "\($0.byte)x\($0.count)" }.joined(separator: " ")
     }

@@ -69,12 +69,16 @@ struct PowerExamination {
         }
         let isNew = inode == change.current?.inode
         guard isNew || inode == change.synced?.inode else {
-            throw PowerFailure(description: "\(path) leads to \(shown), neither what it did nor what it does")
+            throw PowerFailure(
+                description: "\(path) leads to \(shown), neither what it did nor what it does")
         }
-        if isNew && isAllLost { throw PowerFailure(description: "\(path) is kept, where all is lost") }
+        if isNew && isAllLost {
+            throw PowerFailure(description: "\(path) is kept, where all is lost")
+        }
         if let other = verdicts[change.group], other != isNew {
             throw PowerFailure(
-                description: "\(path) is \(isNew ? "new" : "old"), and another name of its group is not")
+                description:
+                    "\(path) is \(isNew ? "new" : "old"), and another name of its group is not")
         }
         verdicts[change.group] = isNew
         return isNew ? change.current : change.synced
@@ -129,10 +133,13 @@ struct PowerExamination {
         var durable: [(node: PowerNode, path: String)] = [(model.root, "")]
         while let (node, path) = durable.popLast() {
             if present.contains(node.number), !node.wasRemoved, found[node.number] == nil {
-                throw PowerFailure(description: "\(path) was synced, nobody removed it, and it is gone")
+                throw PowerFailure(
+                    description: "\(path) was synced, nobody removed it, and it is gone")
             }
             guard node.kind == .directory else { continue }
-            for (name, child) in model.syncedNames(of: node) { durable.append((child, path + "/" + name)) }
+            for (name, child) in model.syncedNames(of: node) {
+                durable.append((child, path + "/" + name))
+            }
         }
     }
 }

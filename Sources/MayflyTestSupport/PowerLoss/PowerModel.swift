@@ -92,7 +92,9 @@ final class PowerModel {
         if !isExchange { other?.wasRemoved = true }
         set(source, sourceName, isExchange ? other : nil)
         set(target, targetName, moved)
-        if !isExchange, let other, other.kind == .directory { joinRemoved(other, target, targetName) }
+        if !isExchange, let other, other.kind == .directory {
+            joinRemoved(other, target, targetName)
+        }
         join(place(source, sourceName), place(target, targetName))
         joinAbove(target, with: place(target, targetName))
         if isExchange { joinAbove(source, with: place(source, sourceName)) }

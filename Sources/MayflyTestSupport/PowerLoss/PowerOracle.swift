@@ -177,13 +177,17 @@ package final class PowerOracle {
         history.append("power loss, seed \(crashSeed)")
         let summary = try control.crash(seed: crashSeed)
         count(summary)
-        if summary.notRestored > 0 { throw PowerFailure(description: "\(summary.notRestored) not restored") }
+        if summary.notRestored > 0 {
+            throw PowerFailure(description: "\(summary.notRestored) not restored")
+        }
         let next = try examine(isAllLost: crashSeed % 4 == 0)
         descriptors = []
         model = next
         if checksStore {
             let check = try control.check()
-            if !check.problems.isEmpty { throw PowerFailure(description: "mayfly check: \(check.problems)") }
+            if !check.problems.isEmpty {
+                throw PowerFailure(description: "mayfly check: \(check.problems)")
+            }
         }
         // Nothing is unsynced now, and what is left stays.
         if random.oneIn(4) {
@@ -223,7 +227,8 @@ package final class PowerOracle {
                 let names = try place.names()
                 if names != node.names.keys.sorted() {
                     throw PowerFailure(
-                        description: "\(moment), '\(path)' has \(names), not \(node.names.keys.sorted())")
+                        description:
+                            "\(moment), '\(path)' has \(names), not \(node.names.keys.sorted())")
                 }
             }
         }

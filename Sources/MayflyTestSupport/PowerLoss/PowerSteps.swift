@@ -108,7 +108,9 @@ extension PowerOracle {
         return place.directory.names[place.name] == nil ? place : nil
     }
 
-    private func anyDescriptor(_ isWanted: (PowerDescriptor) -> Bool = { _ in true }) -> PowerDescriptor? {
+    private func anyDescriptor(_ isWanted: (PowerDescriptor) -> Bool = { _ in true })
+        -> PowerDescriptor?
+    {
         let all = descriptors.filter(isWanted)
         return all.isEmpty ? nil : random.pick(all)
     }
@@ -197,7 +199,9 @@ extension PowerOracle {
         random.pick([0, 0, 100, 511, 512, 513, 2048, 4000, 4096, 5000, 8192, 12_288, 20_000])
     }
 
-    private func length() -> Int { random.pick([1, 100, 512, 700, 1024, 4096, 5000, 8192, 12_288]) }
+    private func length() -> Int {
+        random.pick([1, 100, 512, 700, 1024, 4096, 5000, 8192, 12_288])
+    }
 
     private func letters(_ count: Int) -> [UInt8] {
         [UInt8](repeating: UInt8(65 + random.below(26)), count: count)
@@ -262,7 +266,8 @@ extension PowerOracle {
         guard let descriptor = anyDescriptor() else { return nil }
         let keep = CPS_FALLOC_KEEP_SIZE
         let mode = random.pick([
-            0, keep, CPS_FALLOC_PUNCH_HOLE | keep, CPS_FALLOC_PUNCH_HOLE | keep, CPS_FALLOC_ZERO_RANGE,
+            0, keep, CPS_FALLOC_PUNCH_HOLE | keep, CPS_FALLOC_PUNCH_HOLE | keep,
+            CPS_FALLOC_ZERO_RANGE,
             CPS_FALLOC_ZERO_RANGE | keep,
         ])
         let (start, count) = (offset(), length())
@@ -323,7 +328,9 @@ extension PowerOracle {
     }
 
     private func removeDirectory() throws -> String? {
-        guard let entry = anyEntry({ $0.kind == .directory && $0.names.isEmpty }) else { return nil }
+        guard let entry = anyEntry({ $0.kind == .directory && $0.names.isEmpty }) else {
+            return nil
+        }
         try (root / entry.path).rmdir()
         model.remove(entry.parent, entry.name)
         return entry.path
@@ -353,7 +360,9 @@ extension PowerOracle {
     }
 
     private func exchange() throws -> String? {
-        guard let one = anyEntry(), let other = anyEntry(), one.node !== other.node else { return nil }
+        guard let one = anyEntry(), let other = anyEntry(), one.node !== other.node else {
+            return nil
+        }
         if one.node.kind == .directory, model.lies(other.parent, in: one.node) { return nil }
         if other.node.kind == .directory, model.lies(one.parent, in: other.node) { return nil }
         try (root / one.path).rename(to: root / other.path, CPS_RENAME_EXCHANGE)

@@ -1,9 +1,9 @@
 import Glibc
-@testable import MayflyHost
 import MayflyTestSupport
 import Testing
 
 @testable import Mayfly
+@testable import MayflyHost
 
 /// The command under test, run as users run it: `MAYFLY` in the environment, or what stands beside
 /// the test bundle.
