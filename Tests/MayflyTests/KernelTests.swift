@@ -4,7 +4,7 @@ import Testing
 @testable import Mayfly
 
 /// The oldest kernel that is supported, which has no ring, and the newest, over the ring: booted
-/// under emulation, with these same tests in them (Docs/Kernels.md). `MAYFLY_KERNELS_TOO=1` asks for it.
+/// under emulation, with some of these same tests in them (Docs/Kernels.md).
 @Suite(
     .serialized, .timeLimit(.minutes(60)), .enabled(if: BuiltCommand.canMount, BuiltCommand.whyNot))
 struct KernelTests {
@@ -12,15 +12,10 @@ struct KernelTests {
     private static let command =
         "/" + #filePath.split(separator: "/").dropLast(2).joined(separator: "/") + "/Kernels/run"
     private static let canBoot =
-        BuiltCommand.variable("MAYFLY_KERNELS_TOO") != nil
-        && (try? ChildProcess.run(["bash", command, "--fetch"] + kernels, seconds: 600))?.status
-            == 0
+        (try? ChildProcess.run(["bash", command, "--fetch"] + kernels, seconds: 600))?.status == 0
 
     /// The two at the same time: an emulated machine takes one processor.
-    @Test(
-        .enabled(
-            if: canBoot,
-            "MAYFLY_KERNELS_TOO is not set, no kernel can be fetched, or qemu is missing"))
+    @Test(.enabled(if: canBoot, "no kernel can be fetched, or qemu is missing"))
     func theTestsPassOnTheOldestAndTheNewestKernel() throws {
         let build = BuiltCommand.path.split(separator: "/").dropLast().joined(separator: "/")
         let guests = try Self.kernels.map { kernel in

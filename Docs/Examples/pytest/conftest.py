@@ -42,6 +42,7 @@ class Mount:
 
     def call(self, method, route, **body):
         """One request of Docs/Control.md; what is refused is an exception that says why."""
+        body = {field: value for field, value in body.items() if value is not None}
         control = Control(self.socket)
         try:
             control.request(method, route, json.dumps(body) if method == "POST" else None)

@@ -67,7 +67,10 @@ public enum Unmounting {
     ///
     /// - Returns: the path from the root on.
     package static func leaveWorkingDirectory(for path: PathBytes) -> PathBytes {
-        if path.isAbsolute {
+        // A number is that of a server, where no file here has it as its name.
+        let isThere = unsafe path.withCString { unsafe access($0, F_OK) == 0 }
+        let isServer = Int32(path.text) != nil && !isThere
+        if path.isAbsolute || isServer {
             _ = unsafe chdir("/")
             return path
         }
