@@ -143,18 +143,23 @@ struct RollbackMountsTests {
         try MountedPython.run(
             transport, "-o writeback",
             Self.head + #"""
+                def stale(body):
+                    # Linux 7.3 says EIO of an inode that it has given up.
+                    try: body()
+                    except OSError as error: assert error.errno in (errno.ESTALE, errno.EIO), error
+                    else: assert False, "answered"
                 write("f", "x" * 5000); write("same", "s"); os.link(m + "/f", m + "/second"); os.utime(m + "/f", ns=(1, 1))
                 same = os.open(m + "/same", os.O_RDWR); run("snapshot", m)
                 os.truncate(m + "/f", 100); run("rollback", m)
                 assert os.stat(m + "/f").st_size == 5000 == os.stat(m + "/second").st_size and read("second") == "x" * 5000
                 assert os.stat(m + "/f").st_mtime_ns == 1
                 held = os.open(m + "/f", os.O_RDWR); os.pwrite(held, b"y" * 9000, 0); os.fsync(held)
-                run("rollback", m); fails(errno.ESTALE, lambda: os.pread(held, 1, 0)); assert read("f") == "x" * 5000
+                run("rollback", m); stale(lambda: os.pread(held, 1, 0)); assert read("f") == "x" * 5000
                 # What is not written back now does not come back later.
                 try: os.pwrite(held, b"z" * 20000, 0); os.fsync(held)
-                except OSError as error: assert error.errno == errno.ESTALE, error
+                except OSError as error: assert error.errno in (errno.ESTALE, errno.EIO), error
                 try: os.close(held)
-                except OSError as error: assert error.errno == errno.ESTALE, error
+                except OSError as error: assert error.errno in (errno.ESTALE, errno.EIO), error
                 assert read("f") == "x" * 5000 and os.pread(same, 1, 0) == b"s"
                 os.pwrite(same, b"t", 0); os.fsync(same); assert read("same") == "t"
                 refused("writeback and --durability", "mount", f, "-o", "writeback", "--durability", "fsync")
