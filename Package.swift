@@ -151,8 +151,8 @@ let package = Package(
             name: "MayflyTests",
             dependencies: [
                 "CFuseKernel", "CMayflyMemory", "CMayflySystem", "CMayflyTestSupport", "Mayfly",
-                "MayflyBench", "MayflyCommand", "MayflyHTTP", "MayflyHost", "MayflyMeasure",
-                "MayflyServing", "MayflyTesting", "MayflyTestSupport", errno,
+                "InodeStore", "MayflyBench", "MayflyCommand", "MayflyHTTP", "MayflyHost",
+                "MayflyMeasure", "MayflyServing", "MayflyTesting", "MayflyTestSupport", errno,
             ],
             swiftSettings: strict),
         .testTarget(

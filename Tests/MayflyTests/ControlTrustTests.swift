@@ -75,7 +75,8 @@ struct ControlTrustTests {
         #expect(outcome.status == 0, "\(outcome)")
         #expect(
             outcome.output
-                == listed + "mount F/m\nserver pid \(outcome.serverNumber), mayfly \(MayflyVersion.text), up 0 s\n"
+                == listed + "mount F/m\nserver pid \(outcome.serverNumber), "
+                + "mayfly \(MayflyVersion.text), up 0 s\n"
                 + refused + "mayfly: N does not exist: name a mayfly mount's directory\n" + refused
                 + listed, "\(outcome)")
     }

@@ -24,7 +24,9 @@ struct FaultCommandTests {
                 ("xattr", lambda: os.setxattr(m + "/f", "user.a", b"")),
                 ("fsyncdir", lambda: os.fsync(os.open(m + "/d", os.O_RDONLY)))]:
                 number = add("--op", op, "--errno", "EDQUOT")
-                fails(errno.EDQUOT, body)
+                # A read into the page cache says EIO since Linux 7, whatever the answer was.
+                is_new = int(os.uname().release.split(".")[0]) >= 7
+                fails(errno.EIO if op == "read" and is_new else errno.EDQUOT, body)
                 rule = listed()[0]; assert rule["fired"] >= 1 and rule["number"] == number, (op, rule)
                 clear(); assert listed() == []
             assert os.stat(m + "/f").st_size == 10000 and sorted(os.listdir(m)) == ["d", "f"]

@@ -61,8 +61,15 @@ struct RequestCountTests {
                     try mount.python(names + row.act)
                     let counts = zip(mount.fileSystem.requestCounts(), before).map { $0 - $1 }
                     found = Self.described(counts)
-                    // Another kernel may make fewer.
                     extra = found.filter { $0.value > allowed[$0.key] ?? 0 }
+                    // On this kernel Docs/Requests.md must not overstate either; another may make fewer.
+                    // The one GETATTR is of the root, whose attributes the kernel may still have.
+                    if Self.isKernelOfTheTable {
+                        for (name, count) in allowed
+                        where name != "GETATTR" && count > found[name] ?? 0 {
+                            extra[name] = found[name] ?? 0
+                        }
+                    }
                     if extra.isEmpty { break }
                 }
                 #expect(
@@ -70,6 +77,10 @@ struct RequestCountTests {
             }
         }
     }
+
+    /// The table was counted on Linux 6.18.
+    private static let isKernelOfTheTable =
+        HostFile.text(at: "/proc/sys/kernel/osrelease")?.hasPrefix("6.18.") == true
 
     /// Walks the whole tree, so that the kernel knows every name and attribute.
     private static let look = """

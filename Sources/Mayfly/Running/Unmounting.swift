@@ -67,17 +67,18 @@ public enum Unmounting {
     ///
     /// - Returns: the path from the root on.
     package static func leaveWorkingDirectory(for path: PathBytes) -> PathBytes {
-        // A number is that of a server, where no file here has it as its name.
-        let isThere = unsafe path.withCString { unsafe access($0, F_OK) == 0 }
-        let isServer = Int32(path.text) != nil && !isThere
-        if path.isAbsolute || isServer {
+        if path.isAbsolute {
             _ = unsafe chdir("/")
             return path
         }
         guard let here = HostFile.linkBytes(at: "/proc/self/cwd"), unsafe chdir("/") == 0 else {
             return path
         }
-        return here + "/" + path
+        let absolute = here + "/" + path
+        // A number is that of a server, where nothing is mounted on such a name here. The name is not
+        // looked up, as that would wait for a server that hangs.
+        let isServer = Int32(path.text) != nil && MountTable.current().entry(at: absolute) == nil
+        return isServer ? path : absolute
     }
 
     /// Waits until the server of an unmounted mount has let go of it, or somebody is seen for whom it
