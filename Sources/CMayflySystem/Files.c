@@ -100,16 +100,17 @@ int csys_punch(int descriptor, uint64_t offset, uint64_t count) {
     return code == 0 ? 0 : errno;
 }
 
+// 0 where an open file is on the device 0:minor, else an errno; EXDEV on another device. Stores its status.
+static int look_on_device(int descriptor, uint32_t minor_number, struct stat *status) {
+    if (fstat(descriptor, status) != 0) return errno;
+    return major(status->st_dev) == 0 && minor(status->st_dev) == minor_number ? 0 : EXDEV;
+}
+
 int csys_open_on_device(int directory, const char *path, uint32_t minor_number, uint64_t *inode) {
     int descriptor = openat(directory, path, O_PATH | O_CLOEXEC);
     if (descriptor < 0) return -errno;
     struct stat status;
-    int error = 0;
-    if (fstat(descriptor, &status) != 0) {
-        error = errno;
-    } else if (major(status.st_dev) != 0 || minor(status.st_dev) != minor_number) {
-        error = EXDEV;
-    }
+    int error = look_on_device(descriptor, minor_number, &status);
     if (error != 0) {
         close(descriptor);
         return -error;
@@ -122,14 +123,8 @@ int csys_sync_mount(const char *directory, uint32_t minor_number) {
     int descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (descriptor < 0) return errno;
     struct stat status;
-    int error = 0;
-    if (fstat(descriptor, &status) != 0) {
-        error = errno;
-    } else if (major(status.st_dev) != 0 || minor(status.st_dev) != minor_number) {
-        error = EXDEV;
-    } else if (syncfs(descriptor) != 0) {
-        error = errno;
-    }
+    int error = look_on_device(descriptor, minor_number, &status);
+    if (error == 0 && syncfs(descriptor) != 0) error = errno;
     close(descriptor);
     return error;
 }

@@ -4,19 +4,28 @@ internal import MayflyHost
 
 /// What the defaults of a mount are computed from.
 public struct SystemMemory: Sendable, Equatable {
+    private var machine: MachineMemory
+
     /// The machine's memory as the kernel counts it, without what it keeps for itself.
-    public var physicalBytes: UInt64
+    public var physicalBytes: UInt64 {
+        get { machine.physicalBytes }
+        set { machine.physicalBytes = newValue }
+    }
     /// The tightest limit of the memory cgroup and those above it; nil when there is none.
-    public var limitBytes: UInt64?
+    public var limitBytes: UInt64? {
+        get { machine.limitBytes }
+        set { machine.limitBytes = newValue }
+    }
 
     /// Memory of another machine, for what is computed from it.
     public init(physicalBytes: UInt64, limitBytes: UInt64? = nil) {
-        self.physicalBytes = physicalBytes
-        self.limitBytes = limitBytes
+        machine = MachineMemory(physicalBytes: physicalBytes, limitBytes: limitBytes)
     }
 
+    private init(_ machine: MachineMemory) { self.machine = machine }
+
     /// The smaller of the two.
-    public var usableBytes: UInt64 { min(physicalBytes, limitBytes ?? physicalBytes) }
+    public var usableBytes: UInt64 { machine.usableBytes }
 
     /// The size of a mount for which none is given: half of the usable memory, in whole pages.
     ///
@@ -35,9 +44,5 @@ public struct SystemMemory: Sendable, Equatable {
     public var defaultInodes: UInt64 { usableBytes / SizeText.pageBytes / 2 }
 
     /// This machine and this process.
-    public static func current() -> SystemMemory {
-        let machine = MachineMemory.current()
-        return SystemMemory(
-            physicalBytes: machine.physicalBytes, limitBytes: machine.limitBytes)
-    }
+    public static func current() -> SystemMemory { SystemMemory(.current()) }
 }

@@ -40,6 +40,18 @@ import Testing
         try InodeStore(snapshot: snapshot, pageLimit: 2000, inodeLimit: 100, workerCount: 2)
     }
 
+    /// A store whose "removed" is an orphan, its first snapshot, and a fork that begins as that.
+    private func makeFork(
+        _ names: [String]
+    ) throws -> (store: InodeStore, first: StoreSnapshot, fork: InodeStore) {
+        let (store, _) = try makeStore(names)
+        try store.worker(0).request { () throws(Errno) in
+            try store.worker(0).unlink(.root, "removed")
+        }
+        let first = try store.snapshot(base: nil)
+        return (store, first, try open(first))
+    }
+
     private func remove(_ store: InodeStore, _ name: String) throws {
         let worker = store.worker(0)
         try worker.request { () throws(Errno) in
@@ -67,14 +79,11 @@ import Testing
 
     /// What a fork has ended is not ended again in a fork of it.
     @Test func anOrphanOfTheBaseEndsOnce() throws {
-        let (store, _) = try makeStore(["removed"])
-        defer { store.unmap() }
-        try store.worker(0).request { () throws(Errno) in
-            try store.worker(0).unlink(.root, "removed")
+        let (store, first, fork) = try makeFork(["removed"])
+        defer {
+            fork.unmap()
+            store.unmap()
         }
-        let first = try store.snapshot(base: nil)
-        let fork = try open(first)
-        defer { fork.unmap() }
         trim(fork)
         let next = try open(fork.snapshot(base: first.base))
         defer { next.unmap() }
@@ -84,14 +93,11 @@ import Testing
 
     /// Nor is it where its chunk has content of files now, whatever that says.
     @Test func contentIsNoInode() throws {
-        let (store, _) = try makeStore(["removed"])
-        defer { store.unmap() }
-        try store.worker(0).request { () throws(Errno) in
-            try store.worker(0).unlink(.root, "removed")
+        let (store, first, fork) = try makeFork(["removed"])
+        defer {
+            fork.unmap()
+            store.unmap()
         }
-        let first = try store.snapshot(base: nil)
-        let fork = try open(first)
-        defer { fork.unmap() }
         trim(fork)
         // Whatever word of a slot is its type: links of 0 are among these.
         var content = [UInt8](repeating: 0, count: 511 * 4096)
@@ -116,14 +122,11 @@ import Testing
 
     /// A slot of a chunk that is taken again is no inode before it is one.
     @Test func aChunkOfInodesIsTakenAgain() throws {
-        let (store, _) = try makeStore(["plain", "removed"])
-        defer { store.unmap() }
-        try store.worker(0).request { () throws(Errno) in
-            try store.worker(0).unlink(.root, "removed")
+        let (store, first, fork) = try makeFork(["plain", "removed"])
+        defer {
+            fork.unmap()
+            store.unmap()
         }
-        let first = try store.snapshot(base: nil)
-        let fork = try open(first)
-        defer { fork.unmap() }
         try remove(fork, "plain")
         trim(fork)
         // It takes the slot of the first; the other's lies beside it.

@@ -89,15 +89,6 @@ final class SessionCore: @unchecked Sendable {
         }
     }
 
-    /// Turns the ring off through any queue that nobody has taken; false where there is none.
-    func refuseUntakenQueues() {
-        let free = parts.withLock { all in
-            let free = all.first { !$0.isTaken }
-            return free?.parts
-        }
-        if let free { unsafe RingParts.refuse(free.ring, control) }
-    }
-
     /// Bytes of the rings' buffers that are in memory.
     var residentBytes: UInt64 {
         parts.withLock { all in all.reduce(0) { $0 + $1.parts.entries.residentBytes } }

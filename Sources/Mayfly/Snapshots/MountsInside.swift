@@ -38,8 +38,7 @@ enum MountsInside {
                 seen.insert(Array(start.prefix { $0 != UInt8(ascii: "\n") })).inserted
             else { continue }
             found += mounts(
-                HostFile.bytes(at: "/proc/\(name)/mountinfo"), connection: connection,
-                process: process)
+                MountTable(ofProcess: name), connection: connection, process: process)
         }
         return found
     }
@@ -49,34 +48,31 @@ enum MountsInside {
     /// - Parameter process: whose table it is; nil for this one's.
     /// - Source: proc_pid_mountinfo(5). A mount above the process's root has no line.
     private static func mounts(
-        _ table: [UInt8]?, connection: UInt32, process: Int32?
+        _ table: MountTable, connection: UInt32, process: Int32?
     ) -> [MountInside] {
-        guard let table else { return [] }
-        let device = Array("0:\(connection)".utf8)[...]
-        let lines = table.split(separator: UInt8(ascii: "\n"))
-            .map { $0.split(separator: UInt8(ascii: " "), maxSplits: 5) }.filter { $0.count > 5 }
-        let parents: [ArraySlice<UInt8>: (root: ArraySlice<UInt8>, place: ArraySlice<UInt8>)] =
-            Dictionary(lines.filter { $0[2] == device }.map { ($0[0], ($0[3], $0[4])) }) { $1 }
+        let device = "0:\(connection)"
+        let parents = Dictionary(
+            table.entries.filter { $0.device == device }.map { ($0.mountID, $0) }
+        ) { $1 }
         let above = process.flatMap { ProcessRoot($0, connection: connection) }
         if parents.isEmpty && above == nil { return [] }
-        let listed = Set(lines.map { $0[0] })
-        return lines.compactMap { line in
-            if let parent = parents[line[1]] {
-                let place = names(line[4])
-                let start = names(parent.place).count
+        let listed = Set(table.entries.map(\.mountID))
+        return table.entries.compactMap { entry in
+            let place = entry.mountpoint.names.map(Array.init)
+            if let parent = parents[entry.parentID] {
+                let start = parent.mountpoint.names.count
                 guard place.count >= start else { return nil }
-                return MountInside(names: names(parent.root) + place.dropFirst(start))
+                return MountInside(
+                    names: parent.root.names.map(Array.init) + place.dropFirst(start))
             }
-            guard let above, !listed.contains(line[1]), line[1] == above.mount else { return nil }
-            var mount = MountInside(names: names(line[4]))
+            guard let above, !listed.contains(entry.parentID), entry.parentID == above.mount else {
+                return nil
+            }
+            var mount = MountInside(names: place)
             mount.start = above.node
             mount.description += " below the root of process \(above.process)"
             return mount
         }
-    }
-
-    private static func names(_ path: ArraySlice<UInt8>) -> [[UInt8]] {
-        path.split(separator: UInt8(ascii: "/")).map { MountTable.unescaped($0) }
     }
 }
 
@@ -92,7 +88,7 @@ private struct ProcessRoot {
     let process: Int32
     let node: NodeID
     /// The number of the mount that it lies in.
-    let mount: ArraySlice<UInt8>
+    let mount: UInt64
 
     /// nil where it is no folder of the tree.
     init?(_ process: Int32, connection: UInt32) {
@@ -102,10 +98,10 @@ private struct ProcessRoot {
         defer { close(descriptor) }
         guard let facts = HostFile.text(at: "/proc/self/fdinfo/\(descriptor)"),
             let line = facts.split(separator: "\n").first(where: { $0.hasPrefix("mnt_id:") }),
-            let mount = line.split(whereSeparator: \.isWhitespace).last
+            let mount = line.split(whereSeparator: \.isWhitespace).last.flatMap({ UInt64($0) })
         else { return nil }
         self.process = process
         node = NodeID(rawValue: inode)
-        self.mount = Array(mount.utf8)[...]
+        self.mount = mount
     }
 }
