@@ -92,17 +92,27 @@ let package = Package(
             dependencies: [
                 "CFuseKernel", "CMayflyMemory", "CMayflySystem", "FuseTransport", "InodeStore",
                 "MayflyArena", "MayflyHTTP", "MayflyHost", "MayflyImages", "MayflyServing", errno,
+            ],
+            swiftSettings: strict),
+        .target(
+            name: "MayflyRunning",
+            dependencies: [
+                "CMayflyMemory", "CMayflySystem", "FuseTransport", "Mayfly", "MayflyHost",
+                "MayflyServing", errno,
                 logging,
             ],
             swiftSettings: strict),
         .target(
             name: "MayflyBench",
-            dependencies: ["CMayflyMemory", "CMayflySystem", "Mayfly", "MayflyHost", errno],
+            dependencies: [
+                "CMayflyMemory", "CMayflySystem", "Mayfly", "MayflyHost", "MayflyRunning", errno,
+            ],
             swiftSettings: strict),
         .executableTarget(
             name: "MayflyCommand",
             dependencies: [
-                "Mayfly", "MayflyBench", "MayflyHost", "MayflyImages", argumentParser,
+                "Mayfly", "MayflyBench", "MayflyHost", "MayflyImages", "MayflyRunning",
+                argumentParser,
             ],
             swiftSettings: strict),
         .target(
@@ -152,7 +162,8 @@ let package = Package(
             dependencies: [
                 "CFuseKernel", "CMayflyMemory", "CMayflySystem", "CMayflyTestSupport", "Mayfly",
                 "InodeStore", "MayflyBench", "MayflyCommand", "MayflyHTTP", "MayflyHost",
-                "MayflyMeasure", "MayflyServing", "MayflyTesting", "MayflyTestSupport", errno,
+                "MayflyMeasure", "MayflyRunning", "MayflyServing", "MayflyTesting",
+                "MayflyTestSupport", errno,
             ],
             swiftSettings: strict),
         .testTarget(

@@ -1,5 +1,5 @@
 import Glibc
-import MayflyHost
+package import MayflyHost
 import SystemPackage
 
 extension MountConfiguration {
@@ -52,7 +52,7 @@ extension MountConfiguration {
     }
 
     /// The canonical path of the directory at `path`.
-    static func directory(_ path: PathBytes) throws(MountError) -> PathBytes {
+    package static func directory(_ path: PathBytes) throws(MountError) -> PathBytes {
         guard !path.bytes.isEmpty else {
             throw MountError(.usage, "the mountpoint is empty: name a directory")
         }
@@ -71,7 +71,7 @@ extension MountConfiguration {
     }
 
     /// Whether `/proc/self/status` grants CAP_SYS_ADMIN, which mount(2) asks for.
-    static func mayMount(status: String?) -> Bool {
+    package static func mayMount(status: String?) -> Bool {
         effectiveCapabilities(status: status).map { $0 & 1 << 21 != 0 } ?? (geteuid() == 0)
     }
 

@@ -1,7 +1,7 @@
 // What a configuration means for the answers to requests.
 
 internal import CFuseKernel
-internal import MayflyServing
+package import MayflyServing
 
 extension OperationPolicy {
     init(_ configuration: MountConfiguration) {
@@ -25,7 +25,7 @@ extension OperationPolicy {
 }
 
 extension Shortcut {
-    static func parsed(_ text: String) throws(MountError) -> Set<Shortcut> {
+    package static func parsed(_ text: String) throws(MountError) -> Set<Shortcut> {
         var result: Set<Shortcut> = []
         for name in text.split(separator: ":", omittingEmptySubsequences: false) {
             guard let one = Shortcut(rawValue: String(name)) else {

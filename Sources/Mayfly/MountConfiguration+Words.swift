@@ -2,7 +2,7 @@
 
 extension MountConfiguration {
     /// Options that say what the mount is, without its limits and what the kernel acts upon alone.
-    var optionWords: [String] {
+    package var optionWords: [String] {
         var words = [
             "mode=\(String(mode, radix: 8))", "uid=\(userID)", "gid=\(groupID)", "source=\(source)",
             "fstype=\(fsType)", "transport=\(transport.rawValue)",
@@ -17,23 +17,5 @@ extension MountConfiguration {
             ("noperm", permissionChecks == .never),
         ]
         return words + flags.filter(\.1).map(\.0)
-    }
-
-    /// Whether an option says of a mount what is so.
-    ///
-    /// - Parameter words: `optionWords` of the mount.
-    /// - Throws: `.usage` for what is no option.
-    package static func isSo(_ option: String, _ words: [String]) throws(MountError) -> Bool {
-        let plain = MountConfiguration(mountpoint: "/")
-        var changed = plain
-        try changed.apply(optionList: option)
-        let said = changed.optionWords.filter { !plain.optionWords.contains($0) }
-        if !said.isEmpty { return said.allSatisfy(words.contains) }
-        // It says what is so without it, or something that no word tells.
-        guard let name = option.split(separator: "=").first, option.contains("=") else {
-            return changed.asksSync ? !words.contains("durability=fsync") : changed == plain
-        }
-        let usual = plain.optionWords.first { $0.hasPrefix("\(name)=") }
-        return usual.map(words.contains) ?? false
     }
 }

@@ -26,32 +26,5 @@ public struct MountError: Error, Sendable, Equatable, CustomStringConvertible {
         self.message = message
     }
 
-    /// The exit status of the command: as mount(8) has them, so that Mayfly can stand in for it.
-    public var exitCode: Int32 {
-        switch kind {
-        case .usage: ExitStatus.usage
-        case .system: ExitStatus.system
-        case .mount, .busy: ExitStatus.mount
-        }
-    }
-
     public var description: String { message }
-}
-
-/// What the command exits with.
-public enum ExitStatus {
-    /// Wrong arguments or missing permission.
-    public static let usage: Int32 = 1
-    /// The system refused memory, a process or a descriptor.
-    public static let system: Int32 = 2
-    /// Mounting or unmounting failed.
-    public static let mount: Int32 = 32
-    /// `mayfly run` itself failed, whatever the reason; the command did not run.
-    public static let runFailed: Int32 = 125
-    /// `mayfly run` found the command but could not execute it.
-    public static let notExecutable: Int32 = 126
-    /// `mayfly run` did not find the command.
-    public static let notFound: Int32 = 127
-    /// Added to the number of the signal that the command died of.
-    public static let signalBase: Int32 = 128
 }

@@ -7,7 +7,7 @@ internal import FuseTransport
 internal import Glibc
 internal import InodeStore
 internal import MayflyArena
-internal import MayflyHost
+package import MayflyHost
 internal import MayflyServing
 internal import Synchronization
 internal import SystemPackage
@@ -32,11 +32,16 @@ public final class MountedFileSystem: Sendable {
     /// The connection, nil once it has ended: whoever still holds this object holds no descriptor.
     private let session: Mutex<FuseSession?>
     /// Which mount was made; nil where it could not be found again.
-    let identity: MountIdentity?
+    package let identity: MountIdentity?
     /// The number of the FUSE connection; nil where it is not known.
-    var connection: UInt32? { identity?.connection }
+    package var connection: UInt32? { identity?.connection }
+    /// Where the mount is now; where it was made when it is in no tree that this process sees.
+    package var place: String {
+        let entry = MountTable.current().entries.last { $0.identity == identity }
+        return entry?.mountpoint.text ?? summary.mountpoint
+    }
     /// Whether the mount is in the tree, wherever it is by now.
-    var isInTree: Bool { identity?.place != nil }
+    package var isInTree: Bool { identity?.place != nil }
     private let store: InodeStore
     private let maintenance: Maintenance
     private let counters: [RequestCounters]
@@ -50,7 +55,7 @@ public final class MountedFileSystem: Sendable {
     private let ending = Mutex(false)
     private let startNanoseconds = cmem_monotonic_nanoseconds()
 
-    typealias ForkHost = @Sendable (MountedFileSystem) throws(MountError) -> Void
+    package typealias ForkHost = @Sendable (MountedFileSystem) throws(MountError) -> Void
 
     private struct Threads {
         var serving: [HostThread] = []
@@ -308,7 +313,7 @@ public final class MountedFileSystem: Sendable {
             bell: maintenance.bell, hooks: hooks)
     }
 
-    func setForkHost(_ host: @escaping ForkHost) { forkHost.withLock { $0 = host } }
+    package func setForkHost(_ host: @escaping ForkHost) { forkHost.withLock { $0 = host } }
 
     /// Forks the mount, and has the process that serves it serve the fork as well.
     ///

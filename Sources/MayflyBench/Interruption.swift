@@ -1,5 +1,6 @@
 internal import Glibc
 package import Mayfly
+internal import MayflyRunning
 internal import Synchronization
 
 /// Whether the benchmark is to end, as SIGINT, SIGTERM, SIGHUP or SIGQUIT has come.

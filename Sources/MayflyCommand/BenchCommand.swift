@@ -3,6 +3,7 @@ import Glibc
 import Mayfly
 import MayflyBench
 import MayflyHost
+import MayflyRunning
 
 /// `mayfly bench [DIR...]`
 struct BenchCommand: ParsableCommand {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Mayfly
 import MayflyHost
+import MayflyRunning
 
 /// `mayfly fault add|list|clear DIR`
 struct FaultCommand: ParsableCommand {

@@ -2,8 +2,9 @@ import ArgumentParser
 import Glibc
 import Mayfly
 import MayflyHost
+import MayflyRunning
 
-/// The command `mayfly`: arguments and printing; everything else is in the library `Mayfly`.
+/// The command `mayfly`: arguments and printing; what it does is in `Mayfly` and `MayflyRunning`.
 @main
 struct MayflyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Mayfly
 import MayflyHost
+import MayflyRunning
 
 /// `mayfly mount DIR`
 struct MountCommand: ParsableCommand {

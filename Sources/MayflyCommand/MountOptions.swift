@@ -1,6 +1,7 @@
 import ArgumentParser
 import Mayfly
 import MayflyHost
+import MayflyRunning
 
 /// The options that `mount` and `run` share.
 ///

@@ -4,6 +4,7 @@
 import Glibc
 import Mayfly
 import MayflyHost
+import MayflyRunning
 
 /// The options of a remount, by who carries them out.
 struct Remount: Equatable {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Mayfly
 import MayflyHost
+import MayflyRunning
 
 /// `mayfly umount DIR`
 struct UmountCommand: ParsableCommand {

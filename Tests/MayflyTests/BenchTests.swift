@@ -6,6 +6,7 @@ import Testing
 @testable import MayflyBench
 @testable import MayflyCommand
 @testable import MayflyHost
+@testable import MayflyRunning
 
 /// `mayfly bench`: its figures, its picture, and its runs with little work.
 @Suite struct BenchTests {

@@ -1,6 +1,8 @@
 import Mayfly
 import Testing
 
+@testable import MayflyRunning
+
 /// The built command: one line on the standard error and the exit status for everything that ends
 /// before there is a mount.
 @Suite struct CommandTests {

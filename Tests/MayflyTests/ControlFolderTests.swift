@@ -3,6 +3,7 @@ import Testing
 
 @testable import Mayfly
 @testable import MayflyHost
+@testable import MayflyRunning
 
 /// Where control sockets stand, and who may go there.
 @Suite struct ControlFolderTests {

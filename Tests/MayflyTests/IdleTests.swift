@@ -1,6 +1,7 @@
 import Testing
 
 @testable import Mayfly
+@testable import MayflyRunning
 @testable import MayflyServing
 
 /// A mount that nobody uses wakes nobody: no thread of its server runs at all.

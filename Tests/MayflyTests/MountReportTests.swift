@@ -5,6 +5,7 @@ import Testing
 
 @testable import Mayfly
 @testable import MayflyHost
+@testable import MayflyRunning
 
 /// What users read: errors, the lines at mount, and what is found in /proc.
 @Suite struct MountReportTests {

@@ -1,6 +1,7 @@
 import Testing
 
 @testable import Mayfly
+@testable import MayflyRunning
 
 /// "-o" as mount(8) and tmpfs have it.
 @Suite struct OptionListTests {

@@ -2,6 +2,7 @@ import Testing
 
 @testable import Mayfly
 @testable import MayflyHost
+@testable import MayflyRunning
 
 /// What `mayfly run` tells at its end, and who counts as left behind.
 @Suite struct RunReportTests {

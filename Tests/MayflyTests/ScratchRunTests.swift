@@ -3,6 +3,7 @@ import Testing
 
 @testable import Mayfly
 @testable import MayflyHost
+@testable import MayflyRunning
 
 /// Starting the command of `mayfly run` under its keeper, without a mount below it.
 @Suite(.enabled(if: mayMakeNamespaces, "needs CAP_SYS_ADMIN"))

@@ -1,6 +1,8 @@
 import Mayfly
 import Testing
 
+@testable import MayflyRunning
+
 /// Sizes, counts and modes as tmpfs reads them.
 @Suite struct SizeTextTests {
     static let gibibyte: UInt64 = 1 << 30

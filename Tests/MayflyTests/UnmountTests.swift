@@ -5,6 +5,7 @@ import Testing
 
 @testable import Mayfly
 @testable import MayflyHost
+@testable import MayflyRunning
 
 @Suite(
     .serialized, .timeLimit(.minutes(10)), .enabled(if: BuiltCommand.canMount, BuiltCommand.whyNot))

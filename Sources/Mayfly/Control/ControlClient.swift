@@ -22,9 +22,9 @@ enum ControlError: Error, Equatable {
 }
 
 /// The server of one connection, as a client sees it.
-struct ControlClient: Sendable {
-    let folder: ControlFolder
-    let connection: UInt32
+package struct ControlClient: Sendable {
+    package let folder: ControlFolder
+    package let connection: UInt32
 
     /// How long a server may take to tell of itself: the first question of most commands. One that
     /// is awake takes milliseconds, on a busy machine tenths of a second.

@@ -19,7 +19,7 @@ internal import MayflyHost
 import SystemPackage
 
 /// An open folder of control sockets.
-final class ControlFolder: Sendable {
+package final class ControlFolder: Sendable {
     let path: String
     /// Whose it is.
     let owner: uid_t
@@ -37,14 +37,14 @@ final class ControlFolder: Sendable {
     deinit { close(descriptor) }
 
     /// Whether it is this user's.
-    var isOwn: Bool { owner == geteuid() }
+    package var isOwn: Bool { owner == geteuid() }
 
     // MARK: where
 
     /// The folder for new mounts of this user, made if it is not there.
     ///
     /// Where somebody else has taken its name in /tmp, one with a suffix that nobody can guess.
-    static func own() throws(MountError) -> ControlFolder {
+    package static func own() throws(MountError) -> ControlFolder {
         let paths = ownPaths()
         for path in paths {
             _ = unsafe PathBytes(path).withCString { unsafe mkdir($0, 0o700) }
@@ -76,7 +76,7 @@ final class ControlFolder: Sendable {
     }
 
     /// The folders that this user may look into: their own first, and for root everyone's.
-    static func all() -> [ControlFolder] {
+    package static func all() -> [ControlFolder] {
         var folders = ownPaths().compactMap(openOwn)
         folders += spareFolders(of: trueUserID, owner: geteuid())
         guard isTrueRoot else { return folders }
@@ -212,7 +212,7 @@ final class ControlFolder: Sendable {
 
     /// Removes the names of servers that are gone. Whoever has the lock for a second hangs or is
     /// stopped: then they stay.
-    func removeStale() {
+    package func removeStale() {
         for _ in 0..<100 {
             if flock(descriptor, LOCK_EX | LOCK_NB) == 0 {
                 defer { flock(descriptor, LOCK_UN) }
@@ -237,7 +237,7 @@ final class ControlFolder: Sendable {
     }
 
     /// Whether somebody listens. The kernel answers for the server, which may be as slow as it is.
-    func isServed(_ connection: UInt32) -> Bool {
+    package func isServed(_ connection: UInt32) -> Bool {
         do throws(Errno) {
             _ = try connect(connection)
             return true

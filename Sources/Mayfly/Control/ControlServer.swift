@@ -15,7 +15,7 @@ public final class ControlServer: Sendable {
     public let path: String
 
     /// Why it is not where it should be; nil where it is.
-    var remark: String? { folder.remark }
+    package var remark: String? { folder.remark }
 
     private let folder: ControlFolder
     private let connection: UInt32

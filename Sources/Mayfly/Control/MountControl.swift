@@ -50,7 +50,7 @@ public struct MountControl: Sendable {
     }
 
     /// A mount that no table here has, by what its server calls it or by the server's process.
-    static func elsewhere(
+    package static func elsewhere(
         _ name: PathBytes, _ folders: [ControlFolder]
     ) throws(MountError) -> (mountpoint: String, client: ControlClient)? {
         var found: [(mountpoint: String, server: Int32, client: ControlClient)] = []

@@ -5,7 +5,7 @@ internal import FuseTransport
 internal import Glibc
 internal import MayflyHost
 
-enum DescriptorLimit {
+package enum DescriptorLimit {
     /// What a server has open beside its queues: the device, the control socket with its folder, its
     /// event loop and its clients.
     private static let beside = 32
@@ -23,7 +23,7 @@ enum DescriptorLimit {
     /// Finds out before anything is mounted whether a server can have its descriptors.
     ///
     /// - Throws: `.system`.
-    static func check(_ configuration: MountConfiguration) throws(MountError) {
+    package static func check(_ configuration: MountConfiguration) throws(MountError) {
         raise()
         var limit = rlimit()
         guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else {

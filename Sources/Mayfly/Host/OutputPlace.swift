@@ -8,7 +8,7 @@
 
 internal import CMayflySystem
 internal import Glibc
-internal import MayflyHost
+package import MayflyHost
 internal import SystemPackage
 
 /// A name in an open folder, with what the name leads to at the moment. Closes the folder.
@@ -137,10 +137,10 @@ final class OutputPlace {
 }
 
 /// An output that is written as it comes: a file, device or fifo that is there, or a new file.
-final class OutputFile {
-    let descriptor: Int32
+package final class OutputFile {
+    package let descriptor: Int32
     /// A regular file, which can be cut.
-    let isRegular: Bool
+    package let isRegular: Bool
     /// Where it is, to remove it; nil for what was there before.
     private let made: OutputPlace?
 
@@ -150,7 +150,7 @@ final class OutputFile {
     ///
     /// - Parameter option: text in front of the path in errors, such as "--report ".
     /// - Throws: `.usage` with why it cannot be opened.
-    init(_ path: PathBytes, option: String = "") throws(MountError) {
+    package init(_ path: PathBytes, option: String = "") throws(MountError) {
         for _ in 0..<8 {
             let place = try OutputPlace.find(path, option: option)
             guard place.status != nil else {

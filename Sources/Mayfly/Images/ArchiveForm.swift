@@ -1,15 +1,15 @@
 // ArchiveForm: what the end of a file's name says of the archive that is to be in it. A name that promises
 // what the file would not be is refused.
 
-internal import MayflyHost
+package import MayflyHost
 
 /// A tar archive, and how it is compressed.
 package struct ArchiveForm: Sendable, Equatable {
     /// The filter's name in libarchive; nil for none.
     let filter: String?
     /// What tar(1) takes for it, and the program that tar starts then.
-    let tarOption: String?
-    let program: String?
+    package let tarOption: String?
+    package let program: String?
 
     private static let plain = ArchiveForm(filter: nil, tarOption: nil, program: nil)
 
@@ -59,7 +59,8 @@ package struct ArchiveForm: Sendable, Equatable {
     ///
     /// - Returns: nil for a name that promises no archive.
     /// - Throws: `.usage` for a name of an archive that is not made here.
-    static func named(_ path: PathBytes, option: String) throws(MountError) -> ArchiveForm? {
+    package static func named(_ path: PathBytes, option: String) throws(MountError) -> ArchiveForm?
+    {
         let name = lowercased(path)
         let ends = [".tar"] + compressions.flatMap(\.ends) + others
         guard ends.contains(where: name.hasSuffix) else { return nil }
@@ -77,7 +78,7 @@ package struct ArchiveForm: Sendable, Equatable {
 
 extension MountError {
     /// Of "-" where a file is needed, for what must be read and written as one.
-    static func noStream(_ option: String, _ what: String) -> MountError {
+    package static func noStream(_ option: String, _ what: String) -> MountError {
         MountError(
             .usage,
             "\(option) is -, and \(what) is no stream: name a file, or ./- for one of that name")

@@ -1,5 +1,6 @@
 // The options of mount(8): "-o size=1g,mode=0755,noexec", with tmpfs's names and meanings.
 
+package import Mayfly
 internal import MayflyServing
 
 extension MountConfiguration {
@@ -10,7 +11,7 @@ extension MountConfiguration {
     ///
     /// - Throws: `.usage` naming the first option that is unknown, lacks its value, has one it
     ///   does not take, or has a bad one. The options before it have been taken over then.
-    public mutating func apply(
+    package mutating func apply(
         optionList: String, memory: SystemMemory = .current()
     ) throws(MountError) {
         for option in optionList.split(separator: ",") {

@@ -1,6 +1,7 @@
 // What `mayfly run` tells when it has ended: one line for people, one JSON object for programs.
 
 import Glibc
+import Mayfly
 import MayflyHost
 import SystemPackage
 

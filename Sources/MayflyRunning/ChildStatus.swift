@@ -1,4 +1,5 @@
 import Glibc
+import Mayfly
 import MayflyHost
 
 /// How a child process ended.

@@ -2,16 +2,11 @@
 
 internal import FuseTransport
 import Glibc
+import Mayfly
 internal import MayflyHost
 import SystemPackage
 
 extension MountedFileSystem {
-    /// Where the mount is now; where it was made when it is in no tree that this process sees.
-    var place: String {
-        let entry = MountTable.current().entries.last { $0.identity == identity }
-        return entry?.mountpoint.text ?? summary.mountpoint
-    }
-
     /// Unmounts, and if something sits in the mount takes it out of the tree all the same.
     ///
     /// What has just ended may hold the mount a moment longer, so it is tried for 0.2 s first. Bind

@@ -1,6 +1,7 @@
 // Users and groups by number or name.
 
 import Glibc
+import Mayfly
 import MayflyHost
 
 enum Accounts {

@@ -1,6 +1,7 @@
 // `mayfly run --keep`: what is copied out of the mount when the command has failed.
 
 import Glibc
+import Mayfly
 import MayflyHost
 import SystemPackage
 

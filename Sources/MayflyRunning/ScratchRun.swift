@@ -12,29 +12,30 @@
 import CMayflyMemory
 import CMayflySystem
 import Glibc
-public import MayflyHost
+package import Mayfly
+package import MayflyHost
 import SystemPackage
 
 /// A mount for the time of one command.
-public enum ScratchRun {
+package enum ScratchRun {
     /// What can be asked beside the mount itself.
-    public struct Options: Sendable {
+    package struct Options: Sendable {
         /// Says nothing at the end unless something was wrong.
-        public var quiet = false
+        package var quiet = false
         /// The file for what was used, as JSON; "-" for the standard output.
-        public var reportPath: PathBytes?
+        package var reportPath: PathBytes?
         /// Where the tree goes when the command fails: a directory, a file ending in .tar, .tar.gz and
         /// its like, or an image ending in .mayfly.
-        public var keepPath: PathBytes?
+        package var keepPath: PathBytes?
         /// Absolute paths that the mount must not hide when its place is not named.
-        public var visiblePaths: [PathBytes] = []
+        package var visiblePaths: [PathBytes] = []
 
         /// Nothing beside the mount.
-        public init() {}
+        package init() {}
     }
 
     /// The same for a command that is UTF-8.
-    public static func run(
+    package static func run(
         _ configuration: MountConfiguration, command: [String], options: Options = Options(),
         say: (String) -> Void
     ) throws(MountError) -> Int32 {
@@ -60,7 +61,7 @@ public enum ScratchRun {
     /// - Throws: what kept the mount from being made or ended, or the report or the tree from being
     ///   written.
     /// - Precondition: the process has one thread.
-    public static func run(
+    package static func run(
         _ configuration: MountConfiguration, command: [PathBytes], options: Options = Options(),
         say: (String) -> Void
     ) throws(MountError) -> Int32 {

@@ -4,10 +4,11 @@
 import CMayflySystem
 import Glibc
 import Logging
+package import Mayfly
 import Synchronization
 
 /// Serving a mount in this process, until it is unmounted or a signal ends it.
-public enum ForegroundServer {
+package enum ForegroundServer {
     /// Mounts, says what was mounted, and returns once the mount is gone.
     ///
     /// SIGTERM, SIGINT, SIGHUP and SIGXCPU unmount in order. A mount that is busy is detached. Then the server
@@ -19,7 +20,7 @@ public enum ForegroundServer {
     ///     the background: working directory "/", standard output and error to /dev/null.
     ///   - say: prints a line for the user.
     ///   - complain: prints one on the standard error.
-    public static func serve(
+    package static func serve(
         _ configuration: MountConfiguration, readyDescriptor: Int32? = nil,
         say: (String) -> Void, complain: (String) -> Void
     ) throws(MountError) {

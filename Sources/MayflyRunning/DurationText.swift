@@ -1,11 +1,13 @@
 // DurationText: a time as text: a number with its unit.
 
+package import Mayfly
+
 /// Times as text.
-public enum DurationText {
+package enum DurationText {
     /// The nanoseconds that a text names: a number with ns, us, ms or s.
     ///
     /// - Throws: `.usage`.
-    public static func nanoseconds(
+    package static func nanoseconds(
         _ text: String, option: String = "--delay"
     ) throws(MountError) -> UInt64 {
         let units: [(String, Double)] = [("ns", 1), ("us", 1e3), ("ms", 1e6), ("s", 1e9)]
@@ -20,7 +22,7 @@ public enum DurationText {
     }
 
     /// A time as it can be given, in the largest unit of which it is a whole number.
-    public static func described(nanoseconds: UInt64) -> String {
+    package static func described(nanoseconds: UInt64) -> String {
         let units: [(String, UInt64)] = [("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1000)]
         for (unit, factor) in units where nanoseconds.isMultiple(of: factor) {
             return "\(nanoseconds / factor)\(unit)"

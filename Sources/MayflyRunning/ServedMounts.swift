@@ -4,6 +4,7 @@
 internal import CMayflyMemory
 internal import FuseTransport
 internal import Glibc
+import Mayfly
 internal import MayflyHost
 internal import Synchronization
 internal import SystemPackage

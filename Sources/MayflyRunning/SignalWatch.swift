@@ -1,6 +1,7 @@
 // Signals as events: blocked everywhere, taken one by one on a thread of their own.
 
 import Glibc
+package import Mayfly
 import MayflyHost
 
 /// Takes over the signals that ask a process to end.

@@ -3,15 +3,16 @@
 
 import CMayflySystem
 import Glibc
-public import MayflyHost
+package import Mayfly
+package import MayflyHost
 internal import MayflyServing
 import Synchronization
 import SystemPackage
 
 /// Serving a mount in a process of its own.
-public enum BackgroundServer {
+package enum BackgroundServer {
     /// The descriptor on which the server says that it is ready.
-    public static let readyDescriptor: Int32 = 3
+    package static let readyDescriptor: Int32 = 3
 
     /// Runs this program with `arguments` and waits until it is ready.
     ///
@@ -25,12 +26,12 @@ public enum BackgroundServer {
     /// - Parameter arguments: without the program's name; they make it call
     ///   `ForegroundServer.serve` with `readyDescriptor`.
     /// - Returns: 0 once it is ready, or the exit status that it failed with, its message printed.
-    public static func start(arguments: [String]) throws(MountError) -> Int32 {
+    package static func start(arguments: [String]) throws(MountError) -> Int32 {
         try start(arguments: arguments.map { PathBytes($0) })
     }
 
     /// The same for arguments as they are.
-    public static func start(arguments: [PathBytes]) throws(MountError) -> Int32 {
+    package static func start(arguments: [PathBytes]) throws(MountError) -> Int32 {
         let signals = SignalWatch([SIGTERM, SIGINT, SIGHUP])
         var ends: [Int32] = [-1, -1]
         guard unsafe csys_pipe(&ends) == 0 else { throw cannotStart(errno) }

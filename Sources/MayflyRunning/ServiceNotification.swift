@@ -3,15 +3,16 @@
 // Source: sd_notify(3): datagrams of lines "NAME=value" to the socket that NOTIFY_SOCKET names.
 
 import Glibc
+import Mayfly
 import MayflyHost
 
 /// What systemd is told of a service (sd_notify(3)).
-public enum ServiceNotification {
+package enum ServiceNotification {
     /// The mount answers.
-    public static func ready(_ status: String) { send(["READY=1", "STATUS=\(status)"]) }
+    package static func ready(_ status: String) { send(["READY=1", "STATUS=\(status)"]) }
 
     /// The mount is being ended.
-    public static func stopping() { send(["STOPPING=1"]) }
+    package static func stopping() { send(["STOPPING=1"]) }
 
     /// Sends lines to the service manager; does nothing when there is none.
     ///

@@ -2,6 +2,7 @@
 
 import CMayflySystem
 import Glibc
+import Mayfly
 import MayflyHost
 import SystemPackage
 

@@ -5,6 +5,7 @@
 
 import CMayflySystem
 import Glibc
+import Mayfly
 import MayflyHost
 import Synchronization
 import SystemPackage
