@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -14,19 +15,42 @@ enum { PAGE = 4096, RANGES = 1024 };
 
 struct cmem_guard {
     _Atomic bool changed;
-    int file;
-    struct stat before;
+    size_t file_count, source_count;
+    // Behind the last source the first file ends here; without sources it is read to its own end.
+    uint64_t first_bytes;
+    struct cmem_source *sources;
+    struct {
+        int file;
+        struct stat before;
+    } files[];
 };
 
-struct cmem_guard *cmem_guard_make(int file) {
-    struct cmem_guard *guard = calloc(1, sizeof *guard);
+struct cmem_guard *cmem_guard_make(const int *files, size_t file_count, uint64_t first_bytes,
+                                   const struct cmem_source *sources, size_t source_count) {
+    struct cmem_guard *guard = calloc(1, sizeof *guard + file_count * sizeof guard->files[0]);
     if (!guard) return NULL;
-    guard->file = file;
-    if (fstat(file, &guard->before) != 0) atomic_store(&guard->changed, true);
+    if (source_count > 0) {
+        guard->sources = calloc(source_count, sizeof *sources);
+        if (!guard->sources) {
+            free(guard);
+            return NULL;
+        }
+        memcpy(guard->sources, sources, source_count * sizeof *sources);
+    }
+    guard->source_count = source_count;
+    guard->first_bytes = first_bytes;
+    guard->file_count = file_count;
+    for (size_t i = 0; i < file_count; i++) {
+        guard->files[i].file = files[i];
+        if (fstat(files[i], &guard->files[i].before) != 0) atomic_store(&guard->changed, true);
+    }
     return guard;
 }
 
-void cmem_guard_free(struct cmem_guard *guard) { free(guard); }
+void cmem_guard_free(struct cmem_guard *guard) {
+    free(guard->sources);
+    free(guard);
+}
 
 bool cmem_guard_was_changed(const struct cmem_guard *guard) {
     return atomic_load_explicit(&guard->changed, memory_order_relaxed);
@@ -36,24 +60,72 @@ static bool is_equal(struct timespec a, struct timespec b) {
     return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
+static bool is_as_before(int file, const struct stat *before) {
+    struct stat now;
+    return fstat(file, &now) == 0 && now.st_size == before->st_size
+           && is_equal(now.st_mtim, before->st_mtim)
+           && (is_equal(now.st_ctim, before->st_ctim) || now.st_mode != before->st_mode
+               || now.st_uid != before->st_uid || now.st_gid != before->st_gid
+               || now.st_nlink != before->st_nlink);
+}
+
 bool cmem_guard_is_changed(struct cmem_guard *guard) {
     if (cmem_guard_was_changed(guard)) return true;
-    const struct stat *before = &guard->before;
-    struct stat now;
     // What was copied before is not to be looked at after this.
     atomic_thread_fence(memory_order_seq_cst);
-    if (fstat(guard->file, &now) == 0 && now.st_size == before->st_size
-        && is_equal(now.st_mtim, before->st_mtim)
-        && (is_equal(now.st_ctim, before->st_ctim) || now.st_mode != before->st_mode
-            || now.st_uid != before->st_uid || now.st_gid != before->st_gid
-            || now.st_nlink != before->st_nlink))
-        return false;
-    atomic_store_explicit(&guard->changed, true, memory_order_relaxed);
-    return true;
+    for (size_t i = 0; i < guard->file_count; i++) {
+        if (is_as_before(guard->files[i].file, &guard->files[i].before)) continue;
+        atomic_store_explicit(&guard->changed, true, memory_order_relaxed);
+        return true;
+    }
+    return false;
+}
+
+// The first source that ends behind an offset.
+static size_t source_behind(const struct cmem_source *sources, size_t count, uint64_t offset) {
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (sources[middle].end <= offset) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
 }
 
 int cmem_guard_read(const struct cmem_guard *guard, void *target, size_t count, uint64_t offset) {
-    return csys_read_all(guard->file, target, count, offset);
+    if (guard->source_count == 0) return csys_read_all(guard->files[0].file, target, count, offset);
+    const struct cmem_source *sources = guard->sources;
+    size_t at = source_behind(sources, guard->source_count, offset);
+    char *to = target;
+    while (count > 0) {
+        uint64_t end = offset + count;
+        int error = 0;
+        if (at < guard->source_count && sources[at].start <= offset) {
+            const struct cmem_source *source = &sources[at];
+            if (source->end <= end) {
+                end = source->end;
+                at++;
+            }
+            error = csys_read_all(guard->files[source->file].file, to, end - offset,
+                                  source->place + (offset - source->start));
+        } else {
+            if (at < guard->source_count && sources[at].start < end) end = sources[at].start;
+            if (offset < guard->first_bytes) {
+                if (end > guard->first_bytes) end = guard->first_bytes;
+                error = csys_read_all(guard->files[0].file, to, end - offset, offset);
+            } else {
+                memset(to, 0, end - offset);
+            }
+        }
+        if (error) return error;
+        to += end - offset;
+        count -= end - offset;
+        offset = end;
+    }
+    return 0;
 }
 
 // The handler looks at these without a lock. A range is published by its end and withdrawn by it, and

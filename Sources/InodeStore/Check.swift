@@ -249,6 +249,10 @@ struct StoreCheck {
         var flags: UInt32 = 0
         var at = region.load(inode + Inode.xattrs)
         while at != 0 {
+            // A long one begins with its lengths, and lies among pages of content.
+            if arena.isPage(at) {
+                guard bring(at, Geometry.pageBytes, "xattr of inode \(inode)") else { return }
+            }
             let nameCount = UInt64(region.loadIfInside32(at, Xattr.nameCount) ?? 0)
             let valueCount = UInt64(region.loadIfInside32(at, Xattr.valueCount) ?? 0)
             guard nameCount > 0, nameCount <= 255, valueCount <= Xattr.valueLimit,
@@ -297,17 +301,22 @@ struct StoreCheck {
     ) -> Bool {
         if bytes <= 2048 { return arena.claim(.small, offset, (bytes + 63) >> 6, owner()) }
         guard arena.claim(.pages, offset, (bytes + 4095) >> 12, owner()) else { return false }
-        if isForServing, offset < worker.store.arena.baseBytes {
-            // It lies among pages of content, which are the file's.
-            do throws(Errno) {
-                try worker.store.arena.bring(offset, bytes)
-            } catch {
-                if error == .noMemory { report.lacksMemory = true }
-                arena.note("\(owner()): it cannot be read")
-                return false
-            }
+        return bring(offset, bytes, owner())
+    }
+
+    /// Has what lies among pages of content, which are the file's, in memory before it is believed.
+    private mutating func bring(
+        _ offset: UInt64, _ bytes: UInt64, _ owner: @autoclosure () -> String
+    ) -> Bool {
+        guard isForServing, offset < worker.store.arena.baseBytes else { return true }
+        do throws(Errno) {
+            try worker.store.arena.bring(offset, bytes)
+            return true
+        } catch {
+            if error == .noMemory { report.lacksMemory = true }
+            arena.note("\(owner()): it cannot be read")
+            return false
         }
-        return true
     }
 }
 

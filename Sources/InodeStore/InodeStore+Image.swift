@@ -172,6 +172,27 @@ extension InodeStore {
         try arena.writeImage(to: descriptor, base: base)
     }
 
+    /// Writes the pages in which the store differs from an image to an empty file.
+    ///
+    /// - Parameters:
+    ///   - pages: the image, with the layers that it has.
+    ///   - name: what it is called, without a folder.
+    ///   - base: what the store began as.
+    /// - Precondition: as `writeImage`.
+    /// - Throws: errors of pread(2) and pwrite(2); `EFBIG` for too many runs.
+    /// - Complexity: O(chunks, inodes and changed pages) where the store began as that image or as a
+    ///   layer on it, which nobody has changed; O(bytes in use) otherwise.
+    package func writeLayer(
+        to descriptor: Int32, over pages: ImagePages, named name: [UInt8], base: BaseMapping?
+    ) throws(Errno) -> WrittenLayer {
+        prepareForImage()
+        // An image without a guard is a copy, of which nobody knows whether it is the file still.
+        let above = base?.guardian == nil ? nil : base?.pages?.runs(above: pages.digests[0])
+        return try arena.writeLayer(
+            to: descriptor, over: pages, named: name,
+            changed: above.map { PageRun.union($0 + changedRuns()) }, origin: base)
+    }
+
     private func prepareForImage() {
         whileFrozen {
             for orphan in orphans() { endOrphan(orphan) }

@@ -40,6 +40,7 @@ package final class SnapshotBase: Sendable {
         mapping.guardian?.end()
         close(mapping.descriptor)
         if mapping.overlay >= 0 { close(mapping.overlay) }
+        for layer in mapping.pages?.layers ?? [] { close(layer.descriptor) }
     }
 }
 

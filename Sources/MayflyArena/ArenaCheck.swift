@@ -56,6 +56,18 @@ package struct ArenaCheck {
         return true
     }
 
+    /// Whether an offset is that of a unit of pages, in use or not.
+    package func isPage(_ offset: UInt64) -> Bool {
+        guard offset >= geometry.firstChunkOffset, offset < geometry.bytes,
+            offset & (Geometry.pageBytes - 1) == 0
+        else { return false }
+        let chunk = geometry.chunk(containing: offset)
+        let descriptor = geometry.descriptor(chunk)
+        return chunk < used && !geometry.holdsDescriptors(chunk)
+            && region.load(descriptor + Descriptor.tag) >> 32 == ChunkKind.pages.rawValue
+            && region.load(descriptor + Descriptor.state) != Descriptor.pool
+    }
+
     private mutating func claimUnit(
         _ kind: ChunkKind, _ offset: UInt64, _ owner: @autoclosure () -> String
     ) -> Bool {

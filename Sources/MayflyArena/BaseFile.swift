@@ -28,10 +28,18 @@ package struct BaseMapping: Sendable {
     package var guardian: ImageGuard?
     /// Whether a guarded file is mapped where the overlay is not, for who writes nothing.
     package var isMapped = false
+    /// The image with its layers; nil for what is no image.
+    package var pages: ImagePages?
 
     package init(descriptor: Int32, bytes: UInt64) {
         self.descriptor = descriptor
         self.bytes = bytes
+    }
+
+    /// Of an image. Its files are the mapping's owner's to close.
+    package init(_ pages: ImagePages) {
+        self.init(descriptor: pages.descriptor, bytes: pages.bytes)
+        self.pages = pages
     }
 
     /// The file that is mapped at an offset; nil where none is, and requests read the descriptor.
@@ -49,18 +57,27 @@ package struct BaseMapping: Sendable {
     }
 }
 
-/// The guard of one file; ended by its owner, which is the last to go.
+/// The guard of the files of an image; ended by its owner, which is the last to go.
 @safe package struct ImageGuard: @unchecked Sendable {
     // Sendable: the words of a guard are atomic, or written before it is shared.
     let pointer: OpaquePointer
 
     /// - Throws: `ENOMEM`.
-    package init(watching descriptor: Int32) throws(Errno) {
-        guard let made = unsafe cmem_guard_make(descriptor) else { throw .noMemory }
+    package init(watching pages: ImagePages) throws(Errno) {
+        let files = pages.files
+        let sources = pages.sources.map {
+            cmem_source(
+                start: $0.pages.lowerBound, end: $0.pages.upperBound, file: $0.file, place: $0.place
+            )
+        }
+        guard
+            let made = unsafe cmem_guard_make(
+                files, files.count, pages.plainEnd, sources, sources.count)
+        else { throw .noMemory }
         unsafe pointer = made
     }
 
-    /// Whether the file is not what it was. One system call, until it is not.
+    /// Whether a file is not what it was. One system call, until it is not.
     package var isChanged: Bool { unsafe cmem_guard_is_changed(pointer) }
 
     package func end() { unsafe cmem_guard_free(pointer) }
@@ -78,28 +95,30 @@ package enum BaseFile {
     ///   - isOnlyRead: whether the words of the allocator stay as they are, for their checksum, and
     ///     the file is mapped.
     ///   - smallBytes: an image that is no larger is copied whole.
+    ///   - pages: of the image; nothing of layers is mapped.
     /// - Returns: a mapping whose overlay, and whose guard if it has one, are the caller's to end. A
     ///   small image is all overlay, and has none.
-    /// - Throws: `EIO` when the file is shorter than it says, `ENOMEM`, `EMFILE`, `EFBIG`; errors of
-    ///   pread(2).
-    /// - Complexity: O(bytes of metadata).
+    /// - Throws: `.system` with `EIO` when a file is shorter than it says, `ENOMEM`, `EMFILE`, `EFBIG`;
+    ///   errors of pread(2). `.damagedLayer` for pages with metadata that are not what they were.
+    /// - Complexity: O(bytes of metadata, runs of layers).
     package static func mapping(
-        of descriptor: Int32, _ header: ImageHeader, isOnlyRead: Bool,
+        of pages: ImagePages, _ header: ImageHeader, isOnlyRead: Bool,
         smallBytes: UInt64 = BaseFile.smallBytes
-    ) throws(Errno) -> BaseMapping {
+    ) throws(ImageError) -> BaseMapping {
         let overlay = unsafe csys_memory_file("mayfly-image")
-        guard overlay >= 0 else { throw Errno(rawValue: errno) }
-        var mapping = BaseMapping(descriptor: descriptor, bytes: header.imageBytes)
+        guard overlay >= 0 else { throw .system(Errno(rawValue: errno)) }
+        var mapping = BaseMapping(pages)
         mapping.overlay = overlay
-        do throws(Errno) {
+        do throws(ImageError) {
             guard ftruncate(overlay, off_t(header.imageBytes)) == 0 else {
-                throw Errno(rawValue: errno)
+                throw .system(Errno(rawValue: errno))
             }
             let isSmall = header.imageBytes <= smallBytes
-            if !isSmall { mapping.guardian = try ImageGuard(watching: descriptor) }
-            mapping.isMapped = isOnlyRead
+            if !isSmall { mapping.guardian = try watching(pages) }
+            mapping.isMapped = isOnlyRead && pages.layers.isEmpty
             mapping.overlayRuns = try copy(
-                descriptor, to: overlay, header, all: isSmall, isOnlyRead: isOnlyRead)
+                pages, to: overlay, header, all: isSmall,
+                isAsWritten: isOnlyRead && pages.layers.isEmpty)
             try check(csys_seal(overlay))
         } catch {
             close(overlay)
@@ -109,22 +128,30 @@ package enum BaseFile {
         return mapping
     }
 
-    private static func check(_ code: Int32) throws(Errno) {
-        if code != 0 { throw Errno(rawValue: code) }
+    private static func check(_ code: Int32) throws(ImageError) {
+        if code != 0 { throw .system(Errno(rawValue: code)) }
+    }
+
+    private static func watching(_ pages: ImagePages) throws(ImageError) -> ImageGuard {
+        do throws(Errno) { return try ImageGuard(watching: pages) } catch { throw .system(error) }
     }
 
     /// Copies the headers, the descriptors and all chunks that are not pages.
     private static func copy(
-        _ file: Int32, to overlay: Int32, _ header: ImageHeader, all: Bool, isOnlyRead: Bool
-    ) throws(Errno) -> [PageRun] {
+        _ pages: ImagePages, to overlay: Int32, _ header: ImageHeader, all: Bool,
+        isAsWritten: Bool
+    ) throws(ImageError) -> [PageRun] {
         let geometry = Geometry(
             bytes: max(header.imageBytes, 8 * Geometry.chunkBytes), shardCount: header.shardCount)
         let chunkBytes = Geometry.chunkBytes
         var runs: [PageRun] = []
-        func take(_ run: PageRun) throws(Errno) {
-            guard cmem_budget_take(Int64(run.count) >> 12) else { throw .noMemory }
+        var chunks = LayerChunks(pages)
+        func take(_ run: PageRun) throws(ImageError) {
+            guard cmem_budget_take(Int64(run.count) >> 12) else { throw .system(.noMemory) }
+            let end = min(run.upperBound, max(run.lowerBound, pages.plainEnd))
             try check(
-                csys_copy_range(file, overlay, run.lowerBound, run.upperBound - run.lowerBound))
+                csys_copy_range(pages.descriptor, overlay, run.lowerBound, end - run.lowerBound))
+            try chunks.copy(run, to: overlay)
             if let last = runs.last, last.upperBound == run.lowerBound {
                 runs[runs.count - 1] = last.lowerBound..<run.upperBound
             } else {
@@ -140,7 +167,7 @@ package enum BaseFile {
                 try take(start..<start + chunkBytes)
                 // From the copy, which is what the store will see.
                 try check(unsafe csys_read_all(overlay, &descriptors, Int(chunkBytes), start))
-                if !isOnlyRead {
+                if !isAsWritten {
                     doubt(&descriptors, count: count - chunk)
                     try check(unsafe csys_write_all(overlay, descriptors, Int(chunkBytes), start))
                 }
@@ -169,6 +196,43 @@ package enum BaseFile {
                 descriptors[clean] = Descriptor.notZero
             } else if kind == pages.rawValue, descriptors[clean] < pages.unitCount {
                 descriptors[clean] = pages.unitCount
+            }
+        }
+    }
+}
+
+/// Copies what layers have of chunks, which are asked for in ascending order.
+@safe private struct LayerChunks: ~Copyable {
+    private let pages: ImagePages
+    /// The next run of each layer.
+    private var next: [Int]
+    private let buffer: UnsafeMutableRawPointer
+
+    init(_ pages: ImagePages) {
+        self.pages = pages
+        next = pages.layers.map { _ in 0 }
+        unsafe buffer = UnsafeMutableRawPointer.allocate(
+            byteCount: Int(Geometry.chunkBytes), alignment: 4096)
+    }
+
+    deinit { unsafe buffer.deallocate() }
+
+    /// Copies one chunk's runs, each compared with its digest; a higher layer's over a lower one's.
+    mutating func copy(_ chunk: PageRun, to overlay: Int32) throws(ImageError) {
+        for (index, layer) in pages.layers.enumerated() {
+            // What a layer above has cut off is not there any more.
+            let end = pages.layers[index...].reduce(UInt64.max) { min($0, $1.file.imageBytes) }
+            let runs = layer.file.runs
+            while next[index] < runs.count, runs[next[index]].pages.lowerBound < chunk.upperBound {
+                let run = runs[next[index]]
+                next[index] += 1
+                if run.pages.lowerBound < chunk.lowerBound || run.pages.lowerBound >= end {
+                    continue
+                }
+                try unsafe LayerFile.read(run, of: layer.descriptor, into: buffer)
+                let code = unsafe csys_write_all(
+                    overlay, buffer, run.pages.count, run.pages.lowerBound)
+                if code != 0 { throw .system(Errno(rawValue: code)) }
             }
         }
     }

@@ -21,6 +21,7 @@ struct ImageCommand: ParsableCommand {
         subcommands: [
             ImageBuildCommand.self, ImageInfoCommand.self, ImageListCommand.self,
             ImageCheckCommand.self, ImageExportCommand.self, ImageDiffCommand.self,
+            ImageFlattenCommand.self, ImageStoreCommand.self,
         ])
 }
 
@@ -37,6 +38,7 @@ struct ImageBuildCommand: ParsableCommand {
               mayfly image build base.mayfly --from ./tree
               mayfly image build base.mayfly --from base.tar.gz
               git archive HEAD | mayfly image build head.mayfly --from -
+              mayfly image build newer.mayfly --from ./tree --on base.mayfly
 
             EXIT STATUS:
               0    built
@@ -54,6 +56,11 @@ struct ImageBuildCommand: ParsableCommand {
             """)
     var from: PathBytes
 
+    @Option(
+        help: "Write a layer on this image: only the pages that differ from it.",
+        completion: .file())
+    var on: PathBytes?
+
     @Flag(help: "Leave out what other file systems are mounted with in the directory.")
     var oneFileSystem = false
 
@@ -65,9 +72,9 @@ struct ImageBuildCommand: ParsableCommand {
 
     func run() throws {
         var bar = BuildLine(isShown: !quiet)
-        let summary = try TreeImage.build(from: from, to: out, oneFileSystem: oneFileSystem) {
-            bar.show($0)
-        }
+        let summary = try TreeImage.build(
+            from: from, to: out, on: on, oneFileSystem: oneFileSystem
+        ) { bar.show($0) }
         bar.clear()
         for warning in summary.warnings { Console.complain(warning) }
         if json { return Console.write(ControlJSON.encoded(summary, isPretty: true)) }
@@ -75,7 +82,9 @@ struct ImageBuildCommand: ParsableCommand {
         Console.say(
             "\(out): \(summary.entries) entries, "
                 + "\(Numbers.bytes(summary.contentBytes)) of content, "
-                + "\(Numbers.bytes(summary.fileBytes)) with its holes")
+                + (on == nil
+                    ? "\(Numbers.bytes(summary.fileBytes)) with its holes"
+                    : "a layer of \(Numbers.bytes(summary.fileBytes))"))
     }
 }
 
@@ -107,13 +116,17 @@ struct ImageInfoCommand: ParsableCommand {
         commandName: "info",
         abstract: "Tell what an image is and holds.",
         discussion: """
+            Of a layer, what it is on is looked for and told as well.
+
             EXAMPLE:
               mayfly image info base.mayfly
+              mayfly image inspect built.mayfly --json
 
             EXIT STATUS:
               0    it is an image
               1    it is none, or a damaged one, or wrong arguments
-            """)
+            """,
+        aliases: ["inspect"])
 
     @Argument(help: "The image.", completion: .file())
     var image: PathBytes
@@ -131,6 +144,43 @@ struct ImageInfoCommand: ParsableCommand {
         Console.show(
             "holds    \(Numbers.bytes(info.contentBytes)) in whole pages, \(info.inodes) inodes")
         Console.show("shards   \(info.shards), so for mounts of up to as many threads")
+        Console.show("digest   \(info.digest)")
+        if let pages = info.pageBytes { Console.show("layer    \(Numbers.bytes(pages)) of pages") }
+        for base in info.bases {
+            Console.show("base     \(ShellQuote.quoted(base.name)), \(base.digest)")
+        }
+    }
+}
+
+struct ImageFlattenCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "flatten",
+        abstract: "Make one plain image of a layer and all that it is on.",
+        discussion: """
+            The image is checked first. OUT is replaced when it is whole, if it is a regular file.
+
+            EXAMPLE:
+              mayfly image flatten tested.mayfly alone.mayfly
+
+            EXIT STATUS:
+              0    written
+              1    the layer or what it is on is damaged or missing, or wrong arguments
+              2    there is no room
+            """)
+
+    @Argument(help: "The layer.", completion: .file())
+    var image: PathBytes
+
+    @Argument(help: "The image to write.", completion: .file())
+    var out: PathBytes
+
+    @Flag(help: "Print nothing but errors.")
+    var quiet = false
+
+    func run() throws {
+        let bytes = try TreeImage(image).flatten(to: out)
+        if quiet { return }
+        Console.say("\(out) is written: \(Numbers.bytes(bytes)) with its holes")
     }
 }
 

@@ -62,6 +62,9 @@ struct MountCommand: ParsableCommand {
         if fake { return }
         if foreground {
             let quiet = quiet
+            if !quiet, let from = options.from, let line = ImageStore.line(on: from) {
+                Console.say(line)
+            }
             try ForegroundServer.serve(
                 configuration, readyDescriptor: readyFd,
                 say: { if !quiet { Console.say($0) } }, complain: Console.complain)

@@ -10,7 +10,8 @@ struct MountOptions: ParsableArguments {
     @Option(
         help: """
             Start from this image instead of an empty tree: ready at once, whatever its size, and \
-            its memory is shared with every other mount of it. Of a directory or an archive (tar, \
+            its memory is shared with every other mount of it. A name that is no file here is looked up \
+            in the store (`mayfly image store`). Of a directory or an archive (tar, \
             zip) an image is made first. The root directory is the image's.
             """)
     var from: PathBytes?
@@ -103,6 +104,23 @@ struct MountOptions: ParsableArguments {
 
     /// The configuration that the options describe, on `mountpoint`.
     func configuration(mountpoint: PathBytes) throws(MountError) -> MountConfiguration {
+        try configuration(mountpoint: mountpoint, from: from)
+    }
+
+    /// What a mount begins with: what --from names, or what is given for the case that it is not there.
+    func origin(ifMissing: PathBytes?) throws(MountError) -> PathBytes? {
+        guard let ifMissing else { return from }
+        guard let from, from != "-" else {
+            throw MountError(
+                .usage, "--if-missing goes with --from: name what may be missing")
+        }
+        return ImageStore.isThere(from) ? from : ifMissing
+    }
+
+    /// The same for a mount that begins with something else than --from names.
+    func configuration(
+        mountpoint: PathBytes, from: PathBytes?
+    ) throws(MountError) -> MountConfiguration {
         var configuration = MountConfiguration(mountpoint: mountpoint.text)
         for list in lists { try configuration.apply(optionList: list) }
         if let from {

@@ -19,6 +19,7 @@ struct RunCommand: ParsableCommand {
             EXAMPLE:
               mayfly run -- sh -c 'git clone https://example.org/project . && make'
               mayfly run --size 8g --keep /tmp/failed.tar -- make -C ~/project O=/mnt
+              mayfly run --from build --save build --if-missing ~/project -- make
 
             EXIT STATUS:
               the command's own; 128 and the number of the signal that it died of
@@ -48,6 +49,23 @@ struct RunCommand: ParsableCommand {
             """)
     var keep: PathBytes?
 
+    @Option(
+        help: """
+            When the command succeeds, keep the tree: under this name in the store, as a layer on what \
+            the run began with; or in a file, where this has a slash or ends in .mayfly.
+            """)
+    var save: PathBytes?
+
+    @Option(help: "Have the file that --save names be a layer on this image.", completion: .file())
+    var on: PathBytes?
+
+    @Option(
+        help: """
+            Start from this directory, archive or image when there is nothing of the name that --from \
+            gives.
+            """, completion: .file())
+    var ifMissing: PathBytes?
+
     @OptionGroup var options: MountOptions
 
     @Argument(
@@ -59,11 +77,19 @@ struct RunCommand: ParsableCommand {
         if let at, at.bytes.isEmpty {
             throw MountError(.usage, "--at is empty: name a directory, or leave it out")
         }
-        let configuration = try options.configuration(mountpoint: at ?? "")
+        if on != nil, save == nil {
+            throw MountError(.usage, "--on goes with --save: name the file that is to be a layer")
+        }
+        let from = try options.origin(ifMissing: ifMissing)
+        let configuration = try options.configuration(mountpoint: at ?? "", from: from)
+        if !quiet, let from, let line = ImageStore.line(on: from) { Console.complain(line) }
         var runOptions = ScratchRun.Options()
         runOptions.quiet = quiet
         runOptions.reportPath = report
         runOptions.keepPath = keep
+        runOptions.saved = try save.map { save throws(MountError) in
+            try SavedTree(save, on: on)
+        }
         let status = try ScratchRun.run(
             configuration, command: command, options: runOptions, say: Console.complain)
         if status != 0 { throw ExitCode(status) }

@@ -188,9 +188,13 @@ struct SaveCommand: ParsableCommand {
             written. The server writes it: its user's rights and your umask count. OUT is replaced \
             when the image is whole, if it is a regular file, and keeps its permissions.
 
+            With --on, OUT is a layer: it holds only the pages that differ from BASE, and a mount from \
+            it needs BASE beside it or in the store. That is quick where the mount began with BASE.
+
             EXAMPLE:
               mayfly save /mnt/fast ~/built.mayfly
               mayfly mount /mnt/again --from ~/built.mayfly
+              mayfly save /mnt/again ~/tested.mayfly --on ~/built.mayfly
 
             EXIT STATUS:
               0    written
@@ -204,12 +208,22 @@ struct SaveCommand: ParsableCommand {
     @Argument(help: "The image to write.", completion: .file())
     var out: PathBytes
 
+    @Option(
+        help: "Write a layer on this image, or on the image of this name in the store.",
+        completion: .file())
+    var on: PathBytes?
+
     @Flag(help: "Print the result as JSON.")
     var json = false
 
     func run() throws {
-        let summary = try MountControl(directory).save(to: out)
+        let summary = try MountControl(directory).save(to: out, on: on)
         if json { return Console.write(ControlJSON.encoded(summary, isPretty: true)) }
+        if let base = on, let pages = summary.pageBytes {
+            return Console.say(
+                "\(ShellQuote.quoted(summary.path)) is written: a layer of \(Numbers.bytes(pages)) "
+                    + "on \(ShellQuote.quoted(base))")
+        }
         Console.say(
             "\(ShellQuote.quoted(summary.path)) is written: \(Numbers.bytes(summary.bytes)) with its "
                 + "holes")

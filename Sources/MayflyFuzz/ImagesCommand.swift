@@ -60,7 +60,7 @@ struct ImagesCommand: ParsableCommand {
 }
 
 /// Ends the process when one thing takes too long.
-private final class Watchdog: Sendable {
+final class Watchdog: Sendable {
     private struct State {
         var what: String?
         var since = ContinuousClock.now

@@ -16,7 +16,10 @@ import MayflyTestSupport
 struct MayflyFuzz: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Look for mistakes at random.",
-        subcommands: [ProcessesCommand.self, RequestsCommand.self, ImagesCommand.self])
+        subcommands: [
+            ProcessesCommand.self, RequestsCommand.self, ImagesCommand.self,
+            LayersCommand.self,
+        ])
 }
 
 /// `MayflyFuzz processes`

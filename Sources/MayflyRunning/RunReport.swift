@@ -20,6 +20,8 @@ struct RunReport: Equatable {
     var leftRunning: [MountHolder] = []
     /// Where its tree was copied to.
     var kept: PathBytes?
+    /// Where it was saved: a file, or a name in the store.
+    var saved: PathBytes?
 
     var line: String {
         let inodes = statistics.peakInodes
@@ -49,6 +51,7 @@ struct RunReport: Equatable {
             ("maximumMemoryBytes", "\(summary.maximumMemoryBytes)"),
             ("leftRunning", Self.list(left)),
             ("kept", kept.map { Self.quoted($0.text) } ?? "null"),
+            ("saved", saved.map { Self.quoted($0.text) } ?? "null"),
         ]
         let lines = fields.map { "  \(Self.quoted($0.0)): \($0.1)" }
         return "{\n" + lines.joined(separator: ",\n") + "\n}\n"

@@ -27,6 +27,8 @@ package enum ScratchRun {
         /// Where the tree goes when the command fails: a directory, a file ending in .tar, .tar.gz and
         /// its like, or an image ending in .mayfly.
         package var keepPath: PathBytes?
+        /// Where the tree goes when the command succeeds.
+        package var saved: SavedTree?
         /// Absolute paths that the mount must not hide when its place is not named.
         package var visiblePaths: [PathBytes] = []
 
@@ -97,6 +99,9 @@ package enum ScratchRun {
         if let kept, root.contains(kept.target) {
             throw MountError(.usage, "--keep lies where the mount will be: name another place")
         }
+        if let file = options.saved?.file, root.contains(file) {
+            throw MountError(.usage, "--save lies where the mount will be: name another place")
+        }
         // Before the mount: a later fork would copy the page tables of all its memory.
         let keeper = try Keeper(
             command, in: root, second: kept.flatMap { $0.command(copying: root) },
@@ -118,6 +123,11 @@ package enum ScratchRun {
             report = try attend(keeper, fileSystem, command, signals, say)
             if let kept, report.exitStatus != 0 {
                 try copy(to: kept, name, keeper, fileSystem, &report, say)
+            }
+            if let saved = options.saved, report.exitStatus == 0 {
+                let (line, path) = try saved.save(fileSystem)
+                report.saved = path
+                if !options.quiet { say(line) }
             }
         } catch {
             keeper.end()

@@ -165,9 +165,10 @@ extension ImageFuzz {
     private func serve(_ old: inout [(offset: UInt64, value: [UInt8])]) {
         guard let header = try? ImageHeader(reading: descriptor) else { return }
         let duplicate = fcntl(descriptor, F_DUPFD_CLOEXEC, 0)
-        guard duplicate >= 0,
+        guard duplicate >= 0, let digest = header.digest,
             let mapping = try? BaseFile.mapping(
-                of: duplicate, header, isOnlyRead: false, smallBytes: random.oneIn(2) ? .max : 0)
+                of: ImagePages(plain: duplicate, header, digest: digest), header, isOnlyRead: false,
+                smallBytes: random.oneIn(2) ? .max : 0)
         else {
             close(duplicate)
             return

@@ -14,11 +14,12 @@ extension StoreHistory {
     }
 
     func passTime() throws {
-        switch random.below(10) {
+        switch random.below(12) {
         case 0, 1, 2: try takeSnapshot()
         case 3, 4, 5: try rollBack()
         case 6: try lookAtFork()
         case 7, 8: try lookAtDiff()
+        case 9, 10: try lookAtLayer()
         default: try lookAtImage()
         }
     }
@@ -134,7 +135,7 @@ extension StoreHistory {
         }
     }
 
-    private func opened(_ snapshot: StoreSnapshot) throws(Errno) -> InodeStore {
+    func opened(_ snapshot: StoreSnapshot) throws(Errno) -> InodeStore {
         try InodeStore(snapshot: snapshot, pageLimit: 1, inodeLimit: 1, workerCount: 1)
     }
 
@@ -174,7 +175,7 @@ extension StoreHistory {
     }
 
     /// Names, types, sizes and content of another store, and that it is sound and has no orphans.
-    private func compare(_ other: InodeStore, with model: ModelFileSystem) throws {
+    func compare(_ other: InodeStore, with model: ModelFileSystem) throws {
         let worker = other.worker(0)
         let report = worker.check()
         try expect(report.isSound, report.problems.joined(separator: "\n"))

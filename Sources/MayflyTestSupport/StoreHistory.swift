@@ -33,6 +33,8 @@ package final class StoreHistory {
     /// The base of the snapshots, and those that were taken.
     var base: SnapshotBase?
     var moments: [Moment] = []
+    /// Layers that were made of it.
+    var chain: LayerChain?
 
     /// - Throws: `ENOMEM`.
     package init(

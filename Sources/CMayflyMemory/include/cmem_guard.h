@@ -1,4 +1,4 @@
-// A file that a store reads, or maps, watched so that a change of it is no wrong answer and no signal.
+// Files that a store reads, or maps, watched so that a change of them is no wrong answer and no signal.
 #ifndef CMEM_GUARD_H
 #define CMEM_GUARD_H
 
@@ -10,8 +10,19 @@
 
 struct cmem_guard;
 
-// Watches an open file as it is now; it must stay open. NULL without memory.
-struct cmem_guard *cmem_guard_make(int file);
+// Where a range of an image lies when it is not at the same place of the first file.
+struct cmem_source {
+    uint64_t start, end;
+    // Number of the file, and the range's place there.
+    uint32_t file;
+    uint64_t place;
+};
+
+// Watches open files as they are now; they must stay open. What the guard reads is the first one's, of
+// which `first_bytes` count, but for what the sources say, which are in ascending order; beyond it there
+// are zeros. Without sources there is one file, of any length. NULL without memory.
+struct cmem_guard *cmem_guard_make(const int *files, size_t file_count, uint64_t first_bytes,
+                                   const struct cmem_source *sources, size_t source_count);
 
 // Ends watching. No region may have the guard any more.
 void cmem_guard_free(struct cmem_guard *guard);
@@ -19,11 +30,11 @@ void cmem_guard_free(struct cmem_guard *guard);
 // Whether a change was noted before. A load.
 CMEM_NO_LOCKS bool cmem_guard_was_changed(const struct cmem_guard *guard);
 
-// Whether the file is another than it was, now or ever since: its size, its time of modification, or its
-// time of change where neither its mode, its owner nor its links account for that. Notes it. fstat(2).
+// Whether a file is another than it was, now or ever since: its size, its time of modification, or its
+// time of change where neither its mode, its owner nor its links account for that. Notes it. fstat(2) of each.
 CMEM_NO_LOCKS bool cmem_guard_is_changed(struct cmem_guard *guard);
 
-// Reads what the file has: pread(2). Returns 0 or an errno; EIO at the end of the file.
+// Reads what the files have: pread(2). Returns 0 or an errno; EIO at the end of the file.
 CMEM_NO_LOCKS int cmem_guard_read(const struct cmem_guard *guard, void *target, size_t count,
                                   uint64_t offset);
 

@@ -68,7 +68,9 @@ enum ControlInterface {
         case .differences(let name):
             let comparison = try fileSystem.comparison(since: name)
             return .jsonList { comparison.run($0) }
-        case .save(let path, let umask):
+        case .save(let path, let base?, let umask):
+            return .json(try fileSystem.save(to: path, on: base, umask: umask))
+        case .save(let path, nil, let umask):
             let bytes = try fileSystem.save(to: path, umask: umask)
             return .json(SaveSummary(path: path.text, bytes: bytes))
         case .fork(let path):

@@ -15,7 +15,7 @@ enum ControlRequest: Sendable {
     case removeSnapshot(String)
     case rollback(name: String?, force: Bool)
     case differences(since: String?)
-    case save(PathBytes, umask: UInt32?)
+    case save(PathBytes, on: PathBytes?, umask: UInt32?)
     case fork(PathBytes)
     case faults
     case addFault(FaultRule)
@@ -107,9 +107,15 @@ extension ControlRequest {
             })
         let path = RequestField("path", .text)
         routes.append(
-            Route("POST", "/v1/save", [path, RequestField("umask", .count)]) {
+            Route(
+                "POST", "/v1/save",
+                [path, RequestField("umask", .count), RequestField("base", .text)]
+            ) {
                 (body: RequestBody) throws(RequestFault) in
-                .save(try absolutePath(body), umask: try umask(body))
+                .save(
+                    try absolutePath(body),
+                    on: body.text("base") == nil ? nil : try absolutePath(body, "base"),
+                    umask: try umask(body))
             })
         routes.append(
             Route("POST", "/v1/fork", [path]) { (body: RequestBody) throws(RequestFault) in
@@ -167,13 +173,15 @@ extension ControlRequest {
         return name
     }
 
-    private static func absolutePath(_ body: RequestBody) throws(RequestFault) -> PathBytes {
-        let path = PathBytes(try body.required("path", "an absolute path"))
+    private static func absolutePath(
+        _ body: RequestBody, _ field: String = "path"
+    ) throws(RequestFault) -> PathBytes {
+        let path = PathBytes(try body.required(field, "an absolute path"))
         // The server's working directory is nobody's business.
         guard path.isAbsolute else {
             throw RequestFault(
-                message: "path '\(path)' is no absolute path: begin it with a slash", field: "path",
-                known: ["an absolute path"])
+                message: "\(field) '\(path)' is no absolute path: begin it with a slash",
+                field: field, known: ["an absolute path"])
         }
         return path
     }

@@ -170,13 +170,23 @@ public struct MountControl: Sendable {
     }
 
     /// The same for a path as it is.
-    public func save(to path: PathBytes) throws(MountError) -> SaveSummary {
+    ///
+    /// - Parameter base: an image that what is written is to be a layer on, or the name of one in the
+    ///   store; nil for a plain image.
+    public func save(
+        to path: PathBytes, on base: PathBytes? = nil
+    ) throws(MountError) -> SaveSummary {
         if path == "-" { throw MountError.noStream("OUT", "an image") }
         guard let target = HostFile.canonicalParent(path) ?? HostFile.canonical(path) else {
             throw MountError(.usage, "\(path) cannot be made: the folder it lies in must exist")
         }
         return try post(
-            SaveSummary.self, "/v1/save", PathRequest(path: target.text, umask: ProcessFacts.umask))
+            SaveSummary.self, "/v1/save",
+            PathRequest(
+                path: target.text, umask: ProcessFacts.umask,
+                base: try base.map { base throws(MountError) in
+                    try ImageStore.absolute(base).text
+                }))
     }
 
     /// Mounts a fork on a directory, which the same server serves.

@@ -12,6 +12,8 @@ struct PathRequest: Encodable {
     var path: String
     /// Of a file that is made: the client's umask; without it the server's counts.
     var umask: UInt32?
+    /// Of a save: the image that a layer is to be on, absolute.
+    var base: String?
 }
 
 struct FaultClearing: Encodable {

@@ -18,12 +18,26 @@ struct ImageFile: Sendable {
     /// What the user called it.
     let path: PathBytes
 
-    /// Opens an image.
+    /// What the image is made of.
+    var pages: ImagePages {
+        guard let pages = base.mapping.pages else {
+            preconditionFailure("ImageFile.pages: an image without files")
+        }
+        return pages
+    }
+
+    /// Whether it is a layer, of which there is a base.
+    var isLayer: Bool { !pages.layers.isEmpty }
+
+    /// Opens an image, or a layer with what is below it.
     ///
-    /// - Throws: `.usage`: it is not there, cannot be read, or is no image that can be used.
+    /// - Throws: `.usage`: it is not there, cannot be read, or is no image that can be used; or what it
+    ///   is a layer on is not there.
     init(path: PathBytes) throws(MountError) {
         try MountError.checkPages()
-        let descriptor = unsafe path.withCString { unsafe open($0, O_RDONLY | O_CLOEXEC) }
+        let descriptor = unsafe path.withCString {
+            unsafe open($0, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        }
         guard descriptor >= 0 else {
             throw MountError(
                 .usage, "\(path) cannot be opened (\(Errno(rawValue: errno))): name an image")
@@ -35,6 +49,7 @@ struct ImageFile: Sendable {
     ///
     /// - Parameter limits: what one that is built may hold.
     init(from path: PathBytes, within limits: ImageLimits) throws(MountError) {
+        let path = ImageStore.found(path)
         var status = stat()
         let isThere = unsafe path.withCString { unsafe stat($0, &status) } == 0
         let isFile = isThere && status.st_mode & S_IFMT == S_IFREG
@@ -61,21 +76,16 @@ struct ImageFile: Sendable {
         defer { close(descriptor) }
         var word: UInt64 = 0
         let code = unsafe csys_read_all(descriptor, &word, 8, 0)
-        return code != 0 || word == Superblock.magicValue
+        return code != 0 || word == Superblock.magicValue || word == LayerWord.magicValue
     }
 
     /// - Parameters:
     ///   - descriptor: taken over.
     ///   - isOwn: whether this process has made it.
     init(descriptor: Int32, path: PathBytes, isOwn: Bool = false) throws(MountError) {
-        do throws(ImageError) {
-            header = try ImageHeader(reading: descriptor)
-        } catch {
-            close(descriptor)
-            throw MountError(.usage, error.described(path))
-        }
-        base = SnapshotBase(
-            image: BaseMapping(descriptor: descriptor, bytes: header.imageBytes), name: path.text)
+        let image = try ImageChain.open(descriptor, path)
+        header = image.header
+        base = SnapshotBase(image: BaseMapping(image.pages), name: path.text)
         self.path = path
         self.isOwn = isOwn
     }
@@ -93,31 +103,37 @@ struct ImageFile: Sendable {
     /// - Throws: `.usage` when it is cut meanwhile, `.system` when there is no memory for it.
     func guarded(isOnlyRead: Bool) throws(MountError) -> ImageFile {
         if isOwn { return self }
-        let descriptor = fcntl(base.descriptor, F_DUPFD_CLOEXEC, 0)
-        guard descriptor >= 0 else {
+        if isLayer && !isOnlyRead { try KnownImages.prove(self) }
+        let pages: ImagePages
+        do throws(Errno) { pages = try self.pages.duplicated() } catch {
             throw MountError(.system, "\(path) cannot be opened again: raise `ulimit -n`")
         }
-        do throws(Errno) {
-            let mapping = try FileSignals.held { () throws(Errno) in
-                try BaseFile.mapping(of: descriptor, header, isOnlyRead: isOnlyRead)
+        let mapping: BaseMapping
+        do throws(ImageError) {
+            mapping = try FileSignals.held { () throws(ImageError) in
+                try BaseFile.mapping(of: pages, header, isOnlyRead: isOnlyRead)
             }
-            return ImageFile(
-                base: SnapshotBase(image: mapping, name: path.text), header: header, path: path)
         } catch {
-            close(descriptor)
+            pages.close()
             switch error {
-            case .fileTooLarge:
+            case .system(.fileTooLarge):
                 throw MountError(
                     .system,
                     "\(path) takes a file in memory that is larger than the limit of file sizes: "
                         + "raise `ulimit -f`")
-            case .ioError: throw changed
-            default:
+            case .system(.ioError): throw changed
+            case .system(let error):
                 throw MountError(
                     .system,
                     "\(path) cannot be copied to memory (\(error)): free some, or raise limits")
+            default: throw MountError(.usage, error.described(path))
             }
         }
+        let file = ImageFile(
+            base: SnapshotBase(image: mapping, name: path.text), header: header, path: path)
+        // The guard looks from here on; what was proved is from before.
+        if isLayer && !isOnlyRead, !KnownImages.areKnown(pages) { throw changed }
+        return file
     }
 
     /// What was read is perhaps neither the old file nor the new one.
@@ -173,6 +189,10 @@ extension ImageError {
                 + " that it has \(expected): get it again"
         case .damagedHeader: "\(path) is damaged: its first page is not what it was: get it again"
         case .unfinished: "\(path) was never finished: build it anew"
+        case .layerVersion(let version):
+            "\(path) is a layer of format \(version), this mayfly reads \(LayerWord.formatVersion): "
+                + "save it anew, or use another mayfly"
+        case .damagedLayer(let what): "\(path) is a damaged layer (\(what)): get it again"
         }
     }
 }

@@ -25,6 +25,21 @@ enum ReplacedFile {
         _ path: PathBytes, umask: UInt32? = nil, isNew: Bool = false,
         _ fill: (Int32) throws(Errno) -> Void
     ) throws(MountError) -> UInt64 {
+        try write(
+            path, umask: umask, isNew: isNew,
+            filling: { descriptor throws(MountError) in
+                do throws(Errno) {
+                    try FileSignals.held { () throws(Errno) in try fill(descriptor) }
+                } catch { throw failure(path, error) }
+            })
+    }
+
+    /// The same for who has a line of its own for what goes wrong.
+    @discardableResult
+    static func write(
+        _ path: PathBytes, umask: UInt32? = nil, isNew: Bool = false,
+        filling fill: (Int32) throws(MountError) -> Void
+    ) throws(MountError) -> UInt64 {
         let place = try OutputPlace.find(path)
         try checkReplaceable(place, path, isNew: isNew)
         let fresh: PathBytes = ".mayfly-\(String(UInt64.random(in: .min ... .max), radix: 36))"
@@ -47,8 +62,11 @@ enum ReplacedFile {
                     + "may be written")
         }
         defer { close(descriptor) }
+        do throws(MountError) { try fill(descriptor) } catch {
+            if hasName { _ = unsafe fresh.withCString { unsafe unlinkat(place.folder, $0, 0) } }
+            throw error
+        }
         do throws(Errno) {
-            try FileSignals.held { () throws(Errno) in try fill(descriptor) }
             var status = stat()
             guard fchmod(descriptor, permissions(place, umask)) == 0, fsync(descriptor) == 0,
                 unsafe fstat(descriptor, &status) == 0

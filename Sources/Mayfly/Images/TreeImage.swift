@@ -25,6 +25,20 @@ public struct ImageInformation: Codable, Sendable, Equatable {
     public var inodes: UInt64
     /// Threads of a mount that it has shards for.
     public var shards: Int
+    /// "sha256:" and 64 digits: what the image is, wherever it lies.
+    public var digest: String
+    /// Of a layer: what it is on, and so on down to a plain image. Empty for one that is plain.
+    public var bases: [ImageBase]
+    /// Of a layer: bytes of the pages in which it differs from its base.
+    public var pageBytes: UInt64?
+}
+
+/// What a layer is on.
+public struct ImageBase: Codable, Sendable, Equatable {
+    /// What it was called when the layer was made, without a folder.
+    public var name: String
+    /// "sha256:" and 64 digits.
+    public var digest: String
 }
 
 /// One name in an image.
@@ -84,18 +98,27 @@ public struct TreeImage: Sendable {
     public init(_ path: String) throws(MountError) { try self.init(PathBytes(path)) }
 
     /// The same for a path as it is.
-    public init(_ path: PathBytes) throws(MountError) { file = try ImageFile(path: path) }
+    public init(_ path: PathBytes) throws(MountError) {
+        file = try ImageFile(path: ImageStore.found(path))
+    }
+
+    init(_ file: ImageFile) { self.file = file }
 
     /// What its first page says.
     public var information: ImageInformation {
         var status = stat()
-        unsafe _ = fstat(file.base.descriptor, &status)
+        let pages = file.pages
+        unsafe _ = fstat(pages.layers.last?.descriptor ?? pages.descriptor, &status)
+        let bases = pages.layers.reversed().map {
+            ImageBase(name: PathBytes(bytes: $0.file.baseName).text, digest: $0.file.base.text)
+        }
         return ImageInformation(
             path: file.path.text, formatVersion: file.header.version,
-            fileBytes: file.header.imageBytes, diskBytes: UInt64(status.st_blocks) * 512,
+            fileBytes: UInt64(status.st_size), diskBytes: UInt64(status.st_blocks) * 512,
             contentBytes: file.header.pagesInUse * SizeText.pageBytes,
             inodes: file.header.inodeSpaceInUse / InodeStore.inodeSpaceUnit,
-            shards: file.header.shardCount)
+            shards: file.header.shardCount, digest: pages.digests[0].text, bases: bases,
+            pageBytes: pages.layers.last?.file.pageBytes)
     }
 
     // MARK: building
@@ -122,28 +145,74 @@ public struct TreeImage: Sendable {
     }
 
     /// The same for paths as they are.
+    ///
+    /// - Parameters:
+    ///   - source: as text has it.
+    ///   - path: replaced when the image is whole.
+    ///   - base: an image that a layer is made on; nil for a plain image.
+    ///   - oneFileSystem: leaves out what is mounted in the directory.
+    ///   - progress: called for each entry.
     public static func build(
-        from source: PathBytes, to path: PathBytes, oneFileSystem: Bool = false,
-        progress: (BuildProgress) -> Void = { _ in }
+        from source: PathBytes, to path: PathBytes, on base: PathBytes? = nil,
+        oneFileSystem: Bool = false, progress: (BuildProgress) -> Void = { _ in }
     ) throws(MountError) -> BuildSummary {
         if path == "-" { throw MountError.noStream("OUT", "an image") }
+        if let base {
+            return try buildLayer(source, path, base, oneFileSystem, progress)
+        }
         let tree = try Self.source(source, oneFileSystem: oneFileSystem)
         var built: BuiltImage?
-        var failure: MountError?
-        let bytes: UInt64
-        do throws(MountError) {
-            bytes = try ReplacedFile.write(path) { descriptor throws(Errno) in
-                do throws(MountError) {
-                    built = try Self.build(tree, to: descriptor, progress: progress)
-                } catch {
-                    failure = error
-                    throw Errno.canceled
+        let bytes = try ReplacedFile.write(
+            path,
+            filling: { descriptor throws(MountError) in
+                built = try FileSignals.held { () throws(MountError) in
+                    try Self.build(tree, to: descriptor, progress: progress)
                 }
-            }
-        } catch { throw failure ?? error }
+            })
         return BuildSummary(
             path: path.text, entries: built?.entries ?? 0, contentBytes: built?.contentBytes ?? 0,
             fileBytes: bytes, warnings: built?.warnings ?? [])
+    }
+
+    /// Builds an image beside the layer, and keeps only what differs.
+    private static func buildLayer(
+        _ source: PathBytes, _ path: PathBytes, _ base: PathBytes, _ oneFileSystem: Bool,
+        _ progress: (BuildProgress) -> Void
+    ) throws(MountError) -> BuildSummary {
+        let image = try ImageFile(path: ImageStore.found(base))
+        try KnownImages.prove(image)
+        let tree = try Self.source(source, oneFileSystem: oneFileSystem)
+        let whole = unsafe ImageChain.folder(of: HostFile.canonicalParent(path) ?? path).withCString
+        { unsafe Glibc.open($0, O_RDWR | CSYS_O_TMPFILE | O_CLOEXEC, mode_t(0o600)) }
+        guard whole >= 0 else {
+            throw MountError(
+                .usage,
+                "\(path) cannot be made (\(Errno(rawValue: errno))): name a file in a folder that may "
+                    + "be written, on a file system with unnamed files (O_TMPFILE)")
+        }
+        let built: BuiltImage
+        do throws(MountError) {
+            built = try FileSignals.held { () throws(MountError) in
+                try build(tree, to: whole, progress: progress)
+            }
+        } catch {
+            close(whole)
+            throw error
+        }
+        let file = try ImageFile(descriptor: whole, path: source, isOwn: true)
+        let save = TreeSave(base: file.base, store: try open(file))
+        defer { save.store.unmap() }
+        var written: WrittenLayer?
+        let bytes = try ReplacedFile.write(
+            path,
+            filling: { descriptor throws(MountError) in
+                written = try save.writeLayer(
+                    to: descriptor, on: image, named: ImageChain.name(of: image.path))
+            })
+        if let written { KnownImages.add(path, written.digest) }
+        return BuildSummary(
+            path: path.text, entries: built.entries, contentBytes: built.contentBytes,
+            fileBytes: bytes, warnings: built.warnings)
     }
 
     /// Builds an image that lives as long as it is used, in memory that is asked for as it grows.
@@ -209,16 +278,50 @@ public struct TreeImage: Sendable {
             ? .directory(path.bytes, oneFileSystem: oneFileSystem) : .archive(path.bytes)
     }
 
+    /// Writes a layer with all that is below it as one plain image.
+    ///
+    /// - Parameter path: replaced when the image is whole.
+    /// - Returns: bytes of the image, holes among them.
+    /// - Throws: `.usage` for a damaged image; `.system` when the file cannot be written.
+    /// - Complexity: O(bytes in use).
+    @discardableResult
+    public func flatten(to path: PathBytes) throws(MountError) -> UInt64 {
+        if path == "-" { throw MountError.noStream("OUT", "an image") }
+        return try ReplacedFile.write(
+            path, filling: { descriptor throws(MountError) in try flatten(into: descriptor) })
+    }
+
+    /// The same into an empty file.
+    func flatten(into descriptor: Int32) throws(MountError) {
+        try KnownImages.prove(file)
+        let file = try file.guarded(isOnlyRead: false)
+        let store = try Self.open(file)
+        defer { store.unmap() }
+        try file.checkForServing(store)
+        try Self.writing { () throws(Errno) in
+            try store.writeImage(to: descriptor, base: file.base.mapping)
+        }
+        if file.base.isChanged { throw file.changed }
+    }
+
+    /// Turns what the system says of a file that is written into a line.
+    static func writing(_ body: () throws(Errno) -> Void) throws(MountError) {
+        do throws(Errno) { try FileSignals.held(body) } catch {
+            throw MountError(.system, "an image cannot be written (\(error)): look for room there")
+        }
+    }
+
     // MARK: looking into it
 
     /// Calls `body` with a store over the image, once the image is proved to be sound.
     private func withStore<Result>(
         _ body: (InodeStore) throws(MountError) -> Result
     ) throws(MountError) -> Result {
+        if file.isLayer { try KnownImages.prove(file) }
         let file = try file.guarded(isOnlyRead: true)
         let store = try Self.open(file)
         defer { store.unmap() }
-        let problems = problems(store, store.worker(0).check())
+        let problems = problems(store, Self.report(of: store, file))
         guard problems.isEmpty else {
             throw MountError(
                 .usage,
@@ -236,10 +339,25 @@ public struct TreeImage: Sendable {
         } catch { throw MountError(.usage, error.described(file.path)) }
     }
 
+    /// Everything that is wrong with the tree.
+    private static func report(of store: InodeStore, _ file: ImageFile) -> CheckReport {
+        // Nothing of layers is mapped: what lies among pages of content is brought first.
+        if file.isLayer {
+            let report = store.worker(0).checkForServing()
+            if !report.isSound { return report }
+        }
+        return store.worker(0).check()
+    }
+
+    /// Proves that the image is sound and that every byte is what was written.
+    func proveWhole() throws(MountError) { try withStore { _ throws(MountError) in } }
+
     private func problems(_ store: InodeStore, _ report: CheckReport) -> [String] {
         if !report.problems.isEmpty { return report.problems }
         if report.orphans > 0 { return ["\(report.orphans) inodes without a name"] }
-        // Only what is sound can be walked for its checksum.
+        // A layer's pages were compared with their digests. Only what is sound can be walked for its
+        // checksum.
+        if file.isLayer { return [] }
         if store.arena.bodyChecksum() != file.header.bodyChecksum {
             return ["content is not what was written: its checksum differs"]
         }
@@ -251,11 +369,12 @@ public struct TreeImage: Sendable {
     /// - Throws: `.usage` when it cannot even be opened.
     /// - Complexity: O(everything), in time and memory.
     public func check() throws(MountError) -> CheckSummary {
+        let start = cmem_monotonic_nanoseconds()
+        if file.isLayer { try KnownImages.prove(file, anew: true) }
         let file = try file.guarded(isOnlyRead: true)
         let store = try Self.open(file)
         defer { store.unmap() }
-        let start = cmem_monotonic_nanoseconds()
-        let report = store.worker(0).check()
+        let report = Self.report(of: store, file)
         let problems = problems(store, report)
         if file.base.isChanged { throw file.changed }
         return CheckSummary(

@@ -96,26 +96,56 @@ extension MountedFileSystem {
     public func save(
         to path: PathBytes, umask: UInt32? = nil, isNew: Bool = false
     ) throws(MountError) -> UInt64 {
+        let save = try beginSave()
+        defer { save.store.unmap() }
+        return try ReplacedFile.write(
+            path, umask: umask, isNew: isNew,
+            filling: { descriptor throws(MountError) in try save.writeImage(to: descriptor) })
+    }
+
+    /// Writes the pages in which the mount differs at this moment from an image to a layer.
+    ///
+    /// - Parameters:
+    ///   - path: a regular file, which is replaced when the layer is whole, or a free name.
+    ///   - base: an image, or a layer, which whoever mounts the new one must have.
+    ///   - umask: takes permission bits from 0666 for a file that is new; nil for this process's umask.
+    ///   - isNew: whether it is an error that something has the name.
+    /// - Returns: what was written.
+    /// - Throws: as the other; `.usage` for a base that is damaged.
+    /// - Complexity: O(pages that differ), where the mount began with the base or with a layer on it
+    ///   and the base is known; O(bytes in use and of the base) otherwise.
+    @discardableResult
+    public func save(
+        to path: PathBytes, on base: PathBytes, umask: UInt32? = nil, isNew: Bool = false
+    ) throws(MountError) -> SaveSummary {
+        let image = try ImageFile(path: base)
+        try KnownImages.prove(image)
+        let save = try beginSave()
+        defer { save.store.unmap() }
+        var written: WrittenLayer?
+        let bytes = try ReplacedFile.write(
+            path, umask: umask, isNew: isNew,
+            filling: { descriptor throws(MountError) in
+                written = try save.writeLayer(
+                    to: descriptor, on: image, named: ImageChain.name(of: base))
+            })
+        if let written { KnownImages.add(path, written.digest) }
+        return SaveSummary(
+            path: path.text, bytes: bytes, base: image.pages.digests[0].text,
+            pageBytes: written?.pageBytes)
+    }
+
+    /// A moment of the mount that is to be written.
+    func beginSave() throws(MountError) -> TreeSave {
         let snapshot = try onShelf { shelf, parts throws(MountError) in
             try take(&shelf, parts, for: "a save")
         }
-        let store: InodeStore
         do throws(Errno) {
-            store = try InodeStore(snapshot: snapshot, pageLimit: 1, inodeLimit: 1, workerCount: 1)
+            let store = try InodeStore(
+                snapshot: snapshot, pageLimit: 1, inodeLimit: 1, workerCount: 1)
+            return TreeSave(base: snapshot.base, store: store)
         } catch {
             throw Self.shortage("a save", snapshot.privateBytes)
-        }
-        defer { store.unmap() }
-        return try ReplacedFile.write(path, umask: umask, isNew: isNew) {
-            descriptor throws(Errno) in
-            let failure: Errno?
-            do throws(Errno) {
-                try store.writeImage(to: descriptor, base: snapshot.base.mapping)
-                failure = nil
-            } catch { failure = error }
-            // What was written of a changed image may be anything, and the failure only follows.
-            if snapshot.base.isChanged { throw .ioError }
-            if let failure { throw failure }
         }
     }
 

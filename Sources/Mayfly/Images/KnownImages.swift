@@ -1,0 +1,126 @@
+// KnownImages: files of which every byte was compared with what they say of it, and that nobody has
+// written since. So a layer is ready in a time that does not grow with its base.
+//
+// A note says what the file was then: its inode, size, time of modification and time of change. The last
+// nobody can set: a file with the same one was not written (Docs/ImageFormat.md, An image that is
+// changed). A note is the user's own, as the store is that it lies in.
+
+internal import CMayflySystem
+internal import Glibc
+internal import InodeStore
+internal import MayflyArena
+internal import MayflyHost
+internal import Synchronization
+internal import SystemPackage
+
+enum KnownImages {
+    private struct Note: Hashable, Sendable {
+        let digest: ImageDigest
+        /// What the file was, in words.
+        let state: String
+    }
+
+    /// Of this process, for whom there is no folder.
+    private static let own = Mutex<Set<Note>>([])
+
+    /// Whether all files of an image are what was once proved.
+    static func areKnown(_ pages: ImagePages) -> Bool {
+        zip(pages.files.reversed(), pages.digests).allSatisfy(isKnown)
+    }
+
+    private static func note(of descriptor: Int32, _ digest: ImageDigest) -> (Note, PathBytes?)? {
+        var status = stat()
+        guard unsafe fstat(descriptor, &status) == 0 else { return nil }
+        func text(_ time: timespec) -> String { "\(time.tv_sec).\(time.tv_nsec)" }
+        let state =
+            "\(status.st_ino) \(status.st_size) \(text(status.st_mtim)) \(text(status.st_ctim))\n"
+        let path = ImageStore.folder.map {
+            $0 + PathBytes("/known/\(digest.hexadecimal)-\(status.st_ino)")
+        }
+        return (Note(digest: digest, state: state), path)
+    }
+
+    private static func isKnown(_ descriptor: Int32, _ digest: ImageDigest) -> Bool {
+        guard let (note, path) = note(of: descriptor, digest) else { return false }
+        if own.withLock({ $0.contains(note) }) { return true }
+        guard let path, ImageStore.isTrusted,
+            let said = HostFile.bytes(at: path.text, atMost: 4096)
+        else { return false }
+        return said == Array(note.state.utf8)
+    }
+
+    /// Notes that a file is what its digest says.
+    static func add(_ descriptor: Int32, _ digest: ImageDigest) {
+        guard let (note, path) = note(of: descriptor, digest) else { return }
+        own.withLock { known in
+            if known.count > 4096 { known.removeAll() }
+            _ = known.insert(note)
+        }
+        guard let path, ImageStore.make("known") else { return }
+        let file = unsafe path.withCString {
+            unsafe open($0, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode_t(0o600))
+        }
+        if file < 0 { return }
+        let bytes = Array(note.state.utf8)
+        _ = unsafe csys_write_all(file, bytes, bytes.count, 0)
+        close(file)
+    }
+
+    /// Notes it of a file that this process has just written to a path.
+    static func add(_ path: PathBytes, _ digest: ImageDigest) {
+        let descriptor = unsafe path.withCString {
+            unsafe open($0, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        }
+        if descriptor < 0 { return }
+        if ImageChain.digest(of: descriptor) == digest { add(descriptor, digest) }
+        close(descriptor)
+    }
+
+    /// Compares all files of an image that are not known with what they say.
+    ///
+    /// - Parameter anew: whether those that are known are compared as well.
+    /// - Throws: `.usage` with the first thing that is wrong.
+    /// - Complexity: O(files) where they are known, O(their bytes) otherwise.
+    static func prove(_ file: ImageFile, anew: Bool = false) throws(MountError) {
+        let pages = file.pages
+        for layer in pages.layers.reversed()
+        where anew || !isKnown(layer.descriptor, layer.file.digest) {
+            do throws(ImageError) {
+                try layer.file.checkPages(of: layer.descriptor)
+            } catch { throw MountError(.usage, error.described(path(of: layer, in: file))) }
+            add(layer.descriptor, layer.file.digest)
+        }
+        if !anew, isKnown(pages.descriptor, pages.digest) { return }
+        if pages.layers.isEmpty {
+            try TreeImage(file).proveWhole()
+        } else {
+            try proveBase(of: file)
+        }
+        add(pages.descriptor, pages.digest)
+    }
+
+    /// The plain image at the bottom, which is looked at as one of its own.
+    private static func proveBase(of file: ImageFile) throws(MountError) {
+        let copy = fcntl(file.pages.descriptor, F_DUPFD_CLOEXEC, 0)
+        guard copy >= 0 else {
+            throw MountError(.system, "\(file.path) cannot be opened again: raise `ulimit -n`")
+        }
+        let path = PathBytes(bytes: file.pages.layers[0].file.baseName)
+        do throws(MountError) {
+            try TreeImage(try ImageFile(descriptor: copy, path: path)).proveWhole()
+        } catch {
+            throw MountError(
+                error.kind,
+                "\(file.path) is a layer on \(path), which is not what it was: \(error.message)")
+        }
+    }
+
+    /// What a layer of a chain is called, for errors.
+    private static func path(of layer: ImagePages.Layer, in file: ImageFile) -> PathBytes {
+        let layers = file.pages.layers
+        guard let index = layers.firstIndex(where: { $0.descriptor == layer.descriptor }),
+            index + 1 < layers.count
+        else { return file.path }
+        return PathBytes(bytes: layers[index + 1].file.baseName)
+    }
+}
