@@ -171,8 +171,10 @@ public struct MountControl: Sendable {
 
     /// The same for a path as it is.
     ///
-    /// - Parameter base: an image that what is written is to be a layer on, or the name of one in the
-    ///   store; nil for a plain image.
+    /// - Parameters:
+    ///   - path: as text has it.
+    ///   - base: an image that what is written is to be a layer on, or the name of one in the store;
+    ///     nil for a plain image.
     public func save(
         to path: PathBytes, on base: PathBytes? = nil
     ) throws(MountError) -> SaveSummary {
