@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 #include <stdio.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -114,7 +115,7 @@ int csys_ask_apart(const char *path, int number, int report) {
 }
 
 int csys_start_self(char *const arguments[], char *const environment[], const void *mask,
-                    int ready, int ready_target, int apart, int *process) {
+                    int ready, int ready_target, int kept, int apart, int *process) {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     int error = posix_spawn_file_actions_init(&actions);
@@ -126,9 +127,18 @@ int csys_start_self(char *const arguments[], char *const environment[], const vo
     }
     int nothing = open_nothing();
     if (nothing < 0) error = errno;
+    // First to a number that is certainly neither's.
+    int spare = -1;
+    if (error == 0 && kept >= 0) {
+        spare = fcntl(kept, F_DUPFD_CLOEXEC, ready_target + 2);
+        if (spare < 0) error = errno;
+    }
     if (error == 0) error = posix_spawn_file_actions_adddup2(&actions, nothing, STDIN_FILENO);
     if (error == 0) error = posix_spawn_file_actions_adddup2(&actions, ready, ready_target);
-    if (error == 0) error = posix_spawn_file_actions_addclosefrom_np(&actions, ready_target + 1);
+    int last = ready_target;
+    if (error == 0 && spare >= 0)
+        error = posix_spawn_file_actions_adddup2(&actions, spare, ++last);
+    if (error == 0) error = posix_spawn_file_actions_addclosefrom_np(&actions, last + 1);
     if (error == 0) error = posix_spawnattr_setsigmask(&attributes, mask);
     if (error == 0) {
         // A group of 0 is one of its own.
@@ -140,10 +150,13 @@ int csys_start_self(char *const arguments[], char *const environment[], const vo
                             environment);
     }
     if (nothing >= 0) close(nothing);
+    if (spare >= 0) close(spare);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     return error;
 }
+
+int csys_open_process(int process) { return (int)syscall(SYS_pidfd_open, process, 0); }
 
 void csys_leave_terminal(void) {
     int terminal = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);

@@ -139,9 +139,13 @@ struct FaultClear: ParsableCommand {
     @Argument(help: "Numbers of rules. Default: all.")
     var numbers: [Int] = []
 
+    @Flag(help: "Print the rules that are left as JSON.")
+    var json = false
+
     func run() throws {
         let control = try MountControl(directory)
         let left = try control.clearFaults(numbers.isEmpty ? nil : numbers)
+        if json { return Console.write(ControlJSON.encoded(left, isPretty: true)) }
         Console.say("\(ShellQuote.quoted(control.mountpoint)) has \(left.count) faults now")
     }
 }

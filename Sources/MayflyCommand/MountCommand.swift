@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import Mayfly
 import MayflyHost
 import MayflyRunning
@@ -36,8 +37,26 @@ struct MountCommand: ParsableCommand {
             """)
     var foreground = false
 
+    @Option(
+        help: ArgumentHelp(
+            """
+            Unmount when this process ends, however it ends, with all forks and whoever uses them: for \
+            fixtures of tests, which may be killed.
+            """, valueName: "pid"))
+    var untilPid: Int32?
+
+    @Flag(
+        help: """
+            Unmount when the standard input closes, with all forks and whoever uses them. The standard \
+            input must be a pipe or a socket.
+            """)
+    var untilEof = false
+
     @Flag(help: "Print nothing but errors.")
     var quiet = false
+
+    @Flag(help: "Print what was mounted as JSON, with the path of the server's socket.")
+    var json = false
 
     @Flag(help: "Look whether it could be mounted, and do not.")
     var fake = false
@@ -61,12 +80,15 @@ struct MountCommand: ParsableCommand {
         try configuration.check()
         if fake { return }
         if foreground {
-            let quiet = quiet
+            let (quiet, json) = (quiet || json, json)
             if !quiet, let from = options.from, let line = ImageStore.line(on: from) {
                 Console.say(line)
             }
             try ForegroundServer.serve(
-                configuration, readyDescriptor: readyFd,
+                configuration, readyDescriptor: readyFd, owners: owners(),
+                describe: {
+                    if json { Console.write(ControlJSON.encoded($0, isPretty: true)) }
+                },
                 say: { if !quiet { Console.say($0) } }, complain: Console.complain)
             return
         }
@@ -75,7 +97,18 @@ struct MountCommand: ParsableCommand {
         let given = Invocation.arguments.dropFirst()
         let status = try BackgroundServer.start(
             arguments: ["mount", "--foreground", "--ready-fd"]
-                + ["\(BackgroundServer.readyDescriptor)"] + given.map { PathBytes($0) })
+                + ["\(BackgroundServer.readyDescriptor)"] + given.map { PathBytes($0) },
+            keepsInput: untilEof)
         if status != 0 { throw ExitCode(status) }
+    }
+
+    private func owners() throws(MountError) -> [MountOwner] {
+        var owners: [MountOwner] = []
+        if let untilPid { owners.append(try .process(untilPid)) }
+        if untilEof {
+            owners.append(
+                try .stream(readyFd == nil ? STDIN_FILENO : BackgroundServer.inputDescriptor))
+        }
+        return owners
     }
 }

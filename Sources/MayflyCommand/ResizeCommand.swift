@@ -36,6 +36,9 @@ struct ResizeCommand: ParsableCommand {
     @Option(help: "Most files, directories and links from now on, with k, m or g.")
     var inodes: String?
 
+    @Flag(help: "Print the mount's report afterwards as JSON, as `mayfly stat --json` does.")
+    var json = false
+
     func run() throws {
         var change = LimitChange()
         if let size {
@@ -46,6 +49,7 @@ struct ResizeCommand: ParsableCommand {
             throw MountError(.usage, "nothing to change: give --size, --inodes or both")
         }
         let report = try MountControl(directory).resize(change)
+        if json { return Console.write(ControlJSON.encoded(report, isPretty: true)) }
         Console.say(
             "\(ShellQuote.quoted(report.mountpoint)) has \(Numbers.bytes(report.bytes.limit)) "
                 + "and \(report.inodes.limit) inodes now; it takes "

@@ -13,6 +13,8 @@ import SystemPackage
 package enum BackgroundServer {
     /// The descriptor on which the server says that it is ready.
     package static let readyDescriptor: Int32 = 3
+    /// The descriptor that the server has the caller's standard input on, where it is to have it.
+    package static let inputDescriptor: Int32 = 4
 
     /// Runs this program with `arguments` and waits until it is ready.
     ///
@@ -31,7 +33,11 @@ package enum BackgroundServer {
     }
 
     /// The same for arguments as they are.
-    package static func start(arguments: [PathBytes]) throws(MountError) -> Int32 {
+    ///
+    /// - Parameter keepsInput: whether the server gets the standard input, as `inputDescriptor`.
+    package static func start(
+        arguments: [PathBytes], keepsInput: Bool = false
+    ) throws(MountError) -> Int32 {
         let signals = SignalWatch([SIGTERM, SIGINT, SIGHUP])
         var ends: [Int32] = [-1, -1]
         guard unsafe csys_pipe(&ends) == 0 else { throw cannotStart(errno) }
@@ -40,7 +46,8 @@ package enum BackgroundServer {
         let process: pid_t
         do {
             defer { close(writing) }
-            process = try spawn(arguments, ready: writing, mask: signals.originalMask)
+            process = try spawn(
+                arguments, ready: writing, keepsInput: keepsInput, mask: signals.originalMask)
         }
         let interruption = Interruption()
         try signals.start { event in
@@ -67,13 +74,14 @@ package enum BackgroundServer {
     }
 
     private static func spawn(
-        _ arguments: [PathBytes], ready: Int32, mask: sigset_t
+        _ arguments: [PathBytes], ready: Int32, keepsInput: Bool, mask: sigset_t
     ) throws(MountError) -> pid_t {
         var mask = mask
         var process: pid_t = 0
         let failure = unsafe withCStrings(["mayfly"] + arguments) { vector in
             unsafe csys_start_self(
                 vector, csys_environment(), &mask, ready, readyDescriptor,
+                keepsInput ? STDIN_FILENO : -1,
                 SchedulingPolicy.canReturn() ? 0 : 1, &process)
         }
         guard failure == 0 else { throw cannotStart(failure) }

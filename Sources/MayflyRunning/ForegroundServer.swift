@@ -18,11 +18,15 @@ package enum ForegroundServer {
     ///   - configuration: what to mount.
     ///   - readyDescriptor: gets one byte once the mount answers, after which this process is in
     ///     the background: working directory "/", standard output and error to /dev/null.
+    ///   - owners: whose end is the end of the mount and its forks, whoever uses them.
+    ///   - describe: told what was mounted, once it can be asked.
     ///   - say: prints a line for the user.
     ///   - complain: prints one on the standard error.
     package static func serve(
         _ configuration: MountConfiguration, readyDescriptor: Int32? = nil,
-        say: (String) -> Void, complain: (String) -> Void
+        owners: [MountOwner] = [],
+        describe: (MountAnnouncement) -> Void = { _ in }, say: (String) -> Void,
+        complain: (String) -> Void
     ) throws(MountError) {
         // A limit of processor time asks first, by SIGXCPU, and kills later.
         let signals = SignalWatch([SIGTERM, SIGINT, SIGHUP, SIGXCPU])
@@ -34,7 +38,8 @@ package enum ForegroundServer {
             csys_leave_terminal()
         }
         let mounts = ServedMounts()
-        let line = try mount(configuration, mounts, say: say, complain: complain)
+        let line = try mount(
+            configuration, mounts, describe: describe, say: say, complain: complain)
         defer { mounts.stopControls() }
         let log = Logger(label: "mayfly") { label in
             StreamLogHandler.standardError(label: label)
@@ -42,6 +47,7 @@ package enum ForegroundServer {
         let ending = Ending(mounts, log)
         do {
             try signals.start(ending.take)
+            for owner in owners { try owner.watch(ending.endForAll) }
         } catch {
             for fileSystem in mounts.fileSystems {
                 try? fileSystem.unmount(.lazy)
@@ -61,8 +67,8 @@ package enum ForegroundServer {
     ///
     /// - Returns: the line that tells of the transport.
     private static func mount(
-        _ configuration: MountConfiguration, _ mounts: ServedMounts, say: (String) -> Void,
-        complain: (String) -> Void
+        _ configuration: MountConfiguration, _ mounts: ServedMounts,
+        describe: (MountAnnouncement) -> Void, say: (String) -> Void, complain: (String) -> Void
     ) throws(MountError) -> String {
         var configuration = configuration
         try configuration.check()
@@ -77,6 +83,7 @@ package enum ForegroundServer {
         if configuration.durability == .fsync { say(summary.durabilityLine) }
         if let warning = summary.kernelWarning() { complain(warning) }
         if let line = try mounts.add(fileSystem) { complain(line) }
+        describe(MountAnnouncement(summary, socket: mounts.socketPath(of: fileSystem)))
         return summary.transportLine
     }
 
@@ -95,6 +102,22 @@ package enum ForegroundServer {
             let insist = asked.exchange(true, ordering: .relaxed)  // one thread takes all signals
             if !insist { ServiceNotification.stopping() }
             for fileSystem in mounts.fileSystems { end(fileSystem, insist: insist) }
+        }
+
+        /// Ends every mount at once, also for those who use it.
+        func endForAll() {
+            ServiceNotification.stopping()
+            var isLeft = false
+            for fileSystem in mounts.fileSystems {
+                do { try fileSystem.endForAll() } catch {
+                    log.error("\(error.message)")
+                    isLeft = true
+                }
+            }
+            if !isLeft { return }
+            // What only the end of this process ends.
+            mounts.stopControls()
+            _exit(ExitStatus.mount)
         }
 
         private func end(_ fileSystem: MountedFileSystem, insist: Bool) {

@@ -84,6 +84,11 @@ final class ServedMounts: Sendable {
         for item in gone { item.control?.stop() }
     }
 
+    /// Where a mount is asked; nil where it has no socket.
+    func socketPath(of fileSystem: MountedFileSystem) -> String? {
+        items.withLock { $0.first { $0.fileSystem === fileSystem }?.control?.path }
+    }
+
     /// Returns once every mount, those that come meanwhile among them, is gone and freed.
     func waitUntilUnmounted() { live.waitForNone() }
 

@@ -8,10 +8,6 @@ struct ExampleTests {
     static let root = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
     private static let folder = root + "/Docs/Examples"
 
-    private static func has(_ command: String...) -> Bool {
-        (try? ChildProcess.run(["/usr/bin/env"] + command))?.status == 0
-    }
-
     /// Runs an example from a folder of its own, and expects words in what it prints.
     private func run(_ command: String, says words: String...) throws {
         let outcome = try BuiltCommand.script(
@@ -28,20 +24,6 @@ struct ExampleTests {
         try run(
             "sh \(Self.folder)/shell/tree.sh", says: "ok changes_stay_in_the_test\n",
             "ok begins_with_the_tree\n", "ok goes_back\n")
-    }
-
-    @Test(.enabled(if: has("python3", "-c", "import pytest"), "python3 has no pytest here"))
-    func pytest() throws {
-        let tests = "\(Self.folder)/pytest"
-        // Without a root of its own pytest looks into whatever lies beside the tests' ancestors.
-        try run(
-            "python3 -m pytest -q -p no:cacheprovider --rootdir=\(tests) --basetemp=$folder/p \(tests)",
-            says: "9 passed")
-    }
-
-    @Test(.enabled(if: has("node", "--version"), "there is no node here"))
-    func node() throws {
-        try run("node --test \(Self.folder)/node/tree.test.mjs", says: "# pass 4\n", "# fail 0\n")
     }
 }
 

@@ -29,9 +29,14 @@ struct csys_started csys_start(const char *directory, char *const arguments[],
 
 // Starts this same program in a process group of its own, and in a session of its own if apart is not
 // 0, with the given sigset_t as its mask, no input, our output, the descriptor ready as number
-// ready_target and no other. Returns 0 or an errno.
+// ready_target, the descriptor kept, unless it is -1, as the number after that, and no other. Returns 0 or
+// an errno.
 int csys_start_self(char *const arguments[], char *const environment[], const void *mask,
-                    int ready, int ready_target, int apart, int *process);
+                    int ready, int ready_target, int kept, int apart, int *process);
+
+// A descriptor of a process, readable when that has ended; -1 with errno when there is none. Source:
+// pidfd_open(2).
+int csys_open_process(int process);
 
 // Gives up the controlling terminal, if there is one, for a process that leads no session: nothing that
 // happens to the terminal reaches it, and it may print there to the end. Source: ioctl_tty(2).

@@ -1,0 +1,149 @@
+"""The answers of a server, as Docs/openapi.yaml describes them. Newer servers may add fields."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Literal, TypedDict
+
+
+class Usage(TypedDict):
+    """An amount with the most it has been, and its limit."""
+
+    used: int
+    peak: int
+    limit: int
+
+
+class Report(TypedDict, total=False):
+    """What a mount is, holds and has done: `mayfly stat --json`."""
+
+    version: str
+    mountpoint: str
+    connection: int
+    processID: int
+    transport: str
+    queueDepth: int
+    payloadBytes: int
+    uptimeNanoseconds: int
+    bytes: Usage
+    inodes: Usage
+    memory: Dict[str, Any]
+    requests: int
+    readBytes: int
+    writtenBytes: int
+    latency: Dict[str, int]
+    latencyBuckets: List[List[int]]
+    operations: List[Dict[str, Any]]
+    queues: List[Dict[str, Any]]
+    faults: Dict[str, int]
+    image: Dict[str, Any]
+    options: List[str]
+
+
+class HotNode(TypedDict, total=False):
+    """An inode that many of the last requests were about."""
+
+    nodeID: int
+    kind: str
+    path: str
+    share: float
+
+
+class Snapshot(TypedDict):
+    """A snapshot that is kept."""
+
+    name: str
+    timeNanoseconds: int
+    bytes: int
+    inodes: int
+    privateBytes: int
+
+
+class SnapshotList(TypedDict, total=False):
+    """The snapshots, the oldest first, and what they take."""
+
+    snapshots: List[Snapshot]
+    sharedBytes: int
+    privateBytes: int
+
+
+class Rollback(TypedDict):
+    """What a rollback has done."""
+
+    name: str
+    pages: int
+    changedNodes: int
+    changedNames: int
+    frozenNanoseconds: int
+    nanoseconds: int
+
+
+class Difference(TypedDict):
+    """A path that differs from a snapshot."""
+
+    kind: Literal["added", "removed", "changed"]
+    path: str
+    aspects: List[str]
+
+
+class Rule(TypedDict, total=False):
+    """A fault, as it was added."""
+
+    operation: str
+    path: str
+    errno: str
+    delayNanoseconds: int
+    short: bool
+    fullAtBytes: int
+    nth: int
+    every: int
+    probability: float
+    seed: int
+
+
+class Fault(TypedDict):
+    """A fault in force: `matched` requests that it names, `fired` of them that it acted on."""
+
+    number: int
+    rule: Rule
+    matched: int
+    fired: int
+
+
+class Crash(TypedDict):
+    """What a power loss took."""
+
+    seed: int
+    namesKept: int
+    namesLost: int
+    files: int
+    pagesKept: int
+    pagesLost: int
+    pagesTorn: int
+    notRestored: int
+    nanoseconds: int
+
+
+class Sync(TypedDict):
+    """What a sync has synced."""
+
+    names: int
+    files: int
+
+
+class Save(TypedDict):
+    """An image that was written."""
+
+    path: str
+    bytes: int
+
+
+class Check(TypedDict):
+    """What a check of everything that a mount holds has found."""
+
+    problems: List[str]
+    inodes: int
+    orphans: int
+    directories: int
+    entries: int
+    contentBytes: int
+    nanoseconds: int
