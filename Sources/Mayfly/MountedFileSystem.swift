@@ -49,6 +49,8 @@ public final class MountedFileSystem: Sendable {
     let hooks: RequestHooks
     /// Fault rules as they were added, by number.
     let faultRules = Mutex<[Int: FaultRule]>([:])
+    /// What happens to the mount, for those who listen.
+    let events = EventLog()
     private let threads: Mutex<Threads>
     private let final: Mutex<MountStatistics?>
     /// Whether everything is freed; held while that is done.
@@ -368,6 +370,7 @@ public final class MountedFileSystem: Sendable {
         maintenance.end()
         taken.maintaining?.join()
         let last = statistics()
+        if let counts = look() { events.note(stateEvent(.ended), last: counts) }
         final.withLock { final in
             guard final == nil else { return }
             final = last

@@ -32,7 +32,7 @@ struct MayflyCommand: ParsableCommand {
             StatCommand.self, TopCommand.self, ResizeCommand.self, CheckCommand.self,
             SnapshotCommand.self, SnapshotsCommand.self, RollbackCommand.self, ForkCommand.self,
             SaveCommand.self, DiffCommand.self, ImageCommand.self, FaultCommand.self,
-            CrashCommand.self, SyncCommand.self, BenchCommand.self,
+            CrashCommand.self, SyncCommand.self, WatchCommand.self, BenchCommand.self,
         ])
 
     /// Parses, runs, and ends the process; every error is one line on the standard error.

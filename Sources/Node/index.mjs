@@ -63,12 +63,19 @@ function findSocket(root) {
   throw new MayflyError(`${root} lies in no Mayfly mount of yours: \`mayfly list\` shows the mounts there are`);
 }
 
+// The number of a mount that is gone, and so the name of its socket, may be another mount's by now.
+function socketIdentity(socket) {
+  const status = fs.statSync(socket, { bigint: true, throwIfNoEntry: false });
+  return status && `${status.dev} ${status.ino}`;
+}
+
 /** A mounted file system; `path` is its root. What the server refuses is a MayflyError. */
 export class Mount {
   /** Finds the mount that `root` is the root of, or lies in. */
   constructor(root) {
     this.path = path.resolve(root);
     this.socket = findSocket(this.path);
+    this.identity = socketIdentity(this.socket);
   }
 
   /** A path in the mount. */
@@ -77,6 +84,9 @@ export class Mount {
   /** Makes a request of Docs/Control.md and resolves to its answer. */
   call(method, route, body) {
     return new Promise((resolve, reject) => {
+      if (socketIdentity(this.socket) !== this.identity) {
+        throw new MayflyError(`${this.path} is unmounted: \`mayfly list\` shows the mounts there are`);
+      }
       const request = http.request({ socketPath: this.socket, path: route, method, agent: false }, (reply) => {
         const parts = [];
         reply.on('data', (part) => parts.push(part));
@@ -134,7 +144,9 @@ export class Mount {
     try {
       await this.unmount({ lazy: true, force: true });
     } catch (error) {
-      if (error.status !== undefined && error.status !== 410) throw error;
+      // Where it is unmounted already, its server is gone or about to go.
+      const isMounted = fs.readFileSync('/proc/self/mounts', 'utf8').includes(` ${this.path} fuse`);
+      if (isMounted) throw error;
     }
     if (this.folder) fs.rmSync(this.folder, { recursive: true, force: true });
   }

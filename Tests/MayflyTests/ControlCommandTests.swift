@@ -57,7 +57,7 @@ import Testing
     @Test(
         arguments: [
             "mount", "umount", "run", "list", "stat", "top", "resize", "check", "bench",
-            "snapshot", "snapshots", "rollback", "fork", "save", "diff", "crash", "sync",
+            "snapshot", "snapshots", "rollback", "fork", "save", "diff", "crash", "sync", "watch",
             "fault.add",
             "fault.list", "fault.clear", "image.build", "image.info", "image.list", "image.check",
             "image.export", "image.diff",

@@ -16,7 +16,7 @@ struct RequestStrictTests {
         ("/v1/snapshots/remove", #""name":"good""#, ["name"]),
         ("/v1/rollback", "", ["name", "force"]), ("/v1/diff", "", ["name"]),
         ("/v1/fork", #""path":"/nowhere""#, ["path"]),
-        ("/v1/save", #""path":"/nowhere/x""#, ["path", "umask"]),
+        ("/v1/save", #""path":"/nowhere/x""#, ["path", "umask", "base"]),
         (
             "/v1/faults", #""operation":"write","errno":"EIO""#,
             [

@@ -42,6 +42,7 @@ enum ControlInterface {
         switch request {
         case .report: return report(fileSystem)
         case .hot: return .json(fileSystem.hotNodes(limit: 20))
+        case .events: return try fileSystem.eventStream()
         case .metrics:
             guard let report = fileSystem.report() else { return gone }
             return HTTPAnswer(

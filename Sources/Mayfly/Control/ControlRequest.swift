@@ -7,7 +7,7 @@ internal import MayflyServing
 
 /// A request to a server that has been understood.
 enum ControlRequest: Sendable {
-    case report, hot, metrics, check, sync
+    case report, hot, events, metrics, check, sync
     case limits(LimitChange)
     case unmount(lazy: Bool, force: Bool)
     case snapshots
@@ -64,6 +64,7 @@ extension ControlRequest {
         // As a list of one expression the compiler takes minutes for it.
         routes.append(Route("GET", "/v1/mount", .report))
         routes.append(Route("GET", "/v1/hot", .hot))
+        routes.append(Route("GET", "/v1/events", .events))
         routes.append(Route("GET", "/metrics", .metrics))
         routes.append(Route("POST", "/v1/check", .check))
         routes.append(Route("POST", "/v1/sync", .sync))
@@ -138,12 +139,16 @@ extension ControlRequest {
         return routes
     }()
 
+    /// Every operation: "POST /v1/save".
+    static var operations: [String] { routes.map { "\($0.method) \($0.path)" } }
+
     /// Understands a request, or says why not.
     init(_ question: HTTPQuestion) throws(RouteFailure) {
         let routes = Self.routes.filter { $0.path == question.path }
         if routes.isEmpty { throw .noSuchPath }
         // A stream has no length to be asked for.
-        let isHead = question.method == "HEAD" && question.path != "/v1/faults"
+        let isHead =
+            question.method == "HEAD" && !["/v1/faults", "/v1/events"].contains(question.path)
         let method = isHead ? "GET" : question.method
         guard let route = routes.first(where: { $0.method == method }) else { throw .noSuchMethod }
         if let query = question.query, !query.isEmpty, question.path != "/metrics" {

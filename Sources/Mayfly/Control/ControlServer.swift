@@ -21,6 +21,7 @@ public final class ControlServer: Sendable {
     private let connection: UInt32
     private let inode: UInt64?
     private let listener: HTTPListener
+    private let events: EventLog
     private let isStopped = Atomic<Bool>(false)
 
     /// Listens for a mount. Removes the names that killed servers have left, first.
@@ -50,6 +51,7 @@ public final class ControlServer: Sendable {
             folder.locked { folder.remove(connection) }
             throw MountError(.system, "no control socket in \(folder.path): \(error)")
         }
+        events = fileSystem.events
         self.folder = folder
         self.connection = connection
         path = folder.socketPath(connection)
@@ -63,6 +65,8 @@ public final class ControlServer: Sendable {
             // The number may be another mount's by now.
             if folder.socketInode(connection) == inode { folder.remove(connection) }
         }
+        // Who listens to events hears the last of them.
+        events.waitForListeners(milliseconds: 500)
         listener.stop()
     }
 

@@ -112,6 +112,15 @@ public struct MountControl: Sendable {
         try post(CheckSummary.self, "/v1/check", EmptyRequest())
     }
 
+    /// Hands on what happens to the mount, as it happens, until it ends.
+    ///
+    /// - Parameter body: called with each event, on another thread.
+    public func events(_ body: @escaping @Sendable (MountEvent) -> Void) throws(MountError) {
+        do throws(ControlError) {
+            try client.lines(MountEvent.self, "/v1/events", seconds: 15, body)
+        } catch { throw described(error) }
+    }
+
     // MARK: snapshots
 
     /// Keeps what the mount holds now.

@@ -39,8 +39,9 @@ extension MountReport {
             "mayfly_requests_total", "counter", "Requests answered, by opcode.",
             operations.map { ([("opcode", $0.name)], "\($0.count)") })
         text.add(
-            "mayfly_request_errors_total", "counter", "Requests answered by an errno.",
-            operations.map { ([("opcode", $0.name)], "\($0.errors)") })
+            "mayfly_request_errors_total", "counter",
+            "Requests answered by an errno; ENOSYS and ENODATA are normal answers.",
+            (errors ?? []).map { ([("errno", $0.errno)], "\($0.count)") })
         text.add(
             "mayfly_queue_requests_total", "counter", "Requests answered, by queue.",
             queues.map { ([("queue", $0.name)], "\($0.requests)") })

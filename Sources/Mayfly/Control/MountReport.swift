@@ -105,6 +105,14 @@ public struct MountReport: Codable, Sendable, Equatable {
         public var latency: Latency
     }
 
+    /// Requests answered by one errno.
+    public struct ErrorCount: Codable, Sendable, Equatable {
+        /// Its name, "ENOSPC" for instance, or its number where it has none here.
+        public var errno: String
+        /// How many.
+        public var count: UInt64
+    }
+
     /// One way that requests come.
     public struct Queue: Codable, Sendable, Equatable {
         /// "ring-" and the CPU, or "dev-" and the reader of /dev/fuse.
@@ -189,6 +197,9 @@ public struct MountReport: Codable, Sendable, Equatable {
     /// What it was mounted with, as options of mount(8) and without its limits; missing where the server is
     /// older.
     public var options: [String]?
+    /// Answers by errno, those of which there were any. Most are no fault: ENOSYS keeps the kernel from asking
+    /// again, and ENODATA says that a file has no such attribute. Missing where the server is older.
+    public var errors: [ErrorCount]?
 }
 
 /// An inode that many of the last requests were about.

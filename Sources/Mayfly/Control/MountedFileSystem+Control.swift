@@ -57,7 +57,7 @@ extension MountedFileSystem {
                     strayCompletions: faults.strayCompletions,
                     malformedRequests: faults.malformedRequests),
                 image: image.map { MountReport.Image(path: $0.name, isChanged: $0.isChanged) },
-                options: configuration.optionWords)
+                options: configuration.optionWords, errors: Self.errors(parts.counters))
         }
     }
 
@@ -137,6 +137,11 @@ extension MountedFileSystem {
         }
         guard let refusal else { throw MountError(.mount, "the mount is gone") }
         if let refusal { throw refusal }
+        if events.isHeard {
+            var event = stateEvent(.resized)
+            event.requests = nil
+            events.note(event)
+        }
     }
 
     private static func error(
@@ -173,6 +178,15 @@ extension MountedFileSystem {
                 errors: counters.reduce(0) { $0 + $1.errors(opcode) },
                 latency: MountReport.Latency(histogram))
             return (report, histogram)
+        }
+    }
+
+    private static func errors(_ counters: [RequestCounters]) -> [MountReport.ErrorCount] {
+        (0..<Int32(RequestCounters.errnoCount)).compactMap { errno in
+            let count = counters.reduce(0) { $0 + $1.errors(errno: errno) }
+            if count == 0 { return nil }
+            let name = errno == 0 ? "other" : FaultOperations.name(ofErrno: errno)
+            return MountReport.ErrorCount(errno: name, count: count)
         }
     }
 

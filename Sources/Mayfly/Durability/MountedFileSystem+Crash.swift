@@ -27,7 +27,7 @@ extension MountedFileSystem {
     public func crash(seed: UInt64? = nil) throws(MountError) -> CrashSummary {
         guard let log = hooks.durability else { throw Self.withoutDurability }
         let seed = seed ?? UInt64.random(in: 0...UInt64(UInt32.max))
-        return try whileHooked { parts in
+        let summary = try whileHooked { parts in
             let begin = cmem_monotonic_nanoseconds()
             var summary = log.whileLosing {
                 let loss = log.whileHeld { lose(seed, &$0, parts) }
@@ -40,6 +40,8 @@ extension MountedFileSystem {
             summary.nanoseconds = cmem_monotonic_nanoseconds() - begin
             return summary
         }
+        note(.crash) { $0.crash = summary }
+        return summary
     }
 
     /// Syncs all that was done before the call, as sync(2) does elsewhere: the kernel tells a FUSE server

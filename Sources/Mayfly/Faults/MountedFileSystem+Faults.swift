@@ -49,6 +49,8 @@ extension MountedFileSystem {
     /// - Parameter numbers: nil for all.
     /// - Throws: `.usage` for a number that there is not.
     public func clearFaults(_ numbers: [Int]? = nil) throws(MountError) {
+        // What they did until now, for listeners that look at the rules in force.
+        let before = events.isHeard ? look() : nil
         try whileHooked { parts throws(MountError) in
             let hasRules: Bool
             do throws(UnknownRule) { hasRules = try hooks.faults.clear(numbers) } catch {
@@ -61,6 +63,11 @@ extension MountedFileSystem {
             if hasRules { return }
             hooks.isOn.hasFaults = false
             parts.store.whileFrozen {}
+        }
+        guard let before else { return }
+        for number in numbers ?? before.fired.keys.sorted() {
+            guard let record = before.fired[number], record.fired > 0 else { continue }
+            note(.fault) { $0.fault = record }
         }
     }
 

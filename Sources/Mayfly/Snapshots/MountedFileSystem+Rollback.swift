@@ -43,7 +43,7 @@ extension MountedFileSystem {
     public func rollback(
         to name: String? = nil, force: Bool = false
     ) throws(MountError) -> RollbackSummary {
-        return try onShelf { shelf, parts throws(MountError) in
+        let summary = try onShelf { shelf, parts throws(MountError) in
             let item = try shelf.item(name)
             let bytes = parts.store.rollBackBytes(to: item.snapshot)
             let claim = try Self.claim("a rollback", bytes)
@@ -76,6 +76,8 @@ extension MountedFileSystem {
                 frozenNanoseconds: thawed - frozen,
                 nanoseconds: cmem_monotonic_nanoseconds() - begin)
         }
+        note(.rollback) { $0.rollback = summary }
+        return summary
     }
 
     /// - Returns: nil where the changes are not allowed.

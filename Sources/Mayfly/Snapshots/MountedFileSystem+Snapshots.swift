@@ -25,10 +25,12 @@ extension MountedFileSystem {
     public func snapshot(
         _ name: String? = nil, replacing: Bool = false
     ) throws(MountError) -> SnapshotRecord {
-        try onShelf { shelf, parts throws(MountError) in
+        let record = try onShelf { shelf, parts throws(MountError) in
             let name = try shelf.freeName(name, replacing: replacing)
             return shelf.add(name, try take(&shelf, parts, for: "a snapshot"))
         }
+        note(.snapshot) { $0.snapshot = record }
+        return record
     }
 
     /// What it can go back to, and how much memory is shared and its own.

@@ -101,10 +101,9 @@ struct SnapshotShelf: Sendable {
     }
 
     mutating func add(_ name: String, _ snapshot: StoreSnapshot) -> SnapshotRecord {
-        let now = cmem_now()
         let record = SnapshotRecord(
             name: name,
-            timeNanoseconds: UInt64(max(0, now.seconds)) * 1_000_000_000 + UInt64(now.nanoseconds),
+            timeNanoseconds: WallClock.nanoseconds,
             bytes: snapshot.pagesInUse * SizeText.pageBytes,
             inodes: snapshot.inodeSpaceInUse / InodeStore.inodeSpaceUnit,
             privateBytes: snapshot.privateBytes)

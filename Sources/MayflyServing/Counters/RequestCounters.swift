@@ -6,6 +6,7 @@
 //     64     errors by opcode                          countdown, thread, timed
 //     128    nanoseconds by opcode              256    nodeids of the hot table, 64 words
 //                                               320    their sample counts
+//                                               384    errors by errno, 128 words
 //                                               512    64 histograms of 256 buckets
 //
 // A page that no opcode of this mount uses is never touched, so that a worker has some 60 KiB.
@@ -39,6 +40,9 @@ package import SystemPackage
     private static var threadNumber: Int { @_noLocks get { 196 } }
     private static var hotNodes: Int { @_noLocks get { 256 } }
     private static var hotSamples: Int { @_noLocks get { 320 } }
+    private static var errnos: Int { @_noLocks get { 384 } }
+    /// Errnos that have a word of their own; the few above, which no file system answers, share the first.
+    package static var errnoCount: Int { @_noLocks get { 128 } }
     private static var histograms: Int { @_noLocks get { 512 } }
     private static var wordCount: Int { histograms + count * LatencyBuckets.count }
 
@@ -85,8 +89,10 @@ package import SystemPackage
         return true
     }
 
-    @_noLocks package func countError(_ opcode: UInt32) {
+    @_noLocks package func countError(_ opcode: UInt32, _ errno: Int32) {
         add(1, Self.errors + Int(truncatingIfNeeded: opcode & 63))
+        let hasWord = errno > 0 && errno < Self.errnoCount
+        add(1, Self.errnos + (hasWord ? Int(truncatingIfNeeded: errno) : 0))
     }
 
     /// Notes a request that was timed.
@@ -152,6 +158,11 @@ package import SystemPackage
     package var total: UInt64 { (0..<Self.count).reduce(0) { $0 + self[$1] } }
 
     package func errors(_ opcode: Int) -> UInt64 { self[word: Self.errors + (opcode & 63)] }
+
+    /// Requests answered by an errno, whatever their opcode; by 0 those that have no word of their own.
+    package func errors(errno: Int32) -> UInt64 {
+        self[word: Self.errnos + Int(errno & 127)]
+    }
 
     /// Adds what is known of an opcode's service times, a sample, to `histogram`.
     package func add(_ opcode: Int, to histogram: inout LatencyHistogram) {

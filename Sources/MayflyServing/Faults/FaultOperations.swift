@@ -61,6 +61,13 @@ package enum FaultOperations {
         return number.flatMap { (1...133).contains($0) ? $0 : nil }
     }
 
+    /// The name of an error; its number where it has none here.
+    package static func name(ofErrno number: Int32) -> String {
+        // Of two names the one that the kernel's lists have first.
+        let names = errors.filter { $0.value == number }.keys
+        return names.min { ($0.count, $0) < ($1.count, $1) } ?? "\(number)"
+    }
+
     private static let errors: [String: Int32] = [
         "EPERM": EPERM, "ENOENT": ENOENT, "EINTR": EINTR, "EIO": EIO, "ENXIO": ENXIO,
         "E2BIG": E2BIG, "EBADF": EBADF, "EAGAIN": EAGAIN, "EWOULDBLOCK": EAGAIN,

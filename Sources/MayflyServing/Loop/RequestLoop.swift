@@ -83,7 +83,7 @@ package struct RequestLoop: Sendable {
         let start = isSample ? cmem_monotonic_nanoseconds() : 0
         let reply = isHooked.isOn ? answerHooked(request, retry) : answerOnce(request, retry)
         tell(reply, request)
-        if reply.error != 0 { operations.counters.countError(request.opcode) }
+        if reply.error != 0 { operations.counters.countError(request.opcode, reply.error) }
         if isSample {
             operations.counters.sample(
                 request, nanoseconds: cmem_monotonic_nanoseconds() &- start)

@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'node:test';
 
-import { Mount, mount } from '../index.mjs';
+import { MayflyError, Mount, mount } from '../index.mjs';
 import { useMayfly } from '../testing.mjs';
 
 const mayfly = useMayfly({
@@ -49,6 +49,20 @@ test('is told what is wrong', async () => {
   await assert.rejects(mayfly.call('POST', '/v1/rollback', { nam: 'x' }), { status: 400, field: 'nam' });
   await assert.rejects(mount({ size: 'much' }), { message: /^bad --size 'much'/ });
   assert.throws(() => new Mount('/proc'), /lies in no Mayfly mount of yours/);
+});
+
+test('a mount that is gone is no other', async () => {
+  const folder = fs.mkdtempSync('/tmp/mayfly-node-');
+  fs.mkdirSync(`${folder}/one`);
+  fs.mkdirSync(`${folder}/two`);
+  const one = await mayfly.fork(`${folder}/one`);
+  await one.unmount();
+  const two = await mayfly.fork(`${folder}/two`);
+  await assert.rejects(one.unmount(), MayflyError);
+  await one.close();
+  assert.equal((await two.report()).mountpoint, two.path);
+  await two.close();
+  fs.rmSync(folder, { recursive: true });
 });
 
 test('a mount of its own ends with its process', async () => {

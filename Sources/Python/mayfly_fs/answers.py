@@ -37,6 +37,7 @@ class Report(TypedDict, total=False):
     faults: Dict[str, int]
     image: Dict[str, Any]
     options: List[str]
+    errors: List[Dict[str, Any]]
 
 
 class HotNode(TypedDict, total=False):
@@ -130,11 +131,29 @@ class Sync(TypedDict):
     files: int
 
 
-class Save(TypedDict):
-    """An image that was written."""
+class Event(TypedDict, total=False):
+    """Something that happened to a mount; which fields it has depends on `event` (Docs/Control.md, Events)."""
+
+    event: str
+    timeNanoseconds: int
+    mountpoint: str
+    count: int
+    bytes: Usage
+    inodes: Usage
+    requests: int
+    fault: Fault
+    snapshot: Snapshot
+    rollback: Rollback
+    crash: Crash
+
+
+class Save(TypedDict, total=False):
+    """An image that was written; `base` and `pageBytes` are those of a layer."""
 
     path: str
     bytes: int
+    base: str
+    pageBytes: int
 
 
 class Check(TypedDict):

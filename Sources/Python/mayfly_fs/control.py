@@ -15,15 +15,24 @@ from .errors import MayflyError, RequestError
 TIMEOUT_SECONDS = 600.0
 
 
+def _identity(path: str) -> "tuple[int, int]":
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
 class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout: float) -> None:
+    def __init__(self, path: str, identity: "tuple[int, int]", timeout: float) -> None:
         super().__init__("mayfly", timeout=timeout)
         self._path = path
+        self._identity = identity
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
+        # The number of a mount that is gone may be another mount's by now.
+        if _identity(self._path) != self._identity:
+            raise FileNotFoundError("the socket is another mount's")
 
 
 def true_user() -> int:
@@ -72,6 +81,7 @@ class Control:
 
     def __init__(self, socket_path: str) -> None:
         self.socket_path = socket_path
+        self._identity = _identity(socket_path)
 
     def call(self, method: str, route: str, body: Optional[dict[str, Any]] = None) -> Any:
         """Makes a request and returns its answer. Fields that are None are left out.
@@ -107,13 +117,28 @@ class Control:
         finally:
             connection.close()
 
+    def lines(self, route: str) -> Iterator[Any]:
+        """Yields the objects of an answer that has one on each line, until the server ends it.
+
+        Closing the iterator closes the connection.
+        """
+        connection, reply = self._ask("GET", route, None)
+        try:
+            for line in reply:
+                if line.strip():
+                    yield json.loads(line)
+        except (OSError, http.client.HTTPException) as error:
+            raise MayflyError("the answer of %s broke off: %s" % (self.socket_path, error)) from error
+        finally:
+            connection.close()
+
     def _ask(
         self, method: str, route: str, body: Optional[dict[str, Any]]
     ) -> "tuple[_Connection, http.client.HTTPResponse]":
         content = None
         if body is not None:
             content = json.dumps({name: value for name, value in body.items() if value is not None})
-        connection = _Connection(self.socket_path, TIMEOUT_SECONDS)
+        connection = _Connection(self.socket_path, self._identity, TIMEOUT_SECONDS)
         try:
             connection.request(method, route, content)
             reply = connection.getresponse()

@@ -13,6 +13,7 @@ from .answers import (
     Check,
     Crash,
     Difference,
+    Event,
     Fault,
     HotNode,
     Report,
@@ -24,7 +25,7 @@ from .answers import (
 )
 from .binary import Word, command
 from .control import Control, find_socket
-from .errors import MayflyError, RequestError
+from .errors import MayflyError
 from .names import name_text
 
 StrPath = Union[str, "os.PathLike[str]"]
@@ -67,11 +68,8 @@ class Mount:
         """Unmounts whatever uses it; nothing where it is unmounted already."""
         try:
             self.unmount(lazy=True, force=True)
-        except RequestError as error:
-            if error.status != 410:
-                raise
         except MayflyError:
-            # The server is gone, and the mount with it.
+            # Where it is unmounted already, its server is gone or about to go.
             if os.path.ismount(self.path):
                 raise
         if self._folder is not None:
@@ -91,6 +89,10 @@ class Mount:
     def metrics(self) -> str:
         """The report for Prometheus."""
         return cast(str, self.control.call("GET", "/metrics"))
+
+    def events(self) -> Iterator[Event]:
+        """Yields what happens to the mount from now on, "mounted" first and "ended" last."""
+        return cast(Iterator[Event], self.control.lines("/v1/events"))
 
     def check(self) -> Check:
         """Has the server prove that what it holds is as it must be. Requests wait meanwhile."""
@@ -142,9 +144,15 @@ class Mount:
         self.control.call("POST", "/v1/fork", {"path": name_text(target)})
         return Mount(target)
 
-    def save(self, file: StrPath, umask: Optional[int] = None) -> Save:
-        """Writes an image, which `mount(from_image=file)` starts from."""
-        body = {"path": name_text(os.path.abspath(file)), "umask": umask}
+    def save(
+        self, file: StrPath, umask: Optional[int] = None, base: Optional[StrPath] = None
+    ) -> Save:
+        """Writes an image, which `mount(from_image=file)` starts from; with `base` a layer on that image."""
+        body = {
+            "path": name_text(os.path.abspath(file)),
+            "umask": umask,
+            "base": None if base is None else name_text(os.path.abspath(base)),
+        }
         return cast(Save, self.control.call("POST", "/v1/save", body))
 
     # Faults and power losses

@@ -133,6 +133,35 @@ def test_answers_have_the_fields_of_their_types(mayfly):
     assert set(mayfly.check()) == fields(answers.Check)
 
 
+def test_events_tell_what_happens(mayfly):
+    events = mayfly.events()
+    found = [next(events)]
+    mayfly.snapshot("heard")
+    found.append(next(events))
+    mayfly.unmount()
+    found += events
+    assert [event["event"] for event in found] == ["mounted", "snapshot", "ended"]
+    assert found[1]["snapshot"]["name"] == "heard"
+    assert all(set(event) <= set(answers.Event.__annotations__) for event in found)
+
+
+def test_a_mount_that_is_gone_is_no_other(mayfly, tmp_path):
+    """The kernel gives the number of a mount that is gone, and so the name of its socket, to the next."""
+    (tmp_path / "one").mkdir()
+    fork = mayfly.fork(tmp_path / "one")
+    fork.unmount()
+    others = []
+    for number in range(8):
+        (tmp_path / str(number)).mkdir()
+        others.append(mayfly.fork(tmp_path / str(number)))
+    with pytest.raises(mayfly_fs.MayflyError, match="no server answers"):
+        fork.unmount()
+    fork.close()
+    for other in others:
+        assert os.path.ismount(other.path)
+        other.close()
+
+
 def test_is_told_what_is_wrong(mayfly):
     with pytest.raises(mayfly_fs.RequestError, match="there is no snapshot 'never'") as raised:
         mayfly.rollback("never")

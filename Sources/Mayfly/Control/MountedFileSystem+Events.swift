@@ -1,0 +1,141 @@
+// The stream of a mount's events, made on a thread that is there while somebody listens.
+
+internal import CMayflyMemory
+internal import Glibc
+internal import MayflyHTTP
+internal import MayflyServing
+internal import Synchronization
+
+extension MountedFileSystem {
+    /// How often counters are looked at.
+    private static let lookMilliseconds: Int64 = 100
+    /// How long a mount that stays full, or a fault that goes on, is told of once.
+    private static let repeatNanoseconds: UInt64 = 1_000_000_000
+    /// A line without an event after such a time, so that a listener who is gone is noticed.
+    private static let quietNanoseconds: UInt64 = 4_000_000_000
+
+    /// Events from now on, as lines of JSON, until the mount ends or the listener goes.
+    ///
+    /// - Throws: `.usage` where there are too many listeners.
+    func eventStream() throws(MountError) -> HTTPAnswer {
+        guard let listener = events.add() else {
+            throw MountError(
+                .usage,
+                "\(EventLog.listenerLimit) clients listen to the events of \(place) already: end one of them"
+            )
+        }
+        return HTTPAnswer(status: 200, type: "application/x-ndjson", body: []) { [self] send in
+            defer { events.remove(listener) }
+            tell(listener) { event in
+                send(
+                    event.map { ControlJSON.encoded($0) + [UInt8(ascii: "\n")] } ?? [
+                        UInt8(ascii: "\n")
+                    ])
+            }
+        }
+    }
+
+    /// - Parameter send: gets nil for a line without an event; false when nobody listens any more.
+    private func tell(_ listener: Int, _ send: (MountEvent?) -> Bool) {
+        var seen = look() ?? EventCounts()
+        guard send(stateEvent(.mounted)) else { return }
+        var lastSent = cmem_monotonic_nanoseconds()
+        var lastCounted: UInt64 = 0
+        while true {
+            let version = events.version
+            var found: [MountEvent] = []
+            let now = cmem_monotonic_nanoseconds()
+            if now - lastCounted >= Self.repeatNanoseconds, let look = look() {
+                let counted = differences(from: seen, to: look)
+                if !counted.isEmpty { (found, lastCounted, seen) = (counted, now, look) }
+            }
+            let (noted, dropped, last) = events.take(listener)
+            if let last { found += differences(from: seen, to: last) }
+            for event in noted {
+                // What a rule did until it was taken back comes as its last state.
+                if event.event == .fault {
+                    guard let event = rest(of: event, &seen) else { continue }
+                    found.append(event)
+                } else {
+                    found.append(event)
+                }
+            }
+            if dropped > 0 {
+                var event = MountEvent(.missed, summary.mountpoint)
+                event.count = dropped
+                found.append(event)
+            }
+            for event in found { guard send(event) else { return } }
+            if last != nil { return }
+            if !found.isEmpty {
+                lastSent = cmem_monotonic_nanoseconds()
+            } else if now - lastSent >= Self.quietNanoseconds {
+                guard send(nil) else { return }
+                lastSent = now
+            }
+            events.wait(while: version, milliseconds: Self.lookMilliseconds)
+        }
+    }
+
+    /// What a rule has done since it was last told of; nil where nothing.
+    private func rest(of event: MountEvent, _ seen: inout EventCounts) -> MountEvent? {
+        guard let fault = event.fault else { return nil }
+        let before = seen.fired.removeValue(forKey: fault.number)?.fired ?? 0
+        if fault.fired <= before { return nil }
+        var event = event
+        event.count = fault.fired - before
+        return event
+    }
+
+    func look() -> EventCounts? {
+        whileMounted { parts in
+            var look = EventCounts()
+            look.full = parts.counters.reduce(0) { $0 + $1.errors(errno: ENOSPC) }
+            let rules = faultRules.withLock { $0 }
+            if rules.isEmpty { return look }
+            for count in hooks.faults.counts {
+                guard let rule = rules[count.number] else { continue }
+                look.fired[count.number] = FaultRecord(
+                    number: count.number, rule: rule, matched: count.matched, fired: count.fired)
+            }
+            return look
+        }
+    }
+
+    private func differences(from old: EventCounts, to new: EventCounts) -> [MountEvent] {
+        var found: [MountEvent] = []
+        if new.full > old.full {
+            var event = stateEvent(.full)
+            event.count = new.full - old.full
+            event.requests = nil
+            found.append(event)
+        }
+        for fault in new.fired.values.sorted(by: { $0.number < $1.number }) {
+            let before = old.fired[fault.number]?.fired ?? 0
+            if fault.fired <= before { continue }
+            var event = MountEvent(.fault, summary.mountpoint)
+            event.fault = fault
+            event.count = fault.fired - before
+            found.append(event)
+        }
+        return found
+    }
+
+    /// An event that says how full the mount is.
+    func stateEvent(_ kind: MountEvent.Kind) -> MountEvent {
+        var event = MountEvent(kind, summary.mountpoint)
+        guard let report = report() else { return event }
+        event.bytes = report.bytes
+        event.inodes = report.inodes
+        event.requests = report.requests
+        return event
+    }
+
+    /// Tells listeners of something that the control plane has done.
+    func note(_ kind: MountEvent.Kind, _ fill: (inout MountEvent) -> Void) {
+        guard events.isHeard else { return }
+        var event = MountEvent(kind, summary.mountpoint)
+        fill(&event)
+        events.note(event)
+    }
+}
