@@ -202,6 +202,30 @@ extension InodeStore {
         arena.settle(limits: (0, 0))
     }
 
+    // MARK: what lies among pages of content
+
+    /// Has pages in memory that lie among pages of content and hold more than that, as
+    /// `checkForServing` has found them before in the same image.
+    ///
+    /// - Precondition: the store was just opened from the image; nobody else uses it.
+    /// - Returns: whether all are there; not where the image is changed, or where memory is short.
+    package func bring(_ runs: [PageRun]) -> Bool {
+        do throws(Errno) {
+            for run in runs.lazy.flatMap(\.byChunks) where arena.holdsPages(run.lowerBound) {
+                try arena.bring(run.lowerBound, UInt64(run.count))
+            }
+            return true
+        } catch { return false }
+    }
+
+    /// What was brought to memory of a store that was just opened from an image and checked.
+    package var broughtRuns: [PageRun] {
+        let first = arena.geometry.firstChunkOffset
+        return arena.writtenRuns().flatMap(\.byChunks).filter {
+            $0.lowerBound >= first && arena.holdsPages($0.lowerBound)
+        }
+    }
+
     // MARK: inodes without names
 
     /// Offsets of inodes that have no name left, and live for the kernel's references.

@@ -10,7 +10,9 @@ package struct WrittenLayer: Sendable, Equatable {
     package let digest: ImageDigest
     /// Bytes of the pages in it.
     package let pageBytes: UInt64
-    package let runCount: Int
+    fileprivate let runs: [PageRun]
+    /// Pages in it that are among those of content.
+    package var contentRuns: [PageRun] = []
 }
 
 /// Fills an empty file with runs of pages, in ascending order.
@@ -76,7 +78,10 @@ private struct LayerWriter: ~Copyable {
         if code != 0 { throw Errno(rawValue: code) }
         return WrittenLayer(
             digest: unsafe words.withUnsafeBytes { unsafe ImageDigest(of: $0) },
-            pageBytes: place - Geometry.pageBytes, runCount: table.count / 8)
+            pageBytes: place - Geometry.pageBytes,
+            runs: stride(from: 0, to: table.count, by: 8).map {
+                table[$0]..<table[$0] + table[$0 + 1]
+            })
     }
 }
 
@@ -121,9 +126,11 @@ extension Arena {
                 }
             }
         }
-        return try writer.end(
+        var written = try writer.end(
             imageBytes: bytes, depth: UInt64(base.layers.count) + 1, base: base.digests[0],
             name: name)
+        written.contentRuns = written.runs.filter { holdsPages($0.lowerBound) }
+        return written
     }
 
     private func addDifferent(
@@ -161,7 +168,16 @@ extension Arena {
                 index += 1
             }
         }
-        try forEachFilledRun(base: origin) { run, isContent throws(Errno) in
+        // Chunks in which something was changed.
+        var touched: Set<UInt64> = []
+        for run in changed ?? [] {
+            for chunk in run.lowerBound / Geometry.chunkBytes...(run.upperBound - 1)
+                / Geometry.chunkBytes
+            where chunk > 0 { touched.insert(chunk - 1) }
+        }
+        try forEachFilledRun(
+            base: origin, chunks: { changed == nil || touched.contains($0) }
+        ) { run, isContent throws(Errno) in
             let start = run.lowerBound & ~(Geometry.chunkBytes - 1)
             let isHeader =
                 start < geometry.firstChunkOffset

@@ -58,14 +58,7 @@ package struct ArenaCheck {
 
     /// Whether an offset is that of a unit of pages, in use or not.
     package func isPage(_ offset: UInt64) -> Bool {
-        guard offset >= geometry.firstChunkOffset, offset < geometry.bytes,
-            offset & (Geometry.pageBytes - 1) == 0
-        else { return false }
-        let chunk = geometry.chunk(containing: offset)
-        let descriptor = geometry.descriptor(chunk)
-        return chunk < used && !geometry.holdsDescriptors(chunk)
-            && region.load(descriptor + Descriptor.tag) >> 32 == ChunkKind.pages.rawValue
-            && region.load(descriptor + Descriptor.state) != Descriptor.pool
+        offset & (Geometry.pageBytes - 1) == 0 && arena.holdsPages(offset)
     }
 
     private mutating func claimUnit(

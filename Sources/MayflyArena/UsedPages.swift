@@ -28,10 +28,12 @@ extension Arena {
     /// Calls `body` with the pages in use, in their order, as far as they end after `from`, and with
     /// whether they are units of pages: content and what lies among it.
     ///
+    /// - Parameter isWanted: leaves chunks out, by their numbers.
     /// - Precondition: nobody changes the arena meanwhile.
     /// - Complexity: O(chunks), and the words of their bitmaps.
     package func forEachUsedRun(
-        from: UInt64 = 0, _ body: (PageRun, Bool) throws(Errno) -> Void
+        from: UInt64 = 0, chunks isWanted: (UInt64) -> Bool = { _ in true },
+        _ body: (PageRun, Bool) throws(Errno) -> Void
     ) throws(Errno) {
         let page = Geometry.pageBytes
         if from < geometry.firstChunkOffset {
@@ -40,7 +42,7 @@ extension Arena {
             try body(Geometry.shardsOffset..<(end + page - 1) & ~(page - 1), false)
         }
         let fresh = region.load(Superblock.freshChunk)
-        for chunk in 0..<fresh where geometry.chunkStart(chunk + 1) > from {
+        for chunk in 0..<fresh where geometry.chunkStart(chunk + 1) > from && isWanted(chunk) {
             if geometry.holdsDescriptors(chunk) {
                 let last = min(fresh, chunk + Geometry.groupChunks) - 1
                 let end = geometry.descriptor(last) + Geometry.descriptorBytes
@@ -68,7 +70,8 @@ extension Arena {
     /// - Parameter base: what the region began as; nil where that is not at hand, and then none of its
     ///   pages are left out.
     func forEachFilledRun(
-        base: BaseMapping?, _ body: (PageRun, Bool) throws(Errno) -> Void
+        base: BaseMapping?, chunks isWanted: (UInt64) -> Bool = { _ in true },
+        _ body: (PageRun, Bool) throws(Errno) -> Void
     ) throws(Errno) {
         let end = baseBytes
         // What is known of a file: data from one offset to another.
@@ -99,7 +102,7 @@ extension Arena {
                 at = max(until, at + Geometry.pageBytes)
             }
         }
-        try forEachUsedRun { run, isContent throws(Errno) in
+        try forEachUsedRun(chunks: isWanted) { run, isContent throws(Errno) in
             // A run lies in one chunk, and so in one file. What is not mapped is read, holes and all.
             let file = base?.file(at: run.lowerBound)
             var at = run.lowerBound
@@ -170,6 +173,16 @@ extension Arena {
         guard holdsInodes(chunk) else { return false }
         let unit = (offset - geometry.chunkStart(chunk)) >> ChunkKind.inodes.unitShift
         return bitmap(.inodes, chunk).isSet(unit)
+    }
+
+    /// Whether the chunk of an offset is one of pages that somebody owns.
+    package func holdsPages(_ offset: UInt64) -> Bool {
+        guard offset >= geometry.firstChunkOffset, offset < usedEnd else { return false }
+        let chunk = geometry.chunk(containing: offset)
+        let descriptor = geometry.descriptor(chunk)
+        return !geometry.holdsDescriptors(chunk)
+            && region.load(descriptor + Descriptor.state) != Descriptor.pool
+            && region.load(descriptor + Descriptor.tag) >> 32 == ChunkKind.pages.rawValue
     }
 
     /// Whether a chunk's units are inodes, so that its pages may hold some.

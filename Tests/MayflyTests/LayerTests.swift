@@ -220,4 +220,29 @@ struct LayerTests {
             done
             """#)
     }
+
+    /// What a check has found is noted, and believed for as long as no file is another than it was.
+    @Test func notesAreBelievedNoFurther() throws {
+        try run(
+            #"""
+            on base; change 1; keep one; save one.layer --on base; off
+            known=$folder/data/mayfly/known; on one.layer; off; note=$(ls $known/*.maps)
+            [ "$(wc -l < $note)" -gt 2 ] || fail "no maps are noted"
+            # Of what is noted nothing is looked at again; of a note that was changed, nothing is believed.
+            on one.layer; same one; off
+            for change in 's/ /  /' '2s/^./x/' '3,$d' '$s/$/1/' '1s/^/1/'; do
+                cp $note kept; sed -i "$change" $note; on one.layer; same one; off
+                cmp -s kept $note || fail "the note is not made anew after $change"
+            done
+            : > $note; on one.layer; same one; off; head -c 100000 /dev/urandom > $note; on one.layer; same one; off
+            chmod 777 $folder/data/mayfly; on one.layer; same one; off; chmod 700 $folder/data/mayfly
+            # A word of a directory, behind what a layer says of it.
+            at=$(python3 -ISc 'print(open("base", "rb").read().index(b"small199"))')
+            cp base whole; printf X | dd of=base bs=1 seek=$at conv=notrunc status=none
+            refused 'not what it was' mount m --from one.layer
+            cat whole > base; on one.layer; same one; off
+            cp one.layer two.layer; printf X | dd of=two.layer bs=1 seek=20000 conv=notrunc status=none
+            cat two.layer > one.layer; refused 'damaged' mount m --from one.layer
+            """#)
+    }
 }

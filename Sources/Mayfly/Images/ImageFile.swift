@@ -141,22 +141,32 @@ struct ImageFile: Sendable {
         MountError(.usage, "\(path) was changed while it was read: use it when nobody writes it")
     }
 
-    /// Proves what a mount relies on.
+    private var noMemory: MountError {
+        MountError(
+            .system,
+            "there is no memory for the names and maps of \(path): free some, or raise the memory limit"
+        )
+    }
+
+    /// Proves what a mount relies on, or knows that it was proved.
     ///
     /// - Parameter store: just opened from this image.
     /// - Throws: `.usage` with the first thing that is wrong; `.system` when there is no memory for what
     ///   must be copied to be believed.
+    /// - Complexity: O(pages with maps) where it is known; else O(inodes, names and pages of content).
     func checkForServing(_ store: InodeStore) throws(MountError) {
         if isOwn { return }
+        let pages = pages
+        if let maps = KnownImages.maps(of: pages) {
+            guard store.bring(maps) else { throw base.isChanged ? changed : noMemory }
+            return
+        }
         let report = store.worker(0).checkForServing()
         if base.isChanged { throw changed }
-        if report.lacksMemory {
-            throw MountError(
-                .system,
-                "there is no memory for the names and maps of \(path): free some, or raise the memory "
-                    + "limit")
+        if report.lacksMemory { throw noMemory }
+        guard let problem = report.problems.first else {
+            return KnownImages.addMaps(store.broughtRuns, of: pages)
         }
-        guard let problem = report.problems.first else { return }
         throw MountError(
             .usage,
             "\(path) is damaged (\(problem)): get it again; `mayfly image check` tells all of it")

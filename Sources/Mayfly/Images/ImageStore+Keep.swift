@@ -38,6 +38,7 @@ extension ImageStore {
         // Written once: a store that was written is no more than unmapped.
         defer { save.store.unmap() }
         var pageBytes: UInt64?
+        var maps: [PageRun]?
         let image = try put(name) { descriptor throws(MountError) in
             guard case .layer(let base) = form(after: save.base) else {
                 return try save.writeImage(to: descriptor)
@@ -45,6 +46,14 @@ extension ImageStore {
             let written = try save.writeLayer(
                 to: descriptor, on: base, named: PathBytes(base.pages.digests[0].hexadecimal))
             pageBytes = written.pageBytes
+            // What is not in the layer was there before, and where its maps lie is known.
+            if let before = KnownImages.maps(of: base.pages) {
+                maps = PageRun.union(before + written.contentRuns)
+            }
+        }
+        // The next run begins with it, and need not look at all of it again.
+        if let maps, let digest = ImageDigest(image.digest), let file = stored(digest) {
+            KnownImages.addMaps(maps, of: file.pages)
         }
         return KeptImage(image: image, pageBytes: pageBytes)
     }

@@ -76,6 +76,70 @@ enum KnownImages {
         close(descriptor)
     }
 
+    // MARK: what a check has found
+
+    /// Bytes of pages that are noted at most: more are found anew.
+    private static var mostNoted: UInt64 { 64 << 20 }
+
+    private static func mapsPath(_ pages: ImagePages) -> (path: PathBytes, state: String)? {
+        guard
+            let (note, path) = note(
+                of: pages.layers.last?.descriptor ?? pages.descriptor,
+                pages.digests[0]), let path
+        else { return nil }
+        return (path + ".maps", note.state)
+    }
+
+    /// Pages among those of content that hold more than content, of an image that was found sound as a
+    /// whole and that nobody has changed since.
+    ///
+    /// - Returns: nil where that is not known.
+    /// - Complexity: O(runs).
+    static func maps(of pages: ImagePages) -> [PageRun]? {
+        guard let (path, state) = mapsPath(pages), areKnown(pages), ImageStore.isTrusted,
+            let bytes = HostFile.bytes(at: path.text, atMost: 64 << 20)
+        else { return nil }
+        // The state of the file, the digest of all that follows, and a line for each run.
+        let lines = bytes.split(separator: UInt8(ascii: "\n"), maxSplits: 2)
+        guard lines.count == 3, Array(lines[0]) + [UInt8(ascii: "\n")] == Array(state.utf8),
+            String(decoding: lines[1], as: UTF8.self) == digest(of: lines[2])
+        else { return nil }
+        var runs: [PageRun] = []
+        for line in lines[2].split(separator: UInt8(ascii: "\n")) {
+            let numbers = String(decoding: line, as: UTF8.self).split(separator: " ")
+                .compactMap { UInt64($0) }
+            guard numbers.count == 2, numbers[0] < numbers[1], numbers[1] <= pages.bytes else {
+                // No run at all is a line with one zero.
+                if numbers == [0] { continue }
+                return nil
+            }
+            runs.append(numbers[0]..<numbers[1])
+        }
+        return runs
+    }
+
+    private static func digest(of bytes: ArraySlice<UInt8>) -> String {
+        unsafe bytes.withUnsafeBytes { unsafe ImageDigest(of: $0) }.hexadecimal
+    }
+
+    /// Notes that an image is sound, and which of its pages must be in memory before they are believed.
+    ///
+    /// - Parameter runs: pages among those of content that hold more than content, and perhaps others.
+    static func addMaps(_ runs: [PageRun], of pages: ImagePages) {
+        guard runs.reduce(0, { $0 + UInt64($1.count) }) <= mostNoted,
+            let (path, state) = mapsPath(pages), areKnown(pages), ImageStore.make("known")
+        else { return }
+        let lines =
+            runs.isEmpty ? "0\n" : runs.map { "\($0.lowerBound) \($0.upperBound)\n" }.joined()
+        let bytes = Array("\(state)\(digest(of: Array(lines.utf8)[...]))\n\(lines)".utf8)
+        let file = unsafe path.withCString {
+            unsafe open($0, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode_t(0o600))
+        }
+        if file < 0 { return }
+        _ = unsafe csys_write_all(file, bytes, bytes.count, 0)
+        close(file)
+    }
+
     /// Compares all files of an image that are not known with what they say.
     ///
     /// - Parameter anew: whether those that are known are compared as well.
