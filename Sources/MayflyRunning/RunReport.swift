@@ -50,8 +50,8 @@ struct RunReport: Equatable {
             ("inodes", "\(summary.inodes)"),
             ("maximumMemoryBytes", "\(summary.maximumMemoryBytes)"),
             ("leftRunning", Self.list(left)),
-            ("kept", kept.map { Self.quoted($0.text) } ?? "null"),
             ("saved", saved.map { Self.quoted($0.text) } ?? "null"),
+            ("kept", kept.map { Self.quoted($0.text) } ?? "null"),
         ]
         let lines = fields.map { "  \(Self.quoted($0.0)): \($0.1)" }
         return "{\n" + lines.joined(separator: ",\n") + "\n}\n"

@@ -96,6 +96,25 @@ struct BuildCacheTests {
             """#)
     }
 
+    /// A user who may do nothing has a store, in a namespace that it is not made in.
+    @Test func aUserHasOneToo() throws {
+        try run(
+            #"""
+            chmod 711 "$folder"; mkdir home; cp "$mayfly" m; chown -R nobody home src
+            cat > inner <<'END'
+            # A device node of its own, as its mode is not to change for the rest of the machine.
+            mknod -m 666 "$folder/fuse" c 10 229; mount --bind "$folder/fuse" /dev/fuse
+            user() { (cd home; exec env -u XDG_DATA_HOME HOME="$folder/home" setpriv --reuid=nobody --regid=nogroup                 --clear-groups "$folder/m" "$@"); }
+            user run --quiet --from build --save build --if-missing "$folder/src" -- sh -c 'echo one > made'
+            user run --quiet --from build --save build -- sh -c '[ "$(cat made)" = one ]; echo two > made'
+            user run --quiet --from build -- sh -c 'cat made; stat -c %U made'
+            user image store list --json | grep -c '"name":"build"'; user image check build > /dev/null
+            [ "$(stat -c %U%a home/.local/share/mayfly)" = nobody700 ]
+            END
+            export mayfly folder; unshare --mount bash -e inner > said; [ "$(tr '\n' ' ' < said)" = 'two nobody 1 ' ] || fail "$(cat said)"
+            """#)
+    }
+
     // MARK: the recipes of Docs/Images.md
 
     @Test func make() throws {
