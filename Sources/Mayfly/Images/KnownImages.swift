@@ -5,6 +5,7 @@
 // nobody can set: a file with the same one was not written (Docs/ImageFormat.md, An image that is
 // changed). A note is the user's own, as the store is that it lies in.
 
+internal import CMayflyMemory
 internal import CMayflySystem
 internal import Glibc
 internal import InodeStore
