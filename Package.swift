@@ -83,8 +83,8 @@ let package = Package(
         .target(
             name: "MayflyImages",
             dependencies: [
-                "CMayflyArchive", "CMayflyMemory", "InodeStore", "MayflyArena", "MayflyHost",
-                errno,
+                "CMayflyArchive", "CMayflyMemory", "CMayflySystem", "InodeStore", "MayflyArena",
+                "MayflyHost", errno,
             ],
             swiftSettings: strict),
         .target(

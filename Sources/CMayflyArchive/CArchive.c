@@ -39,15 +39,23 @@ static void fail(struct carc_reader *reader, const char *what, const char *why) 
     carc_error_text(reader->error, sizeof reader->error, what, why ? why : "unknown error");
 }
 
+static struct carc_reader *read_disk(struct carc_disk *disk) {
+    struct carc_reader *reader = disk ? calloc(1, sizeof *reader) : NULL;
+    if (reader) {
+        reader->disk = disk;
+    } else if (disk) {
+        carc_disk_close(disk);
+        errno = ENOMEM;
+    }
+    return reader;
+}
+
 struct carc_reader *carc_read_directory(const char *path, int one_device) {
-    struct carc_reader *reader = calloc(1, sizeof *reader);
-    if (!reader) return NULL;
-    reader->disk = carc_disk_open(path, one_device);
-    if (reader->disk) return reader;
-    int error = errno;
-    free(reader);
-    errno = error;
-    return NULL;
+    return read_disk(carc_disk_open(path, one_device));
+}
+
+struct carc_reader *carc_read_file(const char *path, const char *name) {
+    return read_disk(carc_disk_open_file(path, name));
 }
 
 // Begins to read the archive, from its first byte. Returns 0, or -1 with no memory.

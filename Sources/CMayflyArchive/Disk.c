@@ -81,31 +81,39 @@ void carc_disk_close(struct carc_disk *disk) {
     free(disk);
 }
 
-struct carc_disk *carc_disk_open(const char *path, int one_device) {
+// Makes a reader of nothing. NULL with errno.
+static struct carc_disk *new_disk(void) {
     struct carc_disk *disk = calloc(1, sizeof *disk);
     if (!disk) return NULL;
-    disk->fd = -1;
-    disk->one_device = one_device;
-    // A link to a directory is followed here, and none below it.
-    disk->root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    struct stat status;
-    if (disk->root < 0 || fstat(disk->root, &status) != 0) goto failed;
-    disk->device = status.st_dev;
+    disk->fd = disk->root = -1;
     disk->path_room = 4096;
     disk->path = calloc(1, disk->path_room);
     disk->buffer = malloc(BLOCK);
     disk->names = malloc(LIST);
     disk->value = malloc(LIST);
-    if (!disk->path || !disk->buffer || !disk->names || !disk->value) {
-        errno = ENOMEM;
-        goto failed;
-    }
-    return disk;
-failed:;
+    if (disk->path && disk->buffer && disk->names && disk->value) return disk;
+    carc_disk_close(disk);
+    errno = ENOMEM;
+    return NULL;
+}
+
+static struct carc_disk *failed(struct carc_disk *disk) {
     int error = errno;
     carc_disk_close(disk);
     errno = error;
     return NULL;
+}
+
+struct carc_disk *carc_disk_open(const char *path, int one_device) {
+    struct carc_disk *disk = new_disk();
+    if (!disk) return NULL;
+    disk->one_device = one_device;
+    // A link to a directory is followed here, and none below it.
+    disk->root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct stat status;
+    if (disk->root < 0 || fstat(disk->root, &status) != 0) return failed(disk);
+    disk->device = status.st_dev;
+    return disk;
 }
 
 static int by_name(const void *a, const void *b) {
@@ -231,6 +239,25 @@ static int open_entry(struct carc_disk *disk, int folder, const char *name) {
         disk->fd = -1;
     }
     return fail(disk, "it is changed all the time: read it when nobody does that");
+}
+
+struct carc_disk *carc_disk_open_file(const char *path, const char *name) {
+    struct carc_disk *disk = new_disk();
+    if (!disk) return NULL;
+    size_t count = strlen(name);
+    if (count >= disk->path_room) {
+        errno = ENAMETOOLONG;
+        return failed(disk);
+    }
+    if (open_entry(disk, AT_FDCWD, path) < 0) return failed(disk);
+    if (S_ISDIR(disk->status.st_mode)) {
+        errno = EISDIR;
+        return failed(disk);
+    }
+    memcpy(disk->path, name, count + 1);
+    disk->root = disk->fd;
+    disk->fd = -1;
+    return disk;
 }
 
 static int by_inode(const void *a, const void *b) {

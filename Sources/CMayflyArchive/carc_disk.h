@@ -40,6 +40,7 @@ static inline void carc_error_text(char *text, size_t room, const char *what, co
 
 // As the functions of carc.h with the same names.
 struct carc_disk *carc_disk_open(const char *path, int one_device);
+struct carc_disk *carc_disk_open_file(const char *path, const char *name);
 void carc_disk_close(struct carc_disk *disk);
 int carc_disk_next(struct carc_disk *disk, struct carc_entry *entry);
 int carc_disk_data(struct carc_disk *disk, const void **bytes, size_t *count, uint64_t *offset);

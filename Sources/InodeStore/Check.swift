@@ -107,8 +107,14 @@ struct StoreCheck {
         reach(root, from: root)
         if region.load(root + Inode.parent) != root { arena.note("root: its parent") }
         walk()
-        // What is in use and was not reached lives by the kernel's references alone.
-        for inode in arena.unitsInUse(.inodes) where found[inode] == nil {
+        // What is in use and was not reached lives by the kernel's references alone, or lies in a
+        // directory that has no name, which is met before what lies in it.
+        let used = arena.unitsInUse(.inodes)
+        let staged = used.filter {
+            found[$0] == nil
+                && region.load32($0 + Inode.flags) & InodeFlags.staging != 0
+        }
+        for inode in staged + used where found[inode] == nil {
             if region.load32(inode + Inode.mode) == 0 {
                 arena.note("inode \(inode): a slot in use without an inode")
                 continue
@@ -209,13 +215,19 @@ struct StoreCheck {
         let flags = region.load32(inode + Inode.flags)
         let known =
             InodeFlags.settable | InodeFlags.capability | InodeFlags.accessACL
-            | InodeFlags.defaultACL | InodeFlags.linkable
+            | InodeFlags.defaultACL | InodeFlags.linkable | InodeFlags.staging
         if flags & ~known != 0 { arena.note("inode \(inode): flags \(flags)") }
         if flags & InodeFlags.linkable != 0
             && (region.load32(inode + Inode.links) != 0
                 || worker.type(inode) != FileMode.regular)
         {
             arena.note("inode \(inode): linkable though it is no nameless file")
+        }
+        if flags & InodeFlags.staging != 0
+            && (region.load32(inode + Inode.links) != 0
+                || worker.type(inode) != FileMode.directory)
+        {
+            arena.note("inode \(inode): for building though it is no nameless directory")
         }
     }
 

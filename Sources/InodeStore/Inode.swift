@@ -89,6 +89,8 @@ package enum InodeFlags {
     static var defaultACL: UInt32 { @_noLocks get { 1 << 30 } }
     /// Ours: a temporary file that linkat(2) may still name.
     static var linkable: UInt32 { @_noLocks get { 1 << 27 } }
+    /// Ours: a directory without a name in which a tree is made or taken apart (Staging.swift).
+    static var staging: UInt32 { @_noLocks get { 1 << 26 } }
 }
 
 /// File types of st_mode, and its other bits.

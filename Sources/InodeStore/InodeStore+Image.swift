@@ -250,8 +250,16 @@ extension InodeStore {
             && arena.region.load32(inode + Inode.links) == 0
     }
 
-    /// Ends an inode without names that nobody refers to.
+    /// Ends an inode without names that nobody refers to, with what lies in it.
     ///
     /// - Precondition: the workers are entered, and nobody else uses the store.
-    func endOrphan(_ inode: UInt64) { worker(0).endIfUnused(inode) }
+    func endOrphan(_ inode: UInt64) {
+        let worker = worker(0)
+        if arena.region.load32(inode + Inode.flags) & InodeFlags.staging != 0 {
+            _ = worker.emptyFrozen(NodeID(rawValue: worker.nodeID(inode)))
+            // Whoever held it does not come back to it: what is rolled back is built no further.
+            sideTable.store(worker.side(inode) + Side.lookups, 0)
+        }
+        worker.endIfUnused(inode)
+    }
 }

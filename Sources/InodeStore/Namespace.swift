@@ -115,10 +115,7 @@ extension StoreWorker {
         }
         let now = cmem_now()
         beginUpdate(directory)
-        if mode & FileMode.typeMask == FileMode.directory {
-            region.store32(
-                directory + Inode.links, region.load32(directory + Inode.links) + 1)
-        }
+        if mode & FileMode.typeMask == FileMode.directory { addLinks(directory, 1) }
         touchDirectory(directory, now)
         endUpdate(directory)
         _ = retain(inode)
@@ -330,10 +327,7 @@ extension StoreWorker {
             let now = cmem_now()
             let index = nameIndex(dentry)
             beginUpdate(directory)
-            if isDirectory {
-                region.store32(
-                    directory + Inode.links, region.load32(directory + Inode.links) - 1)
-            }
+            if isDirectory { addLinks(directory, -1) }
             touchDirectory(directory, now)
             endUpdate(directory)
             dropLink(victim, index, now)
@@ -357,11 +351,25 @@ extension StoreWorker {
         }
     }
 
+    /// Whether nothing can be put into a directory any more.
+    @_noLocks func isRemoved(_ directory: UInt64) -> Bool {
+        region.load32(directory + Inode.links) == 0
+            && region.load32(directory + Inode.flags) & InodeFlags.staging == 0
+    }
+
+    /// Counts subdirectories that come or go. One without a name has no links, whatever lies in it.
+    @_noLocks func addLinks(_ directory: UInt64, _ count: Int32) {
+        let links = region.load32(directory + Inode.links)
+        if links == 0 { return }
+        region.store32(
+            directory + Inode.links, UInt32(bitPattern: Int32(bitPattern: links) + count))
+    }
+
     // MARK: what flags forbid
 
     /// - Throws: `ENOENT` for a removed directory, `EPERM` for an immutable one.
     @_noLocks func checkInsertion(_ directory: UInt64) throws(Errno) {
-        if region.load32(directory + Inode.links) == 0 { throw .noSuchFileOrDirectory }
+        if isRemoved(directory) { throw .noSuchFileOrDirectory }
         if region.load32(directory + Inode.flags) & InodeFlags.immutable != 0 {
             throw .notPermitted
         }

@@ -111,7 +111,7 @@ extension StoreWorker {
             let victim = region.load(dentry + Dentry.inode)
             removeDentry(directory, dentry)
             let index = nameIndex(dentry)
-            if type(victim) == FileMode.directory { addLinksFrozen(directory, -1) }
+            if type(victim) == FileMode.directory { addLinks(directory, -1) }
             let now = cmem_now()
             touchDirectory(directory, now)
             dropLink(victim, index, now)
@@ -149,7 +149,7 @@ extension StoreWorker {
         }
         if isDirectory {
             region.store32(inode + Inode.links, 2 + subdirectories(inode))
-            addLinksFrozen(directory, 1)
+            addLinks(directory, 1)
         } else {
             region.store32(inode + Inode.links, links + 1)
         }
@@ -226,14 +226,6 @@ extension StoreWorker {
         region.store32(inode + Inode.mode, type(inode) | state.mode & FileMode.permissions)
         region.store32(inode + Inode.userID, state.userID)
         region.store32(inode + Inode.groupID, state.groupID)
-    }
-
-    /// A directory without links is counted anew when it gets its name back.
-    private func addLinksFrozen(_ directory: UInt64, _ count: Int32) {
-        let links = region.load32(directory + Inode.links)
-        if links == 0 { return }
-        region.store32(
-            directory + Inode.links, UInt32(bitPattern: Int32(bitPattern: links) + count))
     }
 
     private func subdirectories(_ directory: UInt64) -> UInt32 {

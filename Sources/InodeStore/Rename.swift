@@ -93,9 +93,7 @@ extension StoreWorker {
     @_noLocks private func check(_ plan: RenamePlan, flags: UInt32) throws(Errno) -> Bool {
         let isExchange = flags & RenameFlags.exchange != 0
         // First: a removed directory's parent may be another inode by now (`isInside`).
-        if region.load32(plan.newDirectory + Inode.links) == 0 {
-            throw .noSuchFileOrDirectory
-        }
+        if isRemoved(plan.newDirectory) { throw .noSuchFileOrDirectory }
         if plan.replaced == 0 {
             if isExchange { throw .noSuchFileOrDirectory }
         } else if flags & RenameFlags.noReplace != 0 {
@@ -212,11 +210,6 @@ extension StoreWorker {
         endUpdate(plan.newDirectory)
         touchChange(plan.moving, now)
         touchChange(plan.replaced, now)
-    }
-
-    @_noLocks private func addLinks(_ directory: UInt64, _ count: Int32) {
-        let links = Int32(bitPattern: region.load32(directory + Inode.links)) + count
-        region.store32(directory + Inode.links, UInt32(bitPattern: links))
     }
 
     @_noLocks private func touchChange(_ inode: UInt64, _ now: cmem_time) {

@@ -33,6 +33,20 @@ package struct RestoredAttributes: Sendable, Equatable {
 }
 
 extension StoreWorker {
+    /// What `restore` would make of another inode a copy of this one with.
+    ///
+    /// - Precondition: entered.
+    /// - Throws: `ESTALE`.
+    package func restorable(_ node: NodeID) throws(Errno) -> RestoredAttributes {
+        let inode = try inode(node)
+        return RestoredAttributes(
+            permissions: region.load32(inode + Inode.mode) & FileMode.permissions,
+            userID: region.load32(inode + Inode.userID),
+            groupID: region.load32(inode + Inode.groupID),
+            flags: region.load32(inode + Inode.flags) & InodeFlags.settable,
+            time: time(inode, TimeField.modification))
+    }
+
     /// The inode of a name, without a reference; nil when there is none.
     ///
     /// - Precondition: entered.
@@ -47,9 +61,13 @@ extension StoreWorker {
 
     /// Sets attributes as they are, whatever ACLs, flags or the caller would make of them.
     ///
+    /// - Parameter now: the time of access, change and birth in a tree that lives; nil for that of the
+    ///   content.
     /// - Precondition: entered, and nobody else uses the inode.
     /// - Throws: `ESTALE`.
-    package func restore(_ node: NodeID, _ attributes: RestoredAttributes) throws(Errno) {
+    package func restore(
+        _ node: NodeID, _ attributes: RestoredAttributes, now: cmem_time? = nil
+    ) throws(Errno) {
         let inode = try inode(node)
         let mode = region.load32(inode + Inode.mode)
         region.store32(
@@ -59,8 +77,9 @@ extension StoreWorker {
         region.store32(inode + Inode.groupID, attributes.groupID)
         let flags = region.load32(inode + Inode.flags) & ~InodeFlags.settable
         region.store32(inode + Inode.flags, flags | attributes.flags & InodeFlags.settable)
-        for field in [
-            TimeField.access, TimeField.modification, TimeField.change, TimeField.birth,
-        ] { setTime(inode, field, attributes.time) }
+        setTime(inode, TimeField.modification, attributes.time)
+        for field in [TimeField.access, TimeField.change, TimeField.birth] {
+            setTime(inode, field, now ?? attributes.time)
+        }
     }
 }

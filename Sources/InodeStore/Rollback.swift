@@ -82,6 +82,7 @@ extension InodeStore {
         let generations = arena.generations
         let usedEnd = arena.usedEnd
 
+        sideTable.store(Side.rollbacks, sideTable.load(Side.rollbacks) + 1)
         let dropped = runs.filter { $0.lowerBound < end }
         region.release(dropped, showing: snapshot.base.mapping)
         effect.pagesDropped = dropped.reduce(0) { $0 + UInt64($1.count) / Geometry.pageBytes }

@@ -31,6 +31,8 @@ enum Side {
     static var dead: UInt64 { @_noLocks get { 1 << 63 } }
     /// The highest tag of the store. It has a cache line of its own, in slots that hold no inode.
     static var highestTag: UInt64 { @_noLocks get { 64 } }
+    /// How often the store was rolled back, beside it: written while all workers are stopped.
+    static var rollbacks: UInt64 { @_noLocks get { 72 } }
 }
 
 extension StoreWorker {

@@ -1,4 +1,4 @@
 /// The version of this package.
 public enum MayflyVersion {
-    public static let text = "0.2.0"
+    public static let text = "0.3.0"
 }

@@ -8,6 +8,7 @@ internal import Glibc
 internal import InodeStore
 internal import MayflyArena
 package import MayflyHost
+internal import MayflyImages
 internal import MayflyServing
 internal import Synchronization
 internal import SystemPackage
@@ -51,6 +52,9 @@ public final class MountedFileSystem: Sendable {
     let faultRules = Mutex<[Int: FaultRule]>([:])
     /// What happens to the mount, for those who listen.
     let events = EventLog()
+    /// Who works on whole trees, and the worker that they share.
+    let treeWork = TreeWork()
+    let treeTurn: TreeTurn
     private let threads: Mutex<Threads>
     private let final: Mutex<MountStatistics?>
     /// Whether everything is freed; held while that is done.
@@ -127,12 +131,12 @@ public final class MountedFileSystem: Sendable {
         try Self.checkMemory()
         // Before the mount is made, so that what cannot be had leaves no mount behind.
         var sessionConfiguration = configuration.session(in: memory)
-        // Beside the queues: a reader of /dev/fuse, and who looks from outside.
-        sessionConfiguration.mostQueues = origin.shardCount - 2
-        let readers = min(max(2, Self.onlineProcessors), max(1, origin.shardCount - 1))
+        // Beside the queues: a reader of /dev/fuse, who looks from outside, and who builds trees.
+        sessionConfiguration.mostQueues = origin.shardCount - 3
+        let readers = min(max(2, Self.onlineProcessors), max(1, origin.shardCount - 2))
         let queues = FuseSession.mostQueues(sessionConfiguration)
-        // One more than serve: for who looks at the tree from outside of it.
-        let workerCount = max(queues + 1, queues == 0 ? readers : 0) + 1
+        // Two more than serve: for who looks at the tree from outside of it, and who builds trees.
+        let workerCount = max(queues + 1, queues == 0 ? readers : 0) + 2
         let pageBytes = SizeText.pageBytes
         let store = try Self.store(
             configuration, origin, limits: limits, memory: memory, workerCount: workerCount)
@@ -176,6 +180,7 @@ public final class MountedFileSystem: Sendable {
         identity = session.identity
         self.store = store
         self.counters = counters
+        treeTurn = TreeTurn(store.worker(counters.count + 1))
         gate = YieldGate()
         hooks = RequestHooks(
             answersAll: configuration.answersAll, isDurable: configuration.durability == .fsync)
@@ -367,6 +372,7 @@ public final class MountedFileSystem: Sendable {
             return threads
         }
         for thread in taken.serving { thread.join() }
+        treeWork.finish()
         maintenance.end()
         taken.maintaining?.join()
         let last = statistics()

@@ -89,7 +89,7 @@ struct ImageBuildCommand: ParsableCommand {
 }
 
 /// Says on a terminal how far a build is, ten times a second.
-private struct BuildLine {
+struct BuildLine {
     private let line: ProgressLine?
     private var next = ContinuousClock.now
 

@@ -20,6 +20,9 @@ package enum FileSignals {
 }
 
 package enum ProcessFacts {
+    package static var effectiveUserID: UInt32 { geteuid() }
+    package static var effectiveGroupID: UInt32 { getegid() }
+
     /// The umask of this process, which can be asked for without being changed since Linux 4.7.
     package static var umask: UInt32 {
         let status = HostFile.text(at: "/proc/self/status") ?? ""

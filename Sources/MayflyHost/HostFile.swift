@@ -1,6 +1,7 @@
 // Small files and links of /proc and /sys, read whole. Nothing here touches a mount's own content.
 
 import Glibc
+package import SystemPackage
 
 package enum HostFile {
     /// What the file at `path` holds, as `PathBytes` has text; nil when it cannot be read.
@@ -86,6 +87,43 @@ package enum HostFile {
             unsafe PathBytes(bytes: folder + [UInt8(ascii: "/")] + name.bytes)
                 .withCString { unsafe access($0, F_OK) } == 0
         }
+    }
+
+    /// What is at a path.
+    package enum Kind: Sendable { case directory, file, link, other }
+
+    /// What is at a path, where no link is followed; nil where there is nothing.
+    package static func kind(of path: PathBytes) -> Kind? {
+        var status = stat()
+        guard unsafe path.withCString({ unsafe lstat($0, &status) }) == 0 else { return nil }
+        switch status.st_mode & S_IFMT {
+        case S_IFDIR: return .directory
+        case S_IFREG: return .file
+        case S_IFLNK: return .link
+        default: return .other
+        }
+    }
+
+    /// Whether there is a directory at a path, or a link to one.
+    package static func isDirectory(_ path: PathBytes) -> Bool {
+        var status = stat()
+        let found = unsafe path.withCString { unsafe stat($0, &status) }
+        return found == 0 && status.st_mode & S_IFMT == S_IFDIR
+    }
+
+    /// Bytes of a file; nil where there is none.
+    package static func size(of path: PathBytes) -> UInt64? {
+        var status = stat()
+        guard unsafe path.withCString({ unsafe stat($0, &status) }) == 0 else { return nil }
+        return UInt64(clamping: status.st_size)
+    }
+
+    /// Why this process, with its effective user, may not make names in a directory; nil where it may.
+    package static func refusalToWrite(_ directory: PathBytes) -> Errno? {
+        let code = unsafe directory.withCString {
+            unsafe faccessat(AT_FDCWD, $0, W_OK | X_OK, AT_EACCESS)
+        }
+        return code == 0 ? nil : Errno(rawValue: errno)
     }
 
     /// `path` without symbolic links, "." and ".."; nil when it does not exist.

@@ -28,6 +28,13 @@ public struct PathBytes: Hashable, Sendable {
     /// The names between the slashes.
     package var names: [ArraySlice<UInt8>] { bytes.split(separator: UInt8(ascii: "/")) }
 
+    /// The path without its last name; of a single name ".", and of what lies in the root "/".
+    package var parent: PathBytes {
+        let above = Array(names.dropLast().joined(separator: [UInt8(ascii: "/")]))
+        if isAbsolute { return PathBytes(bytes: [UInt8(ascii: "/")] + above) }
+        return above.isEmpty ? "." : PathBytes(bytes: above)
+    }
+
     /// Whether it begins with a slash.
     package var isAbsolute: Bool { bytes.first == UInt8(ascii: "/") }
 

@@ -45,7 +45,7 @@ package enum ImageBuilder {
                 building: descriptor, pageLimit: limits.pages, inodeLimit: limits.inodes,
                 shardCount: Geometry.shardCount(workers: sysconf(Int32(_SC_NPROCESSORS_CONF)) + 2))
         } catch {
-            throw .storing([], error, inMemory: inMemory)
+            throw .storing([], error, inMemory ? .memory : .disk)
         }
         defer { store.unmap() }
         let room = Room(store, descriptor, inMemory: inMemory)
@@ -56,7 +56,7 @@ package enum ImageBuilder {
         do throws(Errno) {
             try store.seal(descriptor)
         } catch {
-            throw .storing([], error, inMemory: inMemory)
+            throw .storing([], error, inMemory ? .memory : .disk)
         }
         return BuiltImage(
             entries: builder.entryCount, contentBytes: builder.contentBytes,

@@ -28,8 +28,6 @@ extension StoreWorker {
         try name.withName { name throws(Errno) in try peek(parent, name) }
     }
 
-    private var builder: Caller { Caller(userID: 0, groupID: 0) }
-
     private func dropped(_ made: Attributes) -> NodeID {
         let node = NodeID(rawValue: made.nodeID)
         forget(node, count: 1)
@@ -37,21 +35,22 @@ extension StoreWorker {
     }
 
     func add(
-        _ parent: NodeID, _ name: ArraySlice<UInt8>, mode: UInt32, device: UInt32 = 0
+        _ parent: NodeID, _ name: ArraySlice<UInt8>, mode: UInt32, device: UInt32 = 0,
+        _ owner: Caller
     ) throws(Errno) -> NodeID {
         dropped(
             try name.withName { name throws(Errno) in
-                try make(parent, name, mode: mode, device: device, caller: builder)
+                try make(parent, name, mode: mode, device: device, caller: owner)
             })
     }
 
     func addSymlink(
-        _ parent: NodeID, _ name: ArraySlice<UInt8>, target: [UInt8]
+        _ parent: NodeID, _ name: ArraySlice<UInt8>, target: [UInt8], _ owner: Caller
     ) throws(Errno) -> NodeID {
         dropped(
             try name.withName { name throws(Errno) in
                 try unsafe target[...].withRaw { bytes throws(Errno) in
-                    try unsafe makeSymlink(parent, name, target: bytes, caller: builder)
+                    try unsafe makeSymlink(parent, name, target: bytes, caller: owner)
                 }
             })
     }
@@ -90,7 +89,7 @@ extension StoreWorker {
         var change = AttributeChange()
         change.valid = AttributeChange.size
         change.size = size
-        _ = try setAttributes(node, change, caller: builder)
+        _ = try setAttributes(node, change, caller: Caller(userID: 0, groupID: 0))
     }
 
     /// Gives an inode the times back that it had.

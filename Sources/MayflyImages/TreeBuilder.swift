@@ -1,22 +1,83 @@
 // TreeBuilder: puts the entries of a source into a store, in the order in which they come.
 //
-// The same entries give the same store, byte by byte, whatever pieces their content comes in: it is
-// written in blocks of 1 MiB, nothing of the clock is kept, and one worker does everything.
+// In a store of its own the same entries give the same bytes, whatever pieces their content comes in: it
+// is written in blocks of 1 MiB, nothing of the clock is kept, and one worker does everything. In a
+// store that is mounted the tree grows where nobody sees it, and content is written as it comes.
 
 internal import CMayflyMemory
 package import InodeStore
 internal import MayflyHost
+internal import Synchronization
 package import SystemPackage
 
-/// Builds a tree in a store that nobody else uses.
+/// What whoever puts a tree in may set of it, and wants to.
+package struct TreeRights: Codable, Sendable, Equatable {
+    /// Whose everything is to be; nil: as the source says.
+    package var userID: UInt32?
+    package var groupID: UInt32?
+    /// Permission bits that are taken away.
+    package var umask: UInt32 = 0
+    /// Whether there may be device nodes, and extended attributes of all namespaces.
+    package var isPrivileged = true
+
+    package init() {}
+
+    fileprivate var owner: Caller {
+        Caller(userID: userID ?? 0, groupID: groupID ?? 0)
+    }
+}
+
+/// How a tree is put into a store that is mounted.
+package struct LiveTree: Sendable {
+    /// A directory of `makeStaging`, or one that lies in it.
+    package var root: NodeID
+    /// The worker, for this builder and others in turns.
+    package var turn: TreeTurn
+    /// `StoreWorker.rollbacks` when the root was made.
+    package var rollbacks: UInt64
+    /// What the caller may set.
+    package var rights: TreeRights
+
+    package init(root: NodeID, turn: TreeTurn, rollbacks: UInt64, rights: TreeRights) {
+        self.root = root
+        self.turn = turn
+        self.rollbacks = rollbacks
+        self.rights = rights
+    }
+}
+
+/// A worker that several threads use, one at a time.
+package final class TreeTurn: Sendable {
+    package let worker: StoreWorker
+    private let lock = Mutex(())
+
+    package init(_ worker: StoreWorker) { self.worker = worker }
+
+    /// Calls `body` with the worker entered.
+    package func entered<Result: Sendable>(
+        _ body: (StoreWorker) throws(Errno) -> Result
+    ) throws(Errno) -> Result {
+        try lock.withLock { _ throws(Errno) in
+            worker.enter()
+            defer { worker.leave() }
+            return try body(worker)
+        }
+    }
+}
+
+/// Builds a tree in a store: one that nobody else uses, or a place in a mounted one that nobody knows.
 package struct TreeBuilder {
     private let worker: StoreWorker
+    private let live: LiveTree?
+    private let root: NodeID
+    /// Whether the source had an entry for the root.
+    package private(set) var hasRootEntry = false
     /// Called before something is put in, with the bytes that it may take; nil when there is room.
     private let roomFor: (UInt64) -> Errno?
-    private let inMemory: Bool
+    private let place: BuildPlace
     /// The directory that the last entry lay in.
     private var lastPath: ArraySlice<UInt8> = []
-    private var lastParent = NodeID.root
+    private var lastParent: NodeID
     /// What directories get at the end, when nothing is put into them any more.
     private var directories: [(node: NodeID, attributes: RestoredAttributes)] = []
     private var defaultLists: [(node: NodeID, value: [UInt8])] = []
@@ -37,8 +98,21 @@ package struct TreeBuilder {
         roomFor: @escaping (UInt64) -> Errno? = { _ in nil }
     ) {
         worker = store.worker(0)
-        self.inMemory = inMemory
+        live = nil
+        root = .root
+        lastParent = .root
+        place = inMemory ? .memory : .disk
         self.roomFor = roomFor
+    }
+
+    /// Builds in a mounted store.
+    package init(_ live: LiveTree) {
+        worker = live.turn.worker
+        self.live = live
+        root = live.root
+        lastParent = live.root
+        place = .mount
+        roomFor = { _ in nil }
     }
 
     private func makeRoom(_ bytes: UInt64) throws(Errno) {
@@ -46,17 +120,24 @@ package struct TreeBuilder {
     }
 
     /// What an archive does not say of a directory.
-    private static let unknown = RestoredAttributes(
-        permissions: 0o755, userID: 0, groupID: 0,
-        time: cmem_time(seconds: 0, nanoseconds: 0))
+    private var unknown: RestoredAttributes {
+        guard let live else {
+            return RestoredAttributes(
+                permissions: 0o755, userID: 0, groupID: 0,
+                time: cmem_time(seconds: 0, nanoseconds: 0))
+        }
+        return RestoredAttributes(
+            permissions: 0o777 & ~live.rights.umask, userID: live.rights.owner.userID,
+            groupID: live.rights.owner.groupID, time: cmem_now())
+    }
 
     /// Puts everything of a source into the store.
     ///
     /// - Parameter progress: called now and then.
     package mutating func build(
-        from reader: TreeReader, progress: (TreeBuilder) -> Void = { _ in }
+        from reader: some EntrySource, progress: (TreeBuilder) -> Void = { _ in }
     ) throws(TreeError) {
-        directories.append((.root, Self.unknown))
+        directories.append((root, unknown))
         while let entry = try reader.next() {
             try add(entry, reader)
             entryCount += 1
@@ -66,13 +147,16 @@ package struct TreeBuilder {
     }
 
     /// - Throws: with the path of the entry that could not be put in.
-    private mutating func add(_ entry: SourceEntry, _ reader: TreeReader) throws(TreeError) {
+    private mutating func add(
+        _ entry: SourceEntry, _ reader: some EntrySource
+    ) throws(TreeError) {
         let path = try Self.plain(entry.path)
         let link = try entry.hardLink.map { path throws(TreeError) in try Self.plain(path) }
         do throws(Errno) {
             try makeRoom(1 << 20)
             if path.isEmpty {
-                directories.append((.root, try setXattrs(of: .root, entry, reader)))
+                hasRootEntry = true
+                directories.append((root, try setXattrs(of: root, entry, reader)))
                 return
             }
             let name = path[(path.lastIndex(of: 0x2F).map { $0 + 1 } ?? 0)...]
@@ -101,10 +185,10 @@ package struct TreeBuilder {
             if entry.mode & FileMode.typeMask == FileMode.directory {
                 directories.append((node, attributes))
             } else {
-                try entered { worker throws(Errno) in try worker.restore(node, attributes) }
+                try restore(node, attributes)
             }
         } catch {
-            throw sourceFailure ?? TreeError.storing(path, error, inMemory: inMemory)
+            throw sourceFailure ?? TreeError.storing(path, error, place)
         }
     }
 
@@ -127,7 +211,7 @@ package struct TreeBuilder {
     /// A directory of the tree, made where there is none yet.
     private mutating func directory(_ path: ArraySlice<UInt8>) throws(Errno) -> NodeID {
         if path.elementsEqual(lastPath) { return lastParent }
-        var node = NodeID.root
+        var node = root
         for part in path.split(separator: 0x2F) {
             let parent = node
             if let found = try entered({ worker throws(Errno) in try worker.peek(parent, part) }) {
@@ -135,10 +219,12 @@ package struct TreeBuilder {
                 continue
             }
             node = try entered { worker throws(Errno) in
-                try worker.add(parent, part, mode: FileMode.directory | 0o755)
+                try worker.add(
+                    parent, part, mode: FileMode.directory | 0o755,
+                    live?.rights.owner ?? Caller(userID: 0, groupID: 0))
             }
             // It has no entry of its own, or a later one.
-            directories.append((node, Self.unknown))
+            directories.append((node, unknown))
         }
         lastPath = ArraySlice(Array(path))
         lastParent = node
@@ -149,7 +235,12 @@ package struct TreeBuilder {
     private mutating func make(
         _ parent: NodeID, _ name: ArraySlice<UInt8>, _ entry: SourceEntry
     ) throws(Errno) -> NodeID {
-        let isDirectory = entry.mode & FileMode.typeMask == FileMode.directory
+        let type = entry.mode & FileMode.typeMask
+        let isDirectory = type == FileMode.directory
+        let isDevice = type == FileMode.characterDevice || type == FileMode.blockDevice
+        // The number of a whiteout is nobody's device.
+        if isDevice, entry.device != 0, live?.rights.isPrivileged == false { throw .notPermitted }
+        let owner = live?.rights.owner ?? Caller(userID: 0, groupID: 0)
         let old = try entered { worker throws(Errno) in try worker.peek(parent, name) }
         if let old {
             let mode = try entered { worker throws(Errno) in try worker.attributes(old).mode }
@@ -162,15 +253,16 @@ package struct TreeBuilder {
             if wasDirectory {
                 directories.removeAll { $0.node == old }
                 defaultLists.removeAll { $0.node == old }
-                (lastPath, lastParent) = ([], .root)
+                (lastPath, lastParent) = ([], root)
             }
         }
         return try entered { worker throws(Errno) in
             if let target = entry.target, entry.mode & FileMode.typeMask == FileMode.symlink {
-                return try worker.addSymlink(parent, name, target: target)
+                return try worker.addSymlink(parent, name, target: target, owner)
             }
             return try worker.add(
-                parent, name, mode: entry.mode & FileMode.typeMask | 0o600, device: entry.device)
+                parent, name, mode: entry.mode & FileMode.typeMask | 0o600, device: entry.device,
+                owner)
         }
     }
 
@@ -179,7 +271,7 @@ package struct TreeBuilder {
         _ parent: NodeID, _ name: ArraySlice<UInt8>, to target: [UInt8], of path: [UInt8]
     ) throws(Errno) -> NodeID? {
         if target == path { return nil }
-        var node = NodeID.root
+        var node = root
         for part in target.split(separator: 0x2F) {
             let parent = node
             let found = try entered { worker throws(Errno) in try worker.peek(parent, part) }
@@ -201,15 +293,23 @@ package struct TreeBuilder {
     // MARK: content and attributes
 
     private mutating func addContent(
-        _ node: NodeID, _ entry: SourceEntry, _ reader: TreeReader
+        _ node: NodeID, _ entry: SourceEntry, _ reader: some EntrySource
     ) throws(Errno) {
-        block.begin(node)
+        if let original = entry.original {
+            try copyContent(of: original, to: node)
+            return
+        }
+        if live == nil { block.begin(node) }
         var end: UInt64 = 0
         var failure: Errno?
         do throws(TreeError) {
             try unsafe reader.forEachPiece { offset, bytes throws(TreeError) in
                 do throws(Errno) {
-                    try unsafe block.write(worker, offset, bytes, roomFor)
+                    if live == nil {
+                        try unsafe block.write(worker, offset, bytes, roomFor)
+                    } else {
+                        try unsafe writeLive(node, offset, bytes)
+                    }
                 } catch {
                     failure = error
                     throw TreeError("")
@@ -222,16 +322,77 @@ package struct TreeBuilder {
             sourceFailure = error
             throw .ioError
         }
-        try block.flush(worker, roomFor)
+        if live == nil { try block.flush(worker, roomFor) }
         if entry.size > end {
             try entered { worker throws(Errno) in try worker.extend(node, to: entry.size) }
+        }
+    }
+
+    /// Copies what is no hole, from memory to memory.
+    private mutating func copyContent(of original: NodeID, to node: NodeID) throws(Errno) {
+        var at: UInt64 = 0
+        while true {
+            let start = at
+            let (next, size) = try entered {
+                worker throws(Errno) -> (UInt64?, UInt64) in
+                let size = try worker.attributes(original).size
+                guard start < size else { return (nil, size) }
+                let data: UInt64
+                do throws(Errno) {
+                    data = try worker.seek(original, offset: start, hole: false)
+                } catch .noSuchAddressOrDevice { return (nil, size) }
+                let end = try worker.seek(original, offset: data, hole: true)
+                // A request that waits for this worker's turn waits no longer than for a write.
+                let count = min(end - data, 1 << 20)
+                let done = try worker.copyRange(
+                    from: original, at: data, to: node, at: data, count: count)
+                if done == 0 { return (nil, size) }
+                return (data + done, size)
+            }
+            guard let next else {
+                if size > at {
+                    try entered { worker throws(Errno) in try worker.extend(node, to: size) }
+                }
+                return
+            }
+            contentBytes += next - start
+            at = next
+        }
+    }
+
+    private func writeLive(
+        _ node: NodeID, _ offset: UInt64, _ bytes: UnsafeRawBufferPointer
+    ) throws(Errno) {
+        guard let start = bytes.baseAddress else { return }
+        let count = UInt64(bytes.count)
+        let written = try entered { worker throws(Errno) in
+            try unsafe worker.write(
+                node, offset: offset, from: start, count: count, killPrivileges: false)
+        }
+        if written < count { throw .noSpace }
+    }
+
+    /// Sets attributes as they are to be in the store.
+    private func restore(_ node: NodeID, _ attributes: RestoredAttributes) throws(Errno) {
+        guard let live else {
+            return try entered { worker throws(Errno) in try worker.restore(node, attributes) }
+        }
+        var attributes = attributes
+        attributes.permissions &= ~live.rights.umask
+        if let userID = live.rights.userID { attributes.userID = userID }
+        try entered { worker throws(Errno) in
+            // The group may be that of the directory, whose mode says so.
+            if live.rights.groupID != nil {
+                attributes.groupID = try worker.attributes(node).groupID
+            }
+            try worker.restore(node, attributes, now: cmem_now())
         }
     }
 
     /// - Returns: what the entry's attributes are with its access list, of which the source may tell
     ///   the group's part in the mode only.
     private mutating func setXattrs(
-        of node: NodeID, _ entry: SourceEntry, _ reader: TreeReader
+        of node: NodeID, _ entry: SourceEntry, _ reader: some EntrySource
     ) throws(Errno) -> RestoredAttributes {
         var attributes = entry.attributes
         let xattrs = reader.xattrs()
@@ -241,6 +402,12 @@ package struct TreeBuilder {
                     + "who is unknown here and is left out")
         }
         for (name, value) in xattrs {
+            if let live, !live.rights.isPrivileged, !Self.isForAll(name) {
+                warnings.append(
+                    "\(ByteText.shortened(entry.path)): attribute "
+                        + "\(ByteText.text(of: name)) is root's to set, and is left out")
+                continue
+            }
             // New entries of the directory would take it.
             if name.elementsEqual("system.posix_acl_default".utf8) {
                 defaultLists.append((node, value))
@@ -263,6 +430,11 @@ package struct TreeBuilder {
         return attributes
     }
 
+    /// Whether an attribute is one that an owner may set.
+    private static func isForAll(_ name: [UInt8]) -> Bool {
+        name.starts(with: "user.".utf8) || name.starts(with: "system.posix_acl_".utf8)
+    }
+
     /// What had to wait until nothing is put into directories any more.
     private func finish() throws(TreeError) {
         do throws(Errno) {
@@ -272,35 +444,48 @@ package struct TreeBuilder {
                 }
             }
             // Of two for one directory the later.
-            for (node, attributes) in directories {
-                try entered { worker throws(Errno) in try worker.restore(node, attributes) }
-            }
+            for (node, attributes) in directories { try restore(node, attributes) }
         } catch {
-            throw TreeError.storing([], error, inMemory: inMemory)
+            throw TreeError.storing([], error, place)
         }
     }
 
-    private func entered<Result>(
+    private func entered<Result: Sendable>(
         _ body: (StoreWorker) throws(Errno) -> Result
     ) throws(Errno) -> Result {
+        if let live {
+            return try live.turn.entered { worker throws(Errno) in
+                // What was made here went with the rollback.
+                guard worker.rollbacks == live.rollbacks else { throw Errno.canceled }
+                return try body(worker)
+            }
+        }
         worker.enter()
         defer { worker.leave() }
         return try body(worker)
     }
 }
 
+/// Where a tree is put, for the advice of errors.
+enum BuildPlace { case disk, memory, mount }
+
 extension TreeError {
-    static func storing(_ path: [UInt8], _ error: Errno, inMemory: Bool) -> TreeError {
+    static func storing(_ path: [UInt8], _ error: Errno, _ place: BuildPlace) -> TreeError {
         let name = path.isEmpty ? "the tree" : ByteText.shortened(path)
+        let what = place == .mount ? "put in" : "put into the image"
         let advice =
-            switch error {
-            case .noSpace where inMemory: ": give a larger --size, or more --inodes"
-            case .noMemory where inMemory:
+            switch (error, place) {
+            case (.noSpace, .mount):
+                ": give the mount more with `mayfly resize`, or remove something"
+            case (.noSpace, .memory): ": give a larger --size, or more --inodes"
+            case (.noSpace, .disk): ": look for room where the image is made"
+            case (.noMemory, .memory):
                 ": there is no memory for more: raise the memory limit, or build an image on disk "
                     + "with `mayfly image build`"
-            case .noSpace: ": look for room where the image is made"
+            case (.canceled, .mount): ": the mount was rolled back meanwhile"
+            case (.notPermitted, .mount): ": only root may make a device"
             default: ""
             }
-        return TreeError("\(name) cannot be put into the image (\(error))\(advice)")
+        return TreeError("\(name) cannot be \(what) (\(error))\(advice)")
     }
 }

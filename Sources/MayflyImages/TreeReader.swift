@@ -11,6 +11,8 @@ internal import SystemPackage
 package enum TreeSource: Sendable, Equatable {
     /// Sorted by name; with other file systems that are mounted in it or without.
     case directory([UInt8], oneFileSystem: Bool)
+    /// What is no directory, under a name.
+    case file([UInt8], name: [UInt8])
     /// tar, zip and other forms that libarchive knows, compressed or not.
     case archive([UInt8])
     /// The same from an open descriptor, which need not be seekable.
@@ -37,10 +39,25 @@ package struct SourceEntry: Sendable {
     package var device: UInt32
     /// Bytes; 0 where it is not known before the content.
     package var size: UInt64
+    /// A file of the store that is built in, whose content this has.
+    package var original: NodeID?
+}
+
+/// Entries one after the other, each with its content and attributes. One thread.
+package protocol EntrySource {
+    /// The next entry; nil at the end.
+    func next() throws(TreeError) -> SourceEntry?
+    /// Calls `body` with each piece of the entry's content; what is between them is a hole.
+    func forEachPiece(
+        _ body: (UInt64, UnsafeRawBufferPointer) throws(TreeError) -> Void) throws(TreeError)
+    /// The entry's extended attributes, sorted by name, access lists among them.
+    func xattrs() -> [(name: [UInt8], value: [UInt8])]
+    /// Whether `xattrs` left somebody out of an access list whom this machine does not know; once.
+    func takeUnknownNames() -> Bool
 }
 
 /// Reads a source once, from its beginning to its end. One thread.
-@safe package final class TreeReader {
+@safe package final class TreeReader: EntrySource {
     private let reader: OpaquePointer
     private let name: String
 
@@ -51,6 +68,9 @@ package struct SourceEntry: Sendable {
         case .directory(let path, let oneFileSystem):
             name = ByteText.text(of: path)
             unsafe opened = carc_read_directory(Self.terminated(path), oneFileSystem ? 1 : 0)
+        case .file(let path, let own):
+            name = ByteText.text(of: path)
+            unsafe opened = carc_read_file(Self.terminated(path), Self.terminated(own))
         case .archive(let path):
             name = ByteText.text(of: path)
             unsafe opened = carc_read_archive(Self.terminated(path), -1)
@@ -76,7 +96,6 @@ package struct SourceEntry: Sendable {
         return TreeError("\(name): \(unsafe ByteText.text(of: Array(bytes)))")
     }
 
-    /// The next entry; nil at the end.
     package func next() throws(TreeError) -> SourceEntry? {
         var entry = unsafe carc_entry()
         switch unsafe carc_next(reader, &entry) {
@@ -108,7 +127,6 @@ package struct SourceEntry: Sendable {
         return unsafe [UInt8](UnsafeRawBufferPointer(start: text, count: strlen(text)))
     }
 
-    /// Calls `body` with each piece of the entry's content; what is between them is a hole.
     package func forEachPiece(
         _ body: (UInt64, UnsafeRawBufferPointer) throws(TreeError) -> Void
     ) throws(TreeError) {
@@ -127,10 +145,8 @@ package struct SourceEntry: Sendable {
         }
     }
 
-    /// Whether `xattrs` left somebody out of an access list whom this machine does not know; once.
     package func takeUnknownNames() -> Bool { unsafe carc_take_unknown(reader) != 0 }
 
-    /// The entry's extended attributes, sorted by name, access lists among them.
     package func xattrs() -> [(name: [UInt8], value: [UInt8])] {
         var found: [(name: [UInt8], value: [UInt8])] = []
         var name: UnsafePointer<CChar>?

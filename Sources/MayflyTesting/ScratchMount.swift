@@ -3,6 +3,7 @@
 internal import CMayflyTesting
 internal import Glibc
 public import Mayfly
+internal import MayflyHost
 internal import Synchronization
 
 /// A file system in memory that one test has to itself.
@@ -172,6 +173,63 @@ public final class ScratchMount: Sendable {
     /// - Throws: `.usage` where the file cannot be made, `.system` where it cannot be written.
     @discardableResult
     public func save(to path: String) throws(MountError) -> UInt64 { try fileSystem.save(to: path) }
+
+    // MARK: whole trees
+
+    /// Puts all that is in an archive into the mount: whole, at one moment, or not at all.
+    ///
+    /// - Parameters:
+    ///   - archive: a file in a form that libarchive knows.
+    ///   - path: a directory in the mount, relative to its root; it is made where its parent is there.
+    ///   - options: what is left out, and what stays.
+    /// - Throws: `.usage` with what cannot be read, or put in; nothing has changed then.
+    /// - Complexity: O(bytes and names of the archive).
+    @discardableResult
+    public func unpack(
+        _ archive: String, to path: String = "", options: TreeOptions = TreeOptions()
+    ) throws(MountError) -> TreeSummary {
+        try fileSystem.unpack(PathBytes(archive), to: PathBytes(path), options: options)
+    }
+
+    /// Puts a copy of a folder of the machine into the mount, as `unpack` does with an archive.
+    ///
+    /// - Parameters:
+    ///   - folder: outside of the mount.
+    ///   - path: what the copy is to be called, relative to the mount's root.
+    ///   - options: what is left out, and what stays.
+    /// - Throws: as `unpack`.
+    /// - Complexity: as `unpack`.
+    @discardableResult
+    public func copyIn(
+        _ folder: String, to path: String = "", options: TreeOptions = TreeOptions()
+    ) throws(MountError) -> TreeSummary {
+        try fileSystem.copyIn(PathBytes(folder), to: PathBytes(path), options: options)
+    }
+
+    /// Copies a file or directory within the mount, at one moment.
+    ///
+    /// - Parameters:
+    ///   - source: relative to the mount's root.
+    ///   - path: what the copy is to be called, relative to the mount's root.
+    ///   - options: what is left out, and what stays.
+    /// - Throws: as `unpack`.
+    /// - Complexity: O(names and bytes).
+    @discardableResult
+    public func copy(
+        _ source: String, to path: String, options: TreeOptions = TreeOptions()
+    ) throws(MountError) -> TreeSummary {
+        try fileSystem.copy(PathBytes(source), to: PathBytes(path), options: options)
+    }
+
+    /// Removes what a path names, with all that lies in it, at one moment.
+    ///
+    /// - Parameter path: relative to the mount's root.
+    /// - Throws: `.usage` where there is no such name; `.busy` where something is mounted in it.
+    /// - Complexity: O(directories); memory comes back afterwards.
+    @discardableResult
+    public func remove(_ path: String) throws(MountError) -> RemoveSummary {
+        try fileSystem.remove(PathBytes(path))
+    }
 
     // MARK: what goes wrong
 

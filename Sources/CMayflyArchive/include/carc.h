@@ -30,6 +30,9 @@ struct carc_reader;
 // them. With one_device mounts in it are left out. NULL with errno.
 struct carc_reader *carc_read_directory(const char *path, int one_device);
 
+// Opens what is no directory, as a tree of one entry of that name. A link is not followed. NULL with errno.
+struct carc_reader *carc_read_file(const char *path, const char *name);
+
 // Opens an archive in any form that libarchive knows: a file, or a descriptor with path NULL. NULL
 // with errno; what is no archive is found at the first entry.
 struct carc_reader *carc_read_archive(const char *path, int descriptor);

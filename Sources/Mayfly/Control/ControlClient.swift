@@ -45,10 +45,12 @@ package struct ControlClient: Sendable {
     /// Connects to the server.
     ///
     /// - Throws: `.untrue` where the process at the other end is not the connection's server.
-    func connect() throws(ControlError) -> ControlPeer {
+    func connect(
+        _ purpose: ControlFolder.Purpose = .control
+    ) throws(ControlError) -> ControlPeer {
         let peer: ControlPeer
         do throws(Errno) {
-            peer = try folder.connect(connection)
+            peer = try folder.connect(connection, purpose)
         } catch {
             switch error {
             case .connectionRefused, .noSuchFileOrDirectory: throw .dead

@@ -183,7 +183,15 @@ package final class ControlFolder: Sendable {
     /// redirected.
     func reach(_ name: String) -> String { "/proc/self/fd/\(descriptor)/\(name)" }
 
-    func socketName(_ connection: UInt32) -> String { "\(connection).sock" }
+    /// What a socket is for.
+    enum Purpose: String {
+        case control = "sock"
+        case trees = "tree"
+    }
+
+    func socketName(_ connection: UInt32, _ purpose: Purpose = .control) -> String {
+        "\(connection).\(purpose.rawValue)"
+    }
 
     /// The path of a connection's socket as others see it.
     func socketPath(_ connection: UInt32) -> String { "\(path)/\(socketName(connection))" }
@@ -225,6 +233,7 @@ package final class ControlFolder: Sendable {
 
     func remove(_ connection: UInt32) {
         unsafe unlinkat(descriptor, socketName(connection), 0)
+        unsafe unlinkat(descriptor, socketName(connection, .trees), 0)
         unsafe unlinkat(descriptor, "\(connection).json", 0)
     }
 
@@ -250,8 +259,10 @@ package final class ControlFolder: Sendable {
     ///
     /// - Throws: errors of connect(2): `ECONNREFUSED` and `ENOENT` where nobody listens, `EAGAIN` where too
     ///   many wait already; `ENOTSOCK` for what is no socket of this folder.
-    func connect(_ connection: UInt32) throws(Errno) -> ControlPeer {
-        let place = unsafe csys_open_place(descriptor, socketName(connection), false)
+    func connect(
+        _ connection: UInt32, _ purpose: Purpose = .control
+    ) throws(Errno) -> ControlPeer {
+        let place = unsafe csys_open_place(descriptor, socketName(connection, purpose), false)
         guard place >= 0 else { throw Errno(rawValue: -place) }
         defer { close(place) }
         var here = csys_mount()
@@ -276,7 +287,9 @@ package final class ControlFolder: Sendable {
     /// Makes a listening socket under a connection's name, in one step, in place of any other.
     ///
     /// - Precondition: the folder is locked.
-    func listen(_ connection: UInt32) throws(Errno) -> Int32 {
+    func listen(
+        _ connection: UInt32, _ purpose: Purpose = .control
+    ) throws(Errno) -> Int32 {
         let server = Self.socket(nonBlocking: false)
         guard server >= 0 else { throw Errno(rawValue: errno) }
         let fresh = ".\(connection).new"
@@ -286,7 +299,7 @@ package final class ControlFolder: Sendable {
             unsafe fchmod(server, 0o600) == 0
             && Self.withAddress(reach(fresh), { unsafe bind(server, $0, $1) }) == 0
             && Glibc.listen(server, 16) == 0
-            && renameat(descriptor, fresh, descriptor, socketName(connection)) == 0
+            && renameat(descriptor, fresh, descriptor, socketName(connection, purpose)) == 0
         guard isBound else {
             let error = Errno(rawValue: errno)
             unsafe unlinkat(descriptor, fresh, 0)

@@ -87,6 +87,7 @@ enum ControlInterface {
             return list(try fileSystem.faults())
         case .sync: return .json(try fileSystem.sync())
         case .crash(let seed): return .json(try fileSystem.crash(seed: seed))
+        case .tree(let task): return try task.answer(fileSystem)
         }
     }
 

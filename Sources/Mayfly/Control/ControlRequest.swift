@@ -21,6 +21,7 @@ enum ControlRequest: Sendable {
     case addFault(FaultRule)
     case clearFaults([Int]?)
     case crash(seed: UInt64?)
+    case tree(TreeTask)
 }
 
 /// What a request is answered with before it is carried out.
@@ -136,6 +137,39 @@ extension ControlRequest {
                 (body: RequestBody) throws(RequestFault) in
                 .crash(seed: body.count("seed"))
             })
+        let to = RequestField("to", .text)
+        let from = RequestField("from", .text)
+        let choices = [RequestField("exclude", .texts), RequestField("keepOld", .flag)]
+        routes.append(
+            Route(
+                "POST", "/v1/unpack",
+                [RequestField("archive", .text), to, RequestField("stripComponents", .count)]
+                    + choices
+            ) { (body: RequestBody) throws(RequestFault) in
+                .tree(
+                    .unpack(try hostPath(body, "archive"), to: try place(body, "to"), options(body))
+                )
+            })
+        routes.append(
+            Route("POST", "/v1/copy", [from, RequestField("folder", .text), to] + choices) {
+                (body: RequestBody) throws(RequestFault) in
+                if body.text("folder") == nil {
+                    return .tree(
+                        .copy(try place(body, "from"), to: try place(body, "to"), options(body)))
+                }
+                if body.text("from") != nil {
+                    throw RequestFault(
+                        message: "from and folder are both given: give one of them", field: "folder"
+                    )
+                }
+                return .tree(
+                    .copyIn(
+                        try hostPath(body, "folder"), to: try place(body, "to"), options(body)))
+            })
+        routes.append(
+            Route("POST", "/v1/remove", [path]) { (body: RequestBody) throws(RequestFault) in
+                .tree(.remove(try place(body, "path")))
+            })
         return routes
     }()
 
@@ -178,8 +212,17 @@ extension ControlRequest {
         return name
     }
 
+<<<<<<< HEAD
     private static func absolutePath(
         _ body: RequestBody, _ field: String = "path"
+=======
+    private static func absolutePath(_ body: RequestBody) throws(RequestFault) -> PathBytes {
+        try hostPath(body, "path")
+    }
+
+    private static func hostPath(
+        _ body: RequestBody, _ field: String
+>>>>>>> eb85043 (trees: unpack, copy and remove whole trees in a mount that is in use, each at one moment)
     ) throws(RequestFault) -> PathBytes {
         let path = PathBytes(try body.required(field, "an absolute path"))
         // The server's working directory is nobody's business.
@@ -189,6 +232,27 @@ extension ControlRequest {
                 field: field, known: ["an absolute path"])
         }
         return path
+    }
+
+    /// A path in the mount, from its root on.
+    private static func place(
+        _ body: RequestBody, _ field: String
+    ) throws(RequestFault) -> PathBytes {
+        let path = PathBytes(try body.required(field, "a path from the mount's root on"))
+        guard !path.names.contains(Array("..".utf8)[...]) else {
+            throw RequestFault(
+                message: "\(field) '\(path)' has \"..\" in it: give a path without", field: field,
+                known: ["a path from the mount's root on"])
+        }
+        return path
+    }
+
+    private static func options(_ body: RequestBody) -> TreeOptions {
+        var options = TreeOptions()
+        options.excludes = (body.texts("exclude") ?? []).map { PathBytes($0) }
+        options.strippedNames = Int(clamping: body.count("stripComponents") ?? 0)
+        options.keepsOld = body.flag("keepOld") ?? false
+        return options
     }
 
     private static func umask(_ body: RequestBody) throws(RequestFault) -> UInt32? {

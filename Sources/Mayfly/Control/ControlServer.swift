@@ -22,6 +22,8 @@ public final class ControlServer: Sendable {
     private let inode: UInt64?
     private let listener: HTTPListener
     private let events: EventLog
+    /// nil where there was no descriptor or thread for it.
+    private let trees: TreeServer?
     private let isStopped = Atomic<Bool>(false)
 
     /// Listens for a mount. Removes the names that killed servers have left, first.
@@ -39,13 +41,21 @@ public final class ControlServer: Sendable {
         let owner = geteuid()
         let stranger = Self.stranger(map: HostFile.text(at: "/proc/self/uid_map"))
         do {
-            listener = try folder.locked {
+            let admits: @Sendable (UInt32) -> Bool = {
+                Self.mayTalk($0, owner: owner, stranger: stranger)
+            }
+            (listener, trees) = try folder.locked {
+                let forTrees = try? folder.listen(connection, .trees)
+                let trees = forTrees.flatMap {
+                    try? TreeServer(socket: $0, fileSystem, admits: admits)
+                }
                 let socket = try folder.listen(connection)
                 let record = ControlRecord(fileSystem.summary, connection: connection)
                 try folder.write("\(connection).json", ControlJSON.encoded(record))
-                return try HTTPListener(
-                    socket: socket, admits: { Self.mayTalk($0, owner: owner, stranger: stranger) },
+                let listener = try HTTPListener(
+                    socket: socket, admits: admits,
                     answer: { ControlInterface.answer($0, fileSystem) })
+                return (listener, trees)
             }
         } catch {
             folder.locked { folder.remove(connection) }
@@ -68,6 +78,7 @@ public final class ControlServer: Sendable {
         // Who listens to events hears the last of them.
         events.waitForListeners(milliseconds: 500)
         listener.stop()
+        trees?.stop()
     }
 
     /// Whether a client of this user may talk to a server of that one.

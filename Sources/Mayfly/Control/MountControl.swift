@@ -255,8 +255,22 @@ public struct MountControl: Sendable {
         try post(SyncSummary.self, "/v1/sync", EmptyRequest())
     }
 
+    /// A connection for a tree.
+    func trees() throws(MountError) -> TreeLine {
+        let descriptor: Int32
+        do throws(ControlError) { descriptor = try client.connect(.trees).duplicate() } catch {
+            throw described(error)
+        }
+        guard descriptor >= 0 else {
+            throw MountError(.system, "no descriptor is left: raise `ulimit -n`")
+        }
+        // Whoever connects to a control socket does not wait.
+        _ = fcntl(descriptor, F_SETFL, 0)
+        return TreeLine(socket: descriptor)
+    }
+
     /// What may take as long as there is content to copy.
-    private func post<Answer: Decodable>(
+    func post<Answer: Decodable>(
         _ type: Answer.Type, _ path: String, _ body: some Encodable
     ) throws(MountError) -> Answer {
         do throws(ControlError) {

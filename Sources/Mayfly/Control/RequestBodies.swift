@@ -26,5 +26,12 @@ struct CrashRequest: Encodable {
     var seed: UInt64?
 }
 
+struct CopyRequest: Encodable {
+    var from: String
+    var to: String
+    var exclude: [String]
+    var keepOld: Bool
+}
+
 /// Of what takes no fields.
 struct EmptyRequest: Encodable {}

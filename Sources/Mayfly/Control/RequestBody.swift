@@ -20,6 +20,7 @@ struct RequestField: Sendable {
         case fraction
         /// A list of such.
         case counts
+        case texts
 
         /// What to give.
         var described: String {
@@ -29,6 +30,7 @@ struct RequestField: Sendable {
             case .count: "a whole number from 0 to \(UInt64.max)"
             case .fraction: "a number"
             case .counts: "a list of whole numbers"
+            case .texts: "a list of texts"
             }
         }
     }
@@ -49,6 +51,7 @@ struct RequestBody {
     private var numbers: [String: UInt64] = [:]
     private var fractions: [String: Double] = [:]
     private var lists: [String: [UInt64]] = [:]
+    private var textLists: [String: [String]] = [:]
 
     /// - Parameters:
     ///   - bytes: none is an object without fields.
@@ -103,6 +106,13 @@ struct RequestBody {
                 list.append(number)
             }
             lists[field.name] = list
+        case (.texts, .list(let values)):
+            textLists[field.name] = try values.map { value throws(RequestFault) in
+                guard case .text(let text) = value else {
+                    throw Self.wrong(field, "a list with something else in it")
+                }
+                return text
+            }
         default: throw Self.wrong(field, value.kind)
         }
     }
@@ -118,6 +128,7 @@ struct RequestBody {
     func count(_ name: String) -> UInt64? { numbers[name] }
     func fraction(_ name: String) -> Double? { fractions[name] }
     func counts(_ name: String) -> [UInt64]? { lists[name] }
+    func texts(_ name: String) -> [String]? { textLists[name] }
 
     /// A text that must be there.
     ///

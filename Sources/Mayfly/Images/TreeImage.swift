@@ -71,6 +71,15 @@ public struct BuildProgress: Sendable, Equatable {
     public var readBytes: UInt64
     /// Bytes that the source has, where that is known.
     public var sourceBytes: UInt64?
+
+    package init(
+        entries: UInt64, contentBytes: UInt64, readBytes: UInt64, sourceBytes: UInt64?
+    ) {
+        self.entries = entries
+        self.contentBytes = contentBytes
+        self.readBytes = readBytes
+        self.sourceBytes = sourceBytes
+    }
 }
 
 /// What a build has made.

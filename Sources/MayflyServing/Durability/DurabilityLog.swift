@@ -6,7 +6,7 @@
 
 internal import CFuseKernel
 internal import CMayflyMemory
-internal import FuseTransport
+package import FuseTransport
 package import InodeStore
 internal import Synchronization
 internal import SystemPackage
@@ -242,6 +242,23 @@ extension DurabilityLog.State {
 
     func unpin(_ node: UInt64, _ worker: StoreWorker) {
         if node != 0 { worker.forget(NodeID(rawValue: node), count: 1) }
+    }
+
+    /// Takes note of changes of names that come in no request.
+    ///
+    /// - Parameters:
+    ///   - operation: what makes such a change.
+    ///   - body: makes them all, or none and is false.
+    package mutating func aroundNames(
+        _ operation: Opcode, _ places: [NamePlace], _ worker: StoreWorker, _ body: () -> Bool
+    ) {
+        let before = places.map { held($0, worker) }
+        if body() {
+            for (place, old) in zip(places, before) {
+                settle(operation, [place], [old], worker)
+            }
+        }
+        for node in before { unpin(node, worker) }
     }
 
     /// Takes note of what a request has made of names.

@@ -5,7 +5,7 @@
 // so whoever freezes the store holds it only while it is frozen, or not at all.
 
 internal import CFuseKernel
-internal import FuseTransport
+package import FuseTransport
 internal import InodeStore
 internal import Synchronization
 internal import SystemPackage
@@ -103,6 +103,31 @@ package final class FaultEngine: Sendable {
                 faulted.opensDirect = state.isRead(request.nodeID, worker)
             }
             return faulted
+        }
+    }
+
+    /// What the rules make of a change that comes in no request; it counts as one.
+    ///
+    /// - Parameter path: from the root, without a slash in front.
+    package func effect(of operation: Opcode, on path: [UInt8]) -> FaultEffect {
+        state.withLock { state in
+            var effect = FaultEffect()
+            state.matching.removeAll(keepingCapacity: true)
+            state.index.addAlways(operation, &state.matching)
+            if state.index.longestPath(operation) != nil {
+                unsafe path.withUnsafeBytes { bytes in
+                    let slash = UInt8(ascii: "/")
+                    state.components = unsafe bytes.split(separator: slash).reversed().map {
+                        unsafe Name(UnsafeRawBufferPointer(rebasing: $0))
+                    }
+                    state.index.match(operation, state.components, &state.matching)
+                    state.components.removeAll(keepingCapacity: true)
+                }
+            }
+            for number in Set(state.matching).sorted() {
+                state.rules[number]?.apply(to: &effect)
+            }
+            return effect
         }
     }
 

@@ -10,6 +10,11 @@ package struct NamePlace: Hashable, Sendable {
     package var parent: UInt64
     package var name: [UInt8]
 
+    package init(parent: UInt64, name: [UInt8]) {
+        self.parent = parent
+        self.name = name
+    }
+
     /// The names that a request is about; of RENAME the old one and the new one.
     static func all(of operation: Opcode, _ request: FuseRequest) -> [NamePlace] {
         var places: [NamePlace] = []
