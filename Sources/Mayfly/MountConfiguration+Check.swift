@@ -30,6 +30,10 @@ extension MountConfiguration {
                 "sync and dirsync go with no --durability: what is to outlive a power loss is what a program "
                     + "syncs itself; leave them out")
         }
+        if profile == .build {
+            withoutXattrs = true
+            if permissionChecks == .automatic, !allowOther { permissionChecks = .never }
+        }
         permissionChecks = checksPermissions ? .always : .never
         let path = try Self.directory(mountPath)
         mountPath = path

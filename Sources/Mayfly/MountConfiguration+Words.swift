@@ -6,7 +6,7 @@ extension MountConfiguration {
         var words = [
             "mode=\(String(mode, radix: 8))", "uid=\(userID)", "gid=\(groupID)", "source=\(source)",
             "fstype=\(fsType)", "transport=\(transport.rawValue)",
-            "durability=\(durability.rawValue)",
+            "durability=\(durability.rawValue)", "profile=\(profile.rawValue)",
         ]
         if let queueDepth { words.append("queue_depth=\(queueDepth)") }
         if let maxPayloadBytes { words.append("max_payload=\(maxPayloadBytes)") }

@@ -25,6 +25,18 @@ public struct MountConfiguration: Sendable, Equatable {
         case fsync
     }
 
+    /// One word for options that trade what a kind of work does not use ("profile", Docs/Options.md).
+    public enum Profile: String, Sendable, CaseIterable {
+        /// As tmpfs.
+        case exact
+        /// For builds: no extended attributes, and nobody checks modes where only the mounting user is
+        /// let in.
+        case build
+
+        /// The options of mount(8) that it stands for.
+        public var options: [String] { self == .build ? ["noxattr", "noperm"] : [] }
+    }
+
     /// When reading a file updates its access time; tmpfs and every other mount take `.relative`.
     public enum AccessTime: Sendable {
         /// Where it is older than the content or than a day ("relatime").
@@ -125,6 +137,8 @@ public struct MountConfiguration: Sendable, Equatable {
     public var writesBack = false
     /// What a power loss leaves, so that one can be had.
     public var durability: Durability = .none
+    /// What the mount is for. Options of its own that say otherwise count for more.
+    public var profile: Profile = .exact
     /// Has no extended attributes and no ACLs ("noxattr").
     ///
     /// Off: the kernel asks for `security.capability` before the first write to a file, and ls(1) and

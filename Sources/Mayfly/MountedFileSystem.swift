@@ -413,6 +413,16 @@ public final class MountedFileSystem: Sendable {
         }
     }
 
+    /// Requests for extended attributes, which `MountConfiguration.Profile.build` has none of. What it spares of
+    /// checks of permissions cannot be counted.
+    package var attributeRequests: UInt64 {
+        let counts = requestCounts()
+        return [Opcode.getxattr, .listxattr].reduce(0) { sum, opcode in
+            let index = Int(opcode.rawValue)
+            return sum + (counts.indices.contains(index) ? counts[index] : 0)
+        }
+    }
+
     /// Content that requests have carried, and what was moved for it: each byte of `read` and
     /// `written` is copied once, or for a hole zeroed, and what is more was copied inside.
     package func traffic() -> ContentTraffic {

@@ -86,6 +86,13 @@ struct MountOptions: ParsableArguments {
             """)
     var durability: String?
 
+    @Option(
+        help: """
+            What the mount is for. exact: as tmpfs. build: without what builds do not use, extended \
+            attributes and checks of modes, which saves requests (Docs/Options.md). Default: exact.
+            """)
+    var profile: String?
+
     @Flag(help: "Print every request to the standard error.")
     var debugFuse = false
 
@@ -97,7 +104,7 @@ struct MountOptions: ParsableArguments {
             gid=, ro, rw, suid, nosuid, dev, nodev, exec, noexec, noatime, relatime, \
             strictatime, nodiratime, nosymfollow, allow_other, default_permissions, check_open, \
             sync_dio, faults, writeback, parallel_dio, noxattr, noperm, source=, fsname=, fstype=, subtype=, queue_depth=, \
-            max_payload=, transport=, durability=. May be repeated; the long options win. Default: \
+            max_payload=, transport=, durability=, profile=. May be repeated; the long options win. Default: \
             rw,nosuid,nodev,exec,relatime.
             """, valueName: "options"))
     var lists: [String] = []
@@ -143,6 +150,7 @@ struct MountOptions: ParsableArguments {
         if allowOther { configuration.allowOther = true }
         if faults { configuration.faults = true }
         if let durability { try configuration.setDurability(durability) }
+        if let profile { try configuration.setProfile(profile) }
         if debugFuse { configuration.debugFuse = true }
         return configuration
     }

@@ -51,6 +51,7 @@ struct StatCommand: ParsableCommand {
             "server     pid \(report.processID), mayfly \(report.version), "
                 + "up \(Numbers.duration(report.uptimeNanoseconds))",
             "transport  \(way)",
+            "profile    \(profile(report.options ?? []))",
             "bytes      \(Numbers.bytes(bytes.used)) of \(Numbers.bytes(bytes.limit)) "
                 + "(\(Numbers.percent(fill))), \(Numbers.bytes(bytes.peak)) at most so far",
             "inodes     \(inodes.used) of \(inodes.limit), \(inodes.peak) at most so far",
@@ -72,6 +73,16 @@ struct StatCommand: ParsableCommand {
                     + "\(faults.malformedRequests) requests malformed")
         }
         return lines + [""] + operations(report) + [""] + queues(report)
+    }
+
+    /// The profile of a mount, and what it stands for.
+    private static func profile(_ words: [String]) -> String {
+        let name = words.first { $0.hasPrefix("profile=") }?.dropFirst("profile=".count)
+        guard let profile = name.flatMap({ MountConfiguration.Profile(rawValue: String($0)) })
+        else { return "exact" }
+        let options = profile.options.filter { words.contains($0) }
+        return ([profile.rawValue] + (options.isEmpty ? [] : [options.joined(separator: ", ")]))
+            .joined(separator: ": ")
     }
 
     private static func memory(_ memory: MountReport.Memory) -> String {

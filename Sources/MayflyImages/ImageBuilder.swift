@@ -37,7 +37,7 @@ package enum ImageBuilder {
         inMemory: Bool = false,
         progress: (_ entries: UInt64, _ content: UInt64, _ read: UInt64) -> Void = { _, _, _ in }
     ) throws(TreeError) -> BuiltImage {
-        let reader = try TreeReader(source)
+        let reader = try TreeFeed(source)
         let store: InodeStore
         do throws(Errno) {
             if inMemory, !Room.takeMemory(InodeStore.buildingBytes) { throw .noMemory }

@@ -74,6 +74,8 @@ package enum ForegroundServer {
         try configuration.check()
         try DescriptorLimit.check(configuration)
         let mountpoint = configuration.mountPath
+        // Before privileges are given up.
+        let isLast = KillerPreference.beLast()
         let fileSystem = try MountedFileSystem(configuration) { () throws(MountError) in
             try Privileges.giveUp(mountpoint: mountpoint)
         }
@@ -82,6 +84,11 @@ package enum ForegroundServer {
         say(summary.memoryLine)
         if configuration.durability == .fsync { say(summary.durabilityLine) }
         if let warning = summary.kernelWarning() { complain(warning) }
+        if !isLast,
+            let warning = KillerPreference.warning(mostBytes: summary.maximumMemoryBytes)
+        {
+            complain(warning)
+        }
         if let line = try mounts.add(fileSystem) { complain(line) }
         describe(MountAnnouncement(summary, socket: mounts.socketPath(of: fileSystem)))
         return summary.transportLine

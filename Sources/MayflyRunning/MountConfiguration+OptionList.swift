@@ -44,6 +44,7 @@ extension MountConfiguration {
         case "queue_depth": try setQueueDepth(value, option: option)
         case "max_payload": try setMaxPayload(value, option: option)
         case "durability": try setDurability(value, option: option)
+        case "profile": try setProfile(value, option: option)
         case "transport": try setTransport(value, option: option)
         case "source", "fsname":
             guard !value.isEmpty else {
@@ -119,7 +120,7 @@ extension MountConfiguration {
 
     private static let valued: Set<String> = [
         "size", "nr_blocks", "nr_inodes", "mode", "uid", "gid", "queue_depth", "max_payload",
-        "transport", "durability", "source", "fsname", "fstype", "subtype", "without",
+        "transport", "durability", "profile", "source", "fsname", "fstype", "subtype", "without",
     ]
 
     /// What mount(8), systemd and other FUSE servers know and what is so here in any case: inode numbers

@@ -72,6 +72,17 @@ extension MountConfiguration {
         self.durability = durability
     }
 
+    /// Sets what the mount is for, by its name: "exact" or "build".
+    package mutating func setProfile(
+        _ text: String, option: String = "--profile"
+    ) throws(MountError) {
+        guard let profile = Profile(rawValue: text) else {
+            let names = Profile.allCases.map(\.rawValue).joined(separator: " or ")
+            throw MountError(.usage, "bad \(option) '\(text)': give \(names)")
+        }
+        self.profile = profile
+    }
+
     /// Sets the transport by its name: "auto", "ring" or "dev".
     package mutating func setTransport(
         _ text: String, option: String = "--transport"

@@ -23,6 +23,16 @@ struct RunReport: Equatable {
     /// Where it was saved: a file, or a name in the store.
     var saved: PathBytes?
 
+    /// Requests that another profile would have spared; 0 where it is the mount's.
+    var spared: UInt64 = 0
+
+    /// What another profile would have spared, where that is worth a line.
+    var advice: String? {
+        guard spared >= 1000, spared * 50 >= statistics.requests else { return nil }
+        return "--profile build would have spared \(spared) of these requests or more "
+            + "(Docs/Options.md)"
+    }
+
     var line: String {
         let inodes = statistics.peakInodes
         let requests = statistics.requests

@@ -111,6 +111,8 @@ package enum ScratchRun {
         // After the keeper is started, so that the command has the caller's limit.
         try DescriptorLimit.check(configuration)
         let place = configuration.mountPath
+        // After the keeper is started, whose command is to be like any other.
+        let isLast = KillerPreference.beLast()
         let fileSystem = try MountedFileSystem(configuration) { () throws(MountError) in
             try Privileges.giveUp(mountpoint: place)
         }
@@ -118,6 +120,11 @@ package enum ScratchRun {
         if let line = try mounts.add(fileSystem), !options.quiet { say(line) }
         defer { mounts.stopControls() }
         tellOfTransport(fileSystem.summary, say)
+        if !isLast,
+            let warning = KillerPreference.warning(mostBytes: fileSystem.summary.maximumMemoryBytes)
+        {
+            say(warning)
+        }
         var report: RunReport
         do {
             report = try attend(keeper, fileSystem, command, signals, say)
@@ -136,12 +143,16 @@ package enum ScratchRun {
         }
         keeper.end()
         report.statistics = fileSystem.statistics()
+        if configuration.profile == .exact { report.spared = fileSystem.attributeRequests }
         var areAllEnded = true
         for mount in mounts.fileSystems {
             if !(try mount.endInOrder(warn: say)) { areAllEnded = false }
         }
         if areAllEnded { mounts.waitUntilUnmounted() }
-        if !options.quiet { say(report.line) }
+        if !options.quiet {
+            say(report.line)
+            if let advice = report.advice { say(advice) }
+        }
         if let reportFile { try reportFile.write(report) }
         return report.exitStatus
     }
