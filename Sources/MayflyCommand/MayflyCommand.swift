@@ -32,7 +32,8 @@ struct MayflyCommand: ParsableCommand {
             StatCommand.self, TopCommand.self, ResizeCommand.self, CheckCommand.self,
             SnapshotCommand.self, SnapshotsCommand.self, RollbackCommand.self, ForkCommand.self,
             SaveCommand.self, DiffCommand.self, ImageCommand.self, FaultCommand.self,
-            CrashCommand.self, SyncCommand.self, WatchCommand.self, UnpackCommand.self, CopyCommand.self,
+            CrashCommand.self, SyncCommand.self, WatchCommand.self, UnpackCommand.self,
+            CopyCommand.self,
             RemoveCommand.self, BenchCommand.self,
         ])
 

@@ -103,16 +103,18 @@ package enum ScratchRun {
             throw MountError(.usage, "--save lies where the mount will be: name another place")
         }
         // Before the mount: a later fork would copy the page tables of all its memory.
-        let keeper = try Keeper(
-            command, in: root, second: kept.flatMap { $0.command(copying: root) },
-            environment: environment(root: root), mask: signals.originalMask)
+        let keeper = try KillerPreference.startingClient { () throws(MountError) in
+            try Keeper(
+                command, in: root, second: kept.flatMap { $0.command(copying: root) },
+                environment: environment(root: root), mask: signals.originalMask)
+        }
         defer { keeper.end() }
 
         // After the keeper is started, so that the command has the caller's limit.
         try DescriptorLimit.check(configuration)
         let place = configuration.mountPath
-        // After the keeper is started, whose command is to be like any other.
-        let isLast = KillerPreference.beLast()
+        // After the keeper is started, whose command is to be a client.
+        _ = KillerPreference.beLast()
         let fileSystem = try MountedFileSystem(configuration) { () throws(MountError) in
             try Privileges.giveUp(mountpoint: place)
         }
@@ -120,11 +122,6 @@ package enum ScratchRun {
         if let line = try mounts.add(fileSystem), !options.quiet { say(line) }
         defer { mounts.stopControls() }
         tellOfTransport(fileSystem.summary, say)
-        if !isLast,
-            let warning = KillerPreference.warning(mostBytes: fileSystem.summary.maximumMemoryBytes)
-        {
-            say(warning)
-        }
         var report: RunReport
         do {
             report = try attend(keeper, fileSystem, command, signals, say)

@@ -7,7 +7,7 @@ import SystemPackage
 import Testing
 
 @Suite(.timeLimit(.minutes(2))) struct StagingTests {
-    private func makeStore(pages: UInt64 = 4000, inodes: UInt64 = 20_000) throws -> InodeStore {
+    private func makeStore(pages: UInt64 = 20_000, inodes: UInt64 = 20_000) throws -> InodeStore {
         try InodeStore(
             pageLimit: pages, inodeLimit: inodes, workerCount: 2, shardCount: 2, owner: .root)
     }
@@ -52,7 +52,7 @@ import Testing
             let attributes = try worker.request { () throws(Errno) in try worker.attributes(child) }
             if attributes.isDirectory { return [here] + (try contents(store, child, here)) }
             let bytes = try worker.request { () throws(Errno) in
-                try worker.read(child, offset: 0, count: attributes.size)
+                try worker.read(child, offset: 0, count: Int(attributes.size))
             }
             return ["\(here) \(attributes.links) \(bytes)"]
         }
@@ -85,7 +85,7 @@ import Testing
         let before = try contents(store, .root)
         let snapshot = try store.snapshot(base: nil)
         let fork = try InodeStore(
-            snapshot: snapshot, pageLimit: 4000, inodeLimit: 20_000, workerCount: 2)
+            snapshot: snapshot, pageLimit: 20_000, inodeLimit: 20_000, workerCount: 2)
         defer { fork.unmap() }
         #expect(try contents(fork, .root) == before)
         let report = fork.worker(0).check()

@@ -25,6 +25,15 @@ struct RequestStrictTests {
                 "probability", "seed",
             ]
         ),
+        (
+            "/v1/unpack", #""archive":"/nowhere","to":"a""#,
+            ["archive", "to", "stripComponents", "exclude", "keepOld"]
+        ),
+        (
+            "/v1/copy", #""from":"nothing","to":"b""#,
+            ["from", "folder", "to", "exclude", "keepOld"]
+        ),
+        ("/v1/remove", #""path":"nothing""#, ["path"]),
         ("/v1/faults/clear", "", ["numbers"]), ("/v1/crash", "", ["seed"]),
     ]
 

@@ -109,7 +109,7 @@ def fields(operation):
 def kinds(schema):
     if "$ref" in schema:
         schema = DESCRIPTION["components"]["schemas"][schema["$ref"].split("/")[-1]]
-    return schema["type"]
+    return "texts" if schema.get("items") == {"type": "string"} else schema["type"]
 
 
 WRONG = {
@@ -118,6 +118,7 @@ WRONG = {
     "integer": [-1, 1.5, "1", True, None, [], {}, 1 << 64],
     "number": ["0.5", True, None, [], {}],
     "array": [1, "1", None, {}, ["1"], [-1], [None]],
+    "texts": [1, "1", None, {}, [1], [None], [["1"]]],
 }
 
 
@@ -188,6 +189,15 @@ def check_answers(server, folder):
     for _ in range(200):
         os.stat(inside + "/d/file")
         os.listdir(inside + "/d")
+    good("post", "/v1/copy", {"from": "d", "to": "copy", "exclude": ["x*"], "keepOld": True})
+    good("post", "/v1/copy", {"from": "nothing", "to": "copy"}, 409)
+    good("post", "/v1/copy", {"folder": os.path.dirname(os.path.abspath(__file__)), "to": "tests"})
+    subprocess.run(["tar", "-C", inside, "-cf", folder + "/tree.tar", "tests"], check=True)
+    good("post", "/v1/unpack", {"archive": folder + "/tree.tar", "to": "", "stripComponents": 1})
+    good("post", "/v1/unpack", {"archive": folder + "/none.tar", "to": "x"}, 409)
+    for name in ["copy", "tests", "check.py"]:
+        good("post", "/v1/remove", {"path": name})
+    good("post", "/v1/remove", {"path": "copy"}, 409)
     good("post", "/v1/sync")
     good("get", "/v1/snapshots")
     good("post", "/v1/diff", {}, 409)

@@ -147,7 +147,8 @@ extension ControlRequest {
                     + choices
             ) { (body: RequestBody) throws(RequestFault) in
                 .tree(
-                    .unpack(try hostPath(body, "archive"), to: try place(body, "to"), options(body))
+                    .unpack(
+                        try absolutePath(body, "archive"), to: try place(body, "to"), options(body))
                 )
             })
         routes.append(
@@ -164,7 +165,7 @@ extension ControlRequest {
                 }
                 return .tree(
                     .copyIn(
-                        try hostPath(body, "folder"), to: try place(body, "to"), options(body)))
+                        try absolutePath(body, "folder"), to: try place(body, "to"), options(body)))
             })
         routes.append(
             Route("POST", "/v1/remove", [path]) { (body: RequestBody) throws(RequestFault) in
@@ -212,17 +213,8 @@ extension ControlRequest {
         return name
     }
 
-<<<<<<< HEAD
     private static func absolutePath(
         _ body: RequestBody, _ field: String = "path"
-=======
-    private static func absolutePath(_ body: RequestBody) throws(RequestFault) -> PathBytes {
-        try hostPath(body, "path")
-    }
-
-    private static func hostPath(
-        _ body: RequestBody, _ field: String
->>>>>>> eb85043 (trees: unpack, copy and remove whole trees in a mount that is in use, each at one moment)
     ) throws(RequestFault) -> PathBytes {
         let path = PathBytes(try body.required(field, "an absolute path"))
         // The server's working directory is nobody's business.

@@ -29,12 +29,6 @@ final class TreeFeed: EntrySource {
         }
         let (near, far) = (ends[0], ends[1])
         let state = state
-        // Opened here, so that what is wrong with it is an error at once.
-        do throws(TreeError) { _ = try TreeReader(source) } catch {
-            close(near)
-            close(far)
-            throw error
-        }
         do throws(Errno) {
             thread = try HostThread.start(name: "mayfly-read") { Self.read(source, far, state) }
         } catch {
@@ -55,19 +49,22 @@ final class TreeFeed: EntrySource {
 
     private static func read(_ source: TreeSource, _ socket: Int32, _ state: State) {
         let line = TreeLine(socket: socket) { state.isOver.load(ordering: .relaxed) }
-        do throws(TreeError) {
-            let reader = try TreeReader(source)
-            do throws(Errno) { try line.sendRequest([]) } catch {
-                throw TreeError("there is no memory to read it with (\(error))")
+        // Whoever sees the end of the line finds the reason there.
+        withExtendedLifetime(line) {
+            do throws(TreeError) {
+                let reader = try TreeReader(source)
+                do throws(Errno) { try line.sendRequest([]) } catch {
+                    throw TreeError("there is no memory to read it with (\(error))")
+                }
+                var sender = TreeSender(line)
+                try sender.sendAll(
+                    reader,
+                    progress: { _, _ in
+                        state.bytesRead.store(reader.bytesRead, ordering: .relaxed)
+                    })
+            } catch {
+                state.failure.withLock { $0 = error }
             }
-            var sender = TreeSender(line)
-            try sender.sendAll(
-                reader,
-                progress: { _, _ in
-                    state.bytesRead.store(reader.bytesRead, ordering: .relaxed)
-                })
-        } catch {
-            state.failure.withLock { $0 = error }
         }
     }
 

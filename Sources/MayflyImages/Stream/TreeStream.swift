@@ -46,7 +46,8 @@ package final class TreeStream: EntrySource {
 
     private func next(slotAfter previous: Int?) throws(TreeError) {
         do throws(Errno) {
-            if let previous { try line.send(.free, slot: previous, count: entries) }
+            // One who has sent everything may have gone.
+            if let previous { try? line.send(.free, slot: previous, count: entries) }
             slot = nil
             let (message, index, count, _) = try line.receive()
             switch message {
