@@ -37,7 +37,11 @@ struct InterfaceTests {
 
     @Test(.enabled(if: hasTools, noTools)) func aServerDoesWhatIsDescribed() throws {
         let outcome = try BuiltCommand.script(
-            "/usr/bin/python3 '\(Self.check)' \"$mayfly\" \"$folder\"", seconds: 120)
+            """
+            # Notes of images that were compared are kept there.
+            export XDG_DATA_HOME="$folder/data"
+            /usr/bin/python3 '\(Self.check)' "$mayfly" "$folder"
+            """, seconds: 120)
         #expect(outcome.status == 0, "\(outcome.report)")
         #expect(outcome.output.hasSuffix(" operations, 0 problems\n"), "\(outcome.report)")
     }
@@ -46,7 +50,7 @@ struct InterfaceTests {
     @Test(.enabled(if: hasTools, noTools)) func schemathesisFindsNothing() throws {
         let outcome = try BuiltCommand.script(
             """
-            export HOME="$folder"
+            export HOME="$folder" XDG_DATA_HOME="$folder/data"
             /usr/bin/python3 -m venv --system-site-packages "$folder/venv"
             if ! timeout 150 "$folder/venv/bin/pip" install -q 'schemathesis>=4.0,<5' 2> "$folder/pip"; then
                 echo "not to be had"; tail -1 "$folder/pip"; exit 0

@@ -10,6 +10,7 @@
 // renamed over the old one. So whoever is killed leaves the old image or the new one. An image in use
 // has a shared lock (flock(2)) of each process that has it open, and is not removed.
 
+internal import CMayflyMemory
 internal import CMayflySystem
 internal import Glibc
 internal import MayflyArena
