@@ -70,6 +70,8 @@ struct csys_started csys_start(const char *directory, char *const arguments[],
         // Asked after, for the parent may have died before it could be told of.
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent) _exit(127);
+        // SIGTTOU, which this would be answered with, is still blocked.
+        if (place.foreground && setpgid(0, 0) == 0) tcsetpgrp(STDIN_FILENO, getpid());
         sigprocmask(SIG_SETMASK, mask, NULL);
         csys_restore_file_size_signal();
         if (place.folder >= 0 ? fchdir(place.folder) != 0 : chdir(directory) != 0) {
@@ -77,6 +79,7 @@ struct csys_started csys_start(const char *directory, char *const arguments[],
         } else if (place.output >= 0 && dup2(place.output, STDOUT_FILENO) < 0) {
             started.stage = CSYS_AT_OUTPUT;
         } else {
+            if (place.inherited >= 0) fcntl(place.inherited, F_SETFD, 0);
             execvpe(arguments[0], arguments, environment);
             started.stage = CSYS_AT_EXECUTE;
         }
@@ -93,6 +96,15 @@ struct csys_started csys_start(const char *directory, char *const arguments[],
         while (waitpid(child, NULL, 0) < 0 && errno == EINTR) {}
     }
     return (struct csys_started){started.process, started.error, started.stage};
+}
+
+void csys_take_terminal(void) {
+    sigset_t output, before;
+    sigemptyset(&output);
+    sigaddset(&output, SIGTTOU);
+    pthread_sigmask(SIG_BLOCK, &output, &before);
+    tcsetpgrp(STDIN_FILENO, getpgrp());
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 int csys_ask_apart(const char *path, int number, int report) {

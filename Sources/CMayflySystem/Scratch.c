@@ -64,6 +64,7 @@ struct kept {
     char *const *command, *const *environment;
     struct csys_second second;
     const void *mask;
+    struct csys_place place; // of the command
     int orders, reports, children;
     pid_t current; // 0 while no command runs
 };
@@ -85,7 +86,7 @@ static void begin(struct kept *kept, const char *directory, char *const command[
 // Runs the second command where its output is: in a folder or a file that nobody else has made.
 static void begin_second(struct kept *kept) {
     const struct csys_second *second = &kept->second;
-    struct csys_place place = {second->folder, -1};
+    struct csys_place place = {second->folder, -1, -1, 0};
     int opened = -1;
     if (second->file) {
         opened = open(second->file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
@@ -131,7 +132,7 @@ static void obey(struct kept *kept, unsigned char order) {
         if (unshare(CLONE_NEWNS) == 0) {
             mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
         }
-        begin(kept, kept->directory, kept->command, (struct csys_place){-1, -1});
+        begin(kept, kept->directory, kept->command, kept->place);
         break;
     case CSYS_ORDER_CLEAR:
         kill(-1, SIGKILL); // everything in the namespace but process 1
@@ -167,9 +168,19 @@ static _Noreturn void keep(struct kept *kept) {
     }
 }
 
+int csys_private_folder(void) {
+    int context = (int)syscall(SYS_fsopen, "tmpfs", 1 /* FSOPEN_CLOEXEC */);
+    if (context < 0) return -1;
+    int folder = -1;
+    if (syscall(SYS_fsconfig, context, 6 /* FSCONFIG_CMD_CREATE */, NULL, NULL, 0) == 0)
+        folder = (int)syscall(SYS_fsmount, context, 1 /* FSMOUNT_CLOEXEC */, 0);
+    close(context);
+    return folder;
+}
+
 struct csys_keeper csys_start_keeper(const char *directory, char *const command[],
                                      struct csys_second second, char *const environment[],
-                                     const void *mask) {
+                                     const void *mask, struct csys_place place) {
     int orders[2], reports[2];
     if (pipe2(orders, O_CLOEXEC) != 0) return (struct csys_keeper){0, errno, -1, -1};
     if (pipe2(reports, O_CLOEXEC) != 0) {
@@ -190,7 +201,7 @@ struct csys_keeper csys_start_keeper(const char *directory, char *const command[
         sigset_t ended;
         sigemptyset(&ended);
         sigaddset(&ended, SIGCHLD);
-        struct kept kept = {directory, command, environment, second, mask, orders[0], reports[1],
+        struct kept kept = {directory, command, environment, second, mask, place, orders[0], reports[1],
                             signalfd(-1, &ended, SFD_CLOEXEC | SFD_NONBLOCK), 0};
         if (kept.children < 0) _exit(1);
         keep(&kept);

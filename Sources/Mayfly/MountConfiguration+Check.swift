@@ -37,7 +37,7 @@ extension MountConfiguration {
         permissionChecks = checksPermissions ? .always : .never
         let path = try Self.directory(mountPath)
         mountPath = path
-        if MountTable.current().entry(at: path)?.isOwn == true {
+        if !mayCover, MountTable.current().entry(at: path)?.isOwn == true {
             throw MountError.mountedAlready("\(path)")
         }
         guard Self.mayMount(status: HostFile.text(at: "/proc/self/status")) else {

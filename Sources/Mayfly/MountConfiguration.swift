@@ -160,6 +160,8 @@ public struct MountConfiguration: Sendable, Equatable {
     public var directInParallel = false
     /// Whether every change is to be synced ("sync", "dirsync"): nothing where nothing can be lost.
     package var asksSync = false
+    /// Whether it may be mounted over a Mayfly mount, which then is hidden: where nobody else sees it.
+    package var mayCover = false
     /// What requests are not saved by, to measure it.
     package var without: Set<Shortcut> = []
     /// What the mount table names as the source.

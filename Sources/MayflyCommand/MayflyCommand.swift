@@ -13,7 +13,7 @@ struct MayflyCommand: ParsableCommand {
         discussion: """
             EXAMPLE:
               mayfly mount /mnt/fast --size 4g
-              mayfly run -- sh -c 'cp -r ~/project . && cd project && make'
+              mayfly run --here make -j8
               mayfly list
               mayfly stat /mnt/fast
               mayfly umount /mnt/fast
@@ -39,7 +39,7 @@ struct MayflyCommand: ParsableCommand {
 
     /// Parses, runs, and ends the process; every error is one line on the standard error.
     static func main() {
-        let arguments = Invocation.arguments
+        let arguments = RunArguments.terminated(Invocation.arguments)
         let failed = arguments.first == "run" ? ExitStatus.runFailed : nil
         HostFacts.fillStandardDescriptors()
         do {

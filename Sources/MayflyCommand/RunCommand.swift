@@ -8,18 +8,21 @@ struct RunCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "run",
         abstract: "Run a command in a file system in memory that ends with it.",
-        usage: "mayfly run [<options>] [--at <directory>] -- <command> ...",
+        usage: "mayfly run [<options>] [<command> ...]",
         discussion: """
             Nobody else on the machine sees the mount, and it needs no root where /dev/fuse is open \
-            to all. The command's working directory is the root of the mount, and so are \
-            MAYFLY_ROOT and TMPDIR. SIGINT, SIGTERM, SIGHUP and SIGQUIT are passed on to it. When \
-            it has ended, however that came, the mount and everything in it are gone; what it has \
-            left running is named and killed.
+            to all. MAYFLY_ROOT and TMPDIR name its root, where the command starts unless --here or \
+            --at is given. Without a command it is your shell. The first word that is no option \
+            begins the command, as for env(1), and what follows is the command's. SIGINT, SIGTERM, \
+            SIGHUP and SIGQUIT are passed on to it. When it has ended, however that came, the mount \
+            and everything in it are gone; what it has left running is named and killed.
 
             EXAMPLE:
+              mayfly run --here make -j8
+              mayfly run --at target cargo test
               mayfly run -- sh -c 'git clone https://example.org/project . && make'
-              mayfly run --size 8g --keep /tmp/failed.tar -- make -C ~/project O=/mnt
-              mayfly run --from build --save build --if-missing ~/project -- make
+              mayfly run --size 8g --keep /tmp/failed.tar make -C ~/project O=/mnt
+              mayfly run --from build --save build --if-missing ~/project make
 
             EXIT STATUS:
               the command's own; 128 and the number of the signal that it died of
@@ -28,10 +31,14 @@ struct RunCommand: ParsableCommand {
               127  the command was not found
             """)
 
+    @Flag(help: "Start the command in the folder that you are in, not in the mount.")
+    var here = false
+
     @Option(
         help: """
-            The directory to mount on. Default: the first empty one of /mnt, /media and /srv; for \
-            everybody else it stays as it is.
+            The directory to mount on, such as a project's folder for what a build makes; the \
+            command starts in the folder that you are in. Default: the first empty one of /mnt, \
+            /media and /srv. For everybody else it stays as it is.
             """)
     var at: PathBytes?
 
@@ -70,7 +77,8 @@ struct RunCommand: ParsableCommand {
 
     @Argument(
         parsing: .postTerminator,
-        help: ArgumentHelp("The command and its arguments.", valueName: "command"))
+        help: ArgumentHelp(
+            "The command and its arguments. Default: your shell.", valueName: "command"))
     var command: [PathBytes] = []
 
     func run() throws {
@@ -90,6 +98,7 @@ struct RunCommand: ParsableCommand {
         runOptions.saved = try save.map { save throws(MountError) in
             try SavedTree(save, on: on)
         }
+        runOptions.staysHere = here || at != nil
         let status = try ScratchRun.run(
             configuration, command: command, options: runOptions, say: Console.complain)
         if status != 0 { throw ExitCode(status) }

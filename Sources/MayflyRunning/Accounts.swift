@@ -20,6 +20,18 @@ enum Accounts {
         throw MountError(.usage, "bad \(option) '\(text)': there is no such user; give a number")
     }
 
+    /// The program that a user's account names as its shell; nil where it names none.
+    static func shell(of user: UInt32) -> PathBytes? {
+        var entry = unsafe passwd()
+        return unsafe withScratch { scratch in
+            var result: UnsafeMutablePointer<passwd>?
+            unsafe getpwuid_r(user, &entry, scratch.baseAddress!, scratch.count, &result)
+            guard unsafe result != nil, let shell = unsafe entry.pw_shell else { return nil }
+            return unsafe PathBytes(
+                bytes: UnsafeRawBufferPointer(start: shell, count: strlen(shell)))
+        }
+    }
+
     /// The group that `text` names or numbers.
     static func groupID(_ text: String, option: String) throws(MountError) -> UInt32 {
         if let number = try number(text, option: option) { return number }

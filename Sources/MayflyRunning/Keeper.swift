@@ -34,6 +34,8 @@ final class Keeper: Sendable {
         let target: PathBytes
     }
 
+    /// Where the command starts.
+    private let directory: PathBytes
     private let process: pid_t
     private let orders: Int32
     private let reports: Int32
@@ -46,13 +48,17 @@ final class Keeper: Sendable {
     ///   - directory: where the command is to start; need not be there yet.
     ///   - second: another command for later.
     ///   - mask: the signals that the command is to have blocked.
+    ///   - inherited: a descriptor that the command is to have open; -1 for none.
+    ///   - hasTerminal: whether the command gets the terminal, in a process group of its own.
     /// - Precondition: the process is small, for it is forked.
     init(
         _ command: [PathBytes], in directory: PathBytes, second: Second? = nil,
         environment: [PathBytes],
-        mask: sigset_t
+        mask: sigset_t, inherited: Int32 = -1, hasTerminal: Bool = false
     ) throws(MountError) {
         var mask = mask
+        let place = csys_place(
+            folder: -1, output: -1, inherited: inherited, foreground: hasTerminal ? 1 : 0)
         /// With the second command's place, which the keeper makes when it runs it.
         func start(
             _ command: UnsafePointer<UnsafeMutablePointer<CChar>?>,
@@ -62,7 +68,8 @@ final class Keeper: Sendable {
             var plan = unsafe csys_second(arguments: nil, file: nil, new_folder: nil, folder: -1)
             guard let second else {
                 return unsafe directory.withCString {
-                    unsafe csys_start_keeper($0, command, plan, environment, &mask)
+                    unsafe csys_start_keeper(
+                        $0, command, plan, environment, &mask, place)
                 }
             }
             unsafe plan.arguments = later
@@ -73,7 +80,8 @@ final class Keeper: Sendable {
                 case .folder(let descriptor): unsafe plan.folder = descriptor
                 }
                 return unsafe directory.withCString {
-                    unsafe csys_start_keeper($0, command, plan, environment, &mask)
+                    unsafe csys_start_keeper(
+                        $0, command, plan, environment, &mask, place)
                 }
             }
         }
@@ -92,6 +100,7 @@ final class Keeper: Sendable {
             throw MountError(
                 .system, "no process can be started in a pid namespace (\(error)): raise \(limits)")
         }
+        self.directory = directory
         process = keeper.process
         orders = keeper.orders
         reports = keeper.reports
@@ -174,7 +183,7 @@ final class Keeper: Sendable {
                 message: "the command's namespace was ended from outside",
                 exitCode: ExitStatus.runFailed)
         }
-        return report.started.process > 0 ? .started : Self.failure(of: report.started, name)
+        return report.started.process > 0 ? .started : failure(of: report.started, name)
     }
 
     /// Whether no folder of PATH that we may look into has a file of that name: the error is that of
@@ -183,14 +192,14 @@ final class Keeper: Sendable {
         !name.bytes.contains(UInt8(ascii: "/")) && !HostFile.isInPath(name)
     }
 
-    private static func failure(of started: csys_started, _ name: PathBytes) -> Start {
+    private func failure(of started: csys_started, _ name: PathBytes) -> Start {
         let error = Errno(rawValue: started.error)
         switch started.stage {
         case CSYS_AT_EXECUTE
-        where error == .noSuchFileOrDirectory || error == .notDirectory || isNowhere(name):
+        where error == .noSuchFileOrDirectory || error == .notDirectory || Self.isNowhere(name):
             let advice =
                 name.bytes.contains(UInt8(ascii: "/")) && !name.isAbsolute
-                ? "it is looked for in the mount, so give its absolute path"
+                ? "it is looked for in \(directory), where the command starts, so give its absolute path"
                 : "look at its spelling and at PATH"
             return .failure(
                 message: "\(name) was not found: \(advice)", exitCode: ExitStatus.notFound)
@@ -209,8 +218,9 @@ final class Keeper: Sendable {
                     + "of yours", exitCode: ExitStatus.runFailed)
         case CSYS_AT_DIRECTORY:
             return .failure(
-                message: "the mount cannot be entered (\(error)): choose --mode, --uid and --gid "
-                    + "so that you may", exitCode: ExitStatus.runFailed)
+                message: "\(directory), where the command is to start, cannot be entered "
+                    + "(\(error)): go to a folder that you may enter, and choose --mode, --uid and "
+                    + "--gid of a mount so that you may", exitCode: ExitStatus.runFailed)
         default:
             return .failure(
                 message: "no process can be started (\(error)): raise `ulimit -u`",

@@ -50,9 +50,11 @@ enum PrivateSpace {
     /// Empty directories that a machine has for mounting on.
     static let places: [PathBytes] = ["/mnt", "/media", "/srv"]
 
-    /// The one that the kernel makes for FUSE's own control files, which nobody misses in a namespace. A
-    /// small tmpfs on it has a directory for each run within a run.
-    private static let lastPlace: PathBytes = "/sys/fs/fuse/connections"
+    /// Those that the kernel makes for file systems of its own, the first for FUSE's control files. Nobody
+    /// misses one in a namespace, and a small tmpfs on it has a directory for each run within a run.
+    private static let lastPlaces: [PathBytes] = [
+        "/sys/fs/fuse/connections", "/sys/fs/pstore", "/sys/kernel/debug", "/sys/kernel/config",
+    ]
 
     /// What the mount table calls that tmpfs.
     private static let roomSource = "mayfly-run"
@@ -67,9 +69,14 @@ enum PrivateSpace {
     static func place(showing: [PathBytes] = []) throws(MountError) -> PathBytes {
         let places = places.filter { place in !showing.contains(where: place.contains) }
         if let place = places.first(where: isFree) { return place }
-        if let room = room() { return room }
+        // Another user's run around this one may have made a room that is not to be written here.
+        for place in lastPlaces {
+            if let room = room(on: place) { return room }
+        }
         throw MountError(
-            .usage, "there is no empty /mnt, /media or /srv to mount on: name one with --at")
+            .usage,
+            "there is no empty /mnt, /media or /srv to mount on, and no folder in /sys either: name one "
+                + "with --at, which for everybody else stays as it is")
     }
 
     private static func isFree(_ path: PathBytes) -> Bool {
@@ -79,20 +86,20 @@ enum PrivateSpace {
     }
 
     /// A directory of the tmpfs, which an outer run may have made; nil where none can be had.
-    private static func room() -> PathBytes? {
-        guard HostFile.canonical(lastPlace) == lastPlace else { return nil }
+    private static func room(on place: PathBytes) -> PathBytes? {
+        guard HostFile.canonical(place) == place else { return nil }
         let table = MountTable.current()
-        if table.entry(at: lastPlace)?.source != roomSource {
-            let code = unsafe lastPlace.withCString {
+        if table.entry(at: place)?.source != roomSource {
+            let code = unsafe place.withCString {
                 unsafe Glibc.mount(
                     roomSource, $0, "tmpfs", UInt(MS_NOSUID | MS_NODEV | MS_NOEXEC),
-                    "mode=0755,size=1m,nr_inodes=2k")
+                    "mode=1777,size=1m,nr_inodes=2k")
             }
             guard code == 0 else { return nil }
         }
         // What is free in this namespace: others have mounts of their own on the same directories.
         for number in 1...mostRooms {
-            let room = lastPlace + PathBytes("/\(number)")
+            let room = place + PathBytes("/\(number)")
             if table.entry(at: room) != nil { continue }
             let isThere = unsafe room.withCString {
                 unsafe mkdir($0, 0o755) == 0 || errno == EEXIST

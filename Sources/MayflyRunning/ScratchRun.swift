@@ -29,6 +29,8 @@ package enum ScratchRun {
         package var keepPath: PathBytes?
         /// Where the tree goes when the command succeeds.
         package var saved: SavedTree?
+        /// The command starts in the caller's folder, and in the mount's root otherwise.
+        package var staysHere = false
         /// Absolute paths that the mount must not hide when its place is not named.
         package var visiblePaths: [PathBytes] = []
 
@@ -44,7 +46,8 @@ package enum ScratchRun {
         try run(configuration, command: command.map { PathBytes($0) }, options: options, say: say)
     }
 
-    /// Mounts, runs `command` in the mount's root directory, unmounts, and tells how it ended.
+    /// Mounts, runs `command` in the mount's root directory or in the caller's, unmounts, and tells how it
+    /// ended.
     ///
     /// Only the command sees the mount. It gets MAYFLY_ROOT and TMPDIR, both the mount's root.
     /// SIGINT, SIGTERM, SIGHUP and SIGQUIT go on to it. What it leaves running is named and killed.
@@ -55,7 +58,7 @@ package enum ScratchRun {
     /// - Parameters:
     ///   - configuration: its mountpoint is used only when it is not empty; otherwise an empty
     ///     directory of the system is taken, in the private namespace.
-    ///   - command: the program, found through PATH, and its arguments.
+    ///   - command: the program, found through PATH, and its arguments; empty: the caller's shell.
     ///   - options: what is wanted beside the mount.
     ///   - say: prints a line for the user.
     /// - Returns: the command's exit status; 128 and the signal that it died of; 127 when it was
@@ -67,15 +70,15 @@ package enum ScratchRun {
         _ configuration: MountConfiguration, command: [PathBytes], options: Options = Options(),
         say: (String) -> Void
     ) throws(MountError) -> Int32 {
-        guard let name = command.first else {
-            throw MountError(.usage, "no command: write it after --, as in `mayfly run -- make`")
-        }
         var configuration = configuration
+        // What is mounted there is seen by nobody else.
+        configuration.mayCover = true
         let signals = SignalWatch([SIGINT, SIGTERM, SIGHUP, SIGQUIT])
         if !configuration.mountpoint.isEmpty {
             // Before the namespace is entered, so that its absence is not taken for another thing.
             configuration.mountPath = try MountConfiguration.directory(configuration.mountPath)
         }
+        let here = options.staysHere ? try currentFolder() : nil
         csys_ignore_file_size_signal()
         csys_end_at_faults()
         let kept: KeptTree?
@@ -92,7 +95,8 @@ package enum ScratchRun {
         }
         try PrivateSpace.enter()
         if configuration.mountpoint.isEmpty {
-            configuration.mountPath = try PrivateSpace.place(showing: options.visiblePaths)
+            configuration.mountPath = try PrivateSpace.place(
+                showing: options.visiblePaths + [here].compactMap { $0 })
         }
         try configuration.check()
         let root = configuration.mountPath
@@ -102,11 +106,18 @@ package enum ScratchRun {
         if let file = options.saved?.file, root.contains(file) {
             throw MountError(.usage, "--save lies where the mount will be: name another place")
         }
+        let shell = command.isEmpty ? StartedShell() : nil
+        let command = shell?.command ?? command
+        let name = command[0]
+        let hasTerminal = StartedShell.takesTerminal(command)
         // Before the mount: a later fork would copy the page tables of all its memory.
         let keeper = try KillerPreference.startingClient { () throws(MountError) in
             try Keeper(
-                command, in: root, second: kept.flatMap { $0.command(copying: root) },
-                environment: environment(root: root), mask: signals.originalMask)
+                command, in: here ?? root, second: kept.flatMap { $0.command(copying: root) },
+                environment: environment(
+                    root: root, startsThere: here == nil, shell?.variables ?? []),
+                mask: signals.originalMask, inherited: shell?.folder ?? -1,
+                hasTerminal: hasTerminal)
         }
         defer { keeper.end() }
 
@@ -125,6 +136,7 @@ package enum ScratchRun {
         var report: RunReport
         do {
             report = try attend(keeper, fileSystem, command, signals, say)
+            if hasTerminal { csys_take_terminal() }
             if let kept, report.exitStatus != 0 {
                 try copy(to: kept, name, keeper, fileSystem, &report, say)
             }
@@ -232,10 +244,29 @@ package enum ScratchRun {
     }
 
     /// The environment of this process with what points into the mount.
-    private static func environment(root: PathBytes) -> [PathBytes] {
-        let replaced: [PathBytes] = ["MAYFLY_ROOT=", "TMPDIR=", "PWD="]
+    private static func environment(
+        root: PathBytes, startsThere: Bool, _ added: [PathBytes]
+    ) -> [PathBytes] {
+        let places: [PathBytes] = ["MAYFLY_ROOT=", "TMPDIR="] + (startsThere ? ["PWD="] : [])
+        let replaced = places.map { $0 + root } + added
+        let names = replaced.map {
+            $0.bytes.prefix { $0 != UInt8(ascii: "=") } + [UInt8(ascii: "=")]
+        }
         return ProcessArguments.environment.filter { variable in
-            !replaced.contains { variable.bytes.starts(with: $0.bytes) }
-        } + replaced.map { $0 + root }
+            !names.contains { variable.bytes.starts(with: $0) }
+        } + replaced
+    }
+
+    /// The caller's folder, by a path by which the command can go there when something is mounted on the
+    /// way.
+    private static func currentFolder() throws(MountError) -> PathBytes {
+        let gone = MountError(
+            .usage, "the folder that you are in cannot be reached by a path: go to one that can")
+        guard let path = unsafe getcwd(nil, 0) else { throw gone }
+        defer { unsafe free(path) }
+        let folder = unsafe PathBytes(
+            bytes: UnsafeRawBufferPointer(start: path, count: strlen(path)))
+        guard folder.isAbsolute else { throw gone }
+        return folder
     }
 }

@@ -135,7 +135,7 @@ struct BuildCacheTests {
             #"""
             mkdir empty
             env() { "$mayfly" run --quiet --at "$folder/at" --from venv --save venv --if-missing empty -- \
-                sh -c '[ -x v/bin/python ] || { python3 -m venv --without-pip v; echo made; }; v/bin/python -c "import sys; print(sys.prefix)"'; }
+                sh -c 'cd "$MAYFLY_ROOT"; [ -x v/bin/python ] || { python3 -m venv --without-pip v; echo made; }; v/bin/python -c "import sys; print(sys.prefix)"'; }
             mkdir at; [ "$(env | tr '\n' ' ')" = "made $folder/at/v " ]; [ "$(env)" = "$folder/at/v" ]
             """#)
     }

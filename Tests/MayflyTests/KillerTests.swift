@@ -24,7 +24,7 @@ struct KillerTests {
                 [ ! -s error ]; status=0; in_group /usr/bin/python3 -IS grow.py 2> /dev/null || status=$?
                 [ $status = 137 ]; [ "$(md5sum < m/file)" = "$sum" ]
             else
-                in_group "$mayfly" run --quiet --size \(mebibytes / 2)m --at m -- sh -ec '
+                in_group "$mayfly" run --quiet --size \(mebibytes / 2)m --at m -- sh -ec 'cd m
                     dd if=/dev/urandom of=m.file bs=1M count=\(mebibytes / 2 - 8) status=none; sum=$(md5sum < m.file)
                     status=0; /usr/bin/python3 -IS "$0" 2> /dev/null || status=$?
                     [ $status = 137 ]; [ "$(md5sum < m.file)" = "$sum" ]

@@ -88,7 +88,7 @@ struct NameBytesTests {
             "$mayfly" image diff --null "a$n.img" "b$n.img" | tr '\n\0' '?\n' | LC_ALL=C grep -av -e '^~ .*  (time)$' -e '^~ \.  ' && exit 1
             "$mayfly" mount --quiet "$n" --from "$n.img"; [ "$(cat "$n/$n")" = 1 ]; (cd "$n"; exec "$mayfly" umount .)
             "$mayfly" run --quiet --at "$n" --from "b$n.img" --report "$n.json" --keep "k$n" -- sh -c '
-                [ "$PWD" = "$0" ] && [ "$TMPDIR" = "$0" ] && [ "$MAYFLY_ROOT" = "$0" ] && [ -e "$1" ] && exit 5' \
+                cd "$TMPDIR" && [ "$PWD" = "$0" ] && [ "$TMPDIR" = "$0" ] && [ "$MAYFLY_ROOT" = "$0" ] && [ -e "$1" ] && exit 5' \
                 "$PWD/$n" "$n" || [ $? = 5 ]
             diff -r --no-dereference "k$n" "t$n"; python3 names.py kept "$n.json" "$PWD/k$n"
             for end in tar mayfly; do

@@ -12,7 +12,7 @@ struct RunTests {
         let outcome = try BuiltCommand.script(
             """
             "$mayfly" run --at "$folder" -- sh -c '
-                [ "$(pwd)" = "$MAYFLY_ROOT" ] && [ "$TMPDIR" = "$MAYFLY_ROOT" ] &&
+                cd "$MAYFLY_ROOT" && [ "$(pwd)" = "$MAYFLY_ROOT" ] && [ "$TMPDIR" = "$MAYFLY_ROOT" ] &&
                 echo 1 > inside && echo $PPID && [ -e /proc/$$/status ] &&
                 grep -q " $MAYFLY_ROOT fuse.mayfly " /proc/self/mounts &&
                 touch "$0/ready" && while [ ! -e "$0/go" ]; do sleep 0.05; done
@@ -92,7 +92,7 @@ struct RunTests {
             """
             export nap="4322.$$"
             "$mayfly" run --at "$folder" -- sh -c '
-                yes > big & setsid sleep $nap & (setsid sleep $nap &); cat < /dev/zero > /dev/null &
+                cd "$MAYFLY_ROOT"; yes > big & setsid sleep $nap & (setsid sleep $nap &); cat < /dev/zero > /dev/null &
                 sleep $nap' & run=$!
             until_true '[ "$(pgrep -cxf "sleep $nap")" = 3 ]'
             kill -KILL $run

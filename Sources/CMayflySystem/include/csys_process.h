@@ -18,10 +18,14 @@ struct csys_started {
 
 // Starts arguments[0], looked for in PATH, in the given directory and with the given sigset_t as
 // its mask; with the place's open folder and output, where they are not -1, as its working directory and
-// its standard output. The process is killed when the calling thread ends, so call it on one that stays.
+// its standard output, and with the descriptor inherited, where it is not -1, open. With foreground it has a
+// process group of its own, which the terminal of its standard input is given to. The process is killed
+// when the calling thread ends, so call it on one that stays.
 struct csys_place {
     int folder;
     int output;
+    int inherited;
+    int foreground;
 };
 struct csys_started csys_start(const char *directory, char *const arguments[],
                                char *const environment[], const void *mask,
@@ -41,6 +45,9 @@ int csys_open_process(int process);
 // Gives up the controlling terminal, if there is one, for a process that leads no session: nothing that
 // happens to the terminal reaches it, and it may print there to the end. Source: ioctl_tty(2).
 void csys_leave_terminal(void);
+
+// Gives the terminal of the standard input to the process group of this process, which need not have it.
+void csys_take_terminal(void);
 
 // Asks the file system at path for its statistics, in a process of its own that nobody waits for: what
 // waits for a server that hangs can neither be killed nor left behind by its process. Writes number

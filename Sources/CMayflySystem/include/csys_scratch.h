@@ -55,9 +55,14 @@ struct csys_second {
 };
 
 // Starts a keeper for a command, to be run in directory with mask as its sigset_t, and for a second
-// one. It waits for its orders; closing them ends it and all that it keeps.
+// one. It waits for its orders; closing them ends it and all that it keeps. The command starts as place
+// says, whose folder and output are -1.
 struct csys_keeper csys_start_keeper(const char *directory, char *const command[],
                                      struct csys_second second, char *const environment[],
-                                     const void *mask);
+                                     const void *mask, struct csys_place place);
+
+// A folder in memory that is mounted nowhere and lives as long as somebody has it open. It takes
+// CAP_SYS_ADMIN of the namespace. A descriptor, or -1 with errno. Source: fsmount(2).
+int csys_private_folder(void);
 
 #endif

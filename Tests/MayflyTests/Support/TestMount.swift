@@ -52,7 +52,7 @@ func runInMount(
         let run = [BuiltCommand.path, "run", "--quiet", "--at", folder]
         let command =
             run + ["--transport", transport.rawValue] + options
-            + ["--", "sh", "-ec", script, "sh"] + arguments
+            + ["--", "sh", "-ec", "cd \"$MAYFLY_ROOT\"\n" + script, "sh"] + arguments
         return try ChildProcess.run(command, environment: environment, seconds: seconds)
     }
 }
