@@ -73,7 +73,9 @@ static int begin(struct carc_reader *reader, int is_utf8) {
     archive_read_support_format_cpio(reader->archive);
     archive_read_support_format_7zip(reader->archive);
     archive_read_support_format_iso9660(reader->archive);
+#ifndef CARC_WITHOUT_XAR // which takes libxml2, and that ICU: more than all the rest of a static program
     archive_read_support_format_xar(reader->archive);
+#endif
     // What is no archive is told at the first entry, by then with its reason.
     if (carc_source_begin(reader->source, reader->archive) < ARCHIVE_WARN) {
         fail(reader, "it is no archive that can be read, name one or a directory",

@@ -20,7 +20,7 @@ struct CheckCommand: ParsableCommand {
               32   the server is dead or does not answer
             """)
 
-    @Argument(help: "A directory in the mount.", completion: .directory)
+    @Argument(help: "A directory in the mount.", completion: .mounts)
     var directory: PathBytes
 
     @Flag(help: "Print the result as JSON.")

@@ -41,14 +41,14 @@ struct FaultAdd: ParsableCommand {
               mayfly fault add /mnt/fast --op read --path 'db/*' --short --every 2
             """)
 
-    @Argument(help: "A directory in the mount.", completion: .directory)
+    @Argument(help: "A directory in the mount.", completion: .mounts)
     var directory: PathBytes
 
     @Option(
         help: """
             An operation as `mayfly stat` lists it, or a group: read, write, create, rename, unlink, \
             open, sync, stat, list, xattr, any.
-            """)
+            """, completion: .operations)
     var op = "any"
 
     @Option(
@@ -58,7 +58,8 @@ struct FaultAdd: ParsableCommand {
             """)
     var path: PathBytes?
 
-    @Option(help: "Fail with this error: a name such as EIO, or a number.")
+    @Option(
+        help: "Fail with this error: a name such as EIO, or a number.", completion: .errnos)
     var errno: String?
 
     @Option(help: "Answer so much later: a number with ns, us, ms or s.")
@@ -109,7 +110,7 @@ struct FaultList: ParsableCommand {
         commandName: "list",
         abstract: "List the rules in force, with what they have matched and done.")
 
-    @Argument(help: "A directory in the mount.", completion: .directory)
+    @Argument(help: "A directory in the mount.", completion: .mounts)
     var directory: PathBytes
 
     @Flag(help: "Print JSON.")
@@ -133,7 +134,7 @@ struct FaultClear: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "clear", abstract: "Take rules back: all of them, or those of some numbers.")
 
-    @Argument(help: "A directory in the mount.", completion: .directory)
+    @Argument(help: "A directory in the mount.", completion: .mounts)
     var directory: PathBytes
 
     @Argument(help: "Numbers of rules. Default: all.")

@@ -128,7 +128,7 @@ struct ImageInfoCommand: ParsableCommand {
             """,
         aliases: ["inspect"])
 
-    @Argument(help: "The image.", completion: .file())
+    @Argument(help: "The image.", completion: .images)
     var image: PathBytes
 
     @Flag(help: "Print JSON.")
@@ -168,7 +168,7 @@ struct ImageFlattenCommand: ParsableCommand {
               2    there is no room
             """)
 
-    @Argument(help: "The layer.", completion: .file())
+    @Argument(help: "The layer.", completion: .images)
     var image: PathBytes
 
     @Argument(help: "The image to write.", completion: .file())
@@ -201,7 +201,7 @@ struct ImageListCommand: ParsableCommand {
               1    the image is damaged, there is no such path, or wrong arguments
             """)
 
-    @Argument(help: "The image.", completion: .file())
+    @Argument(help: "The image.", completion: .images)
     var image: PathBytes
 
     @Argument(help: "List only what is at and below this path.")
@@ -274,7 +274,7 @@ struct ImageCheckCommand: ParsableCommand {
               1    something is not, and is named; or wrong arguments
             """)
 
-    @Argument(help: "The image.", completion: .file())
+    @Argument(help: "The image.", completion: .images)
     var image: PathBytes
 
     @Flag(help: "Print the result as JSON.")
@@ -305,7 +305,7 @@ struct ImageExportCommand: ParsableCommand {
               2    the archive cannot be written
             """)
 
-    @Argument(help: "The image.", completion: .file())
+    @Argument(help: "The image.", completion: .images)
     var image: PathBytes
 
     @Option(help: "The archive to write; - for the standard output.", completion: .file())
@@ -337,10 +337,10 @@ struct ImageDiffCommand: ParsableCommand {
               2    an image is damaged, or wrong arguments
             """)
 
-    @Argument(help: "The older image.", completion: .file())
+    @Argument(help: "The older image.", completion: .images)
     var a: PathBytes
 
-    @Argument(help: "The newer image.", completion: .file())
+    @Argument(help: "The newer image.", completion: .images)
     var b: PathBytes
 
     @Flag(help: "Print JSON: an object in each line.")
@@ -385,10 +385,10 @@ struct DiffCommand: ParsableCommand {
               32   the server is dead or does not answer
             """)
 
-    @Argument(help: "A directory in the mount.", completion: .directory)
+    @Argument(help: "A directory in the mount.", completion: .mounts)
     var directory: PathBytes
 
-    @Argument(help: "The snapshot. Default: the newest.")
+    @Argument(help: "The snapshot. Default: the newest.", completion: .snapshots)
     var name: PathBytes?
 
     @Flag(help: "Print JSON: an object in each line.")

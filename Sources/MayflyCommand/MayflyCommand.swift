@@ -32,9 +32,9 @@ struct MayflyCommand: ParsableCommand {
             StatCommand.self, TopCommand.self, ResizeCommand.self, CheckCommand.self,
             SnapshotCommand.self, SnapshotsCommand.self, RollbackCommand.self, ForkCommand.self,
             SaveCommand.self, DiffCommand.self, ImageCommand.self, FaultCommand.self,
-            CrashCommand.self, SyncCommand.self, WatchCommand.self, UnpackCommand.self,
-            CopyCommand.self,
-            RemoveCommand.self, BenchCommand.self,
+            CrashCommand.self, SyncCommand.self, WatchCommand.self, MetricsCommand.self,
+            UnpackCommand.self, CopyCommand.self, RemoveCommand.self, BenchCommand.self,
+            InstallCommand.self, UninstallCommand.self,
         ])
 
     /// Parses, runs, and ends the process; every error is one line on the standard error.

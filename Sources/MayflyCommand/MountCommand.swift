@@ -25,7 +25,7 @@ struct MountCommand: ParsableCommand {
               32   mounting failed
             """)
 
-    @Argument(help: "The directory to mount on.")
+    @Argument(help: "The directory to mount on.", completion: .directory)
     var directory: PathBytes
 
     @OptionGroup var options: MountOptions

@@ -13,7 +13,7 @@ struct MountOptions: ParsableArguments {
             its memory is shared with every other mount of it. A name that is no file here is looked up \
             in the store (`mayfly image store`). Of a directory or an archive (tar, \
             zip) an image is made first. The root directory is the image's.
-            """)
+            """, completion: .images)
     var from: PathBytes?
 
     @Option(
@@ -61,7 +61,7 @@ struct MountOptions: ParsableArguments {
         help: """
             auto: io_uring where the kernel offers it; ring: io_uring or nothing; dev: /dev/fuse. \
             Default: auto.
-            """)
+            """, completion: .transports)
     var transport: String?
 
     @Flag(
@@ -83,7 +83,7 @@ struct MountOptions: ParsableArguments {
             fsync: remember what was synced by fsync(2), fdatasync(2), msync(2) or O_SYNC, so that \
             `mayfly crash` loses the rest; requests are slower. sync(2) and syncfs(2) sync nothing, \
             as the kernel does not pass them on: `mayfly sync` does what they should. Default: none.
-            """)
+            """, completion: .durabilities)
     var durability: String?
 
     @Option(

@@ -78,7 +78,8 @@ struct RunCommand: ParsableCommand {
     @Argument(
         parsing: .postTerminator,
         help: ArgumentHelp(
-            "The command and its arguments. Default: your shell.", valueName: "command"))
+            "The command and its arguments. Default: your shell.", valueName: "command"),
+        completion: .commandLine)
     var command: [PathBytes] = []
 
     func run() throws {

@@ -21,10 +21,11 @@ struct SnapshotCommand: ParsableCommand {
               32   the server is dead, does not answer, or has no memory for it
             """)
 
-    @Argument(help: "A directory in the mount.", completion: .directory)
+    @Argument(help: "A directory in the mount.", completion: .mounts)
     var directory: PathBytes
 
-    @Argument(help: "What to call it. Default: the next free number.")
+    @Argument(
+        help: "What to call it. Default: the next free number.", completion: .snapshots)
     var name: PathBytes?
 
     @Flag(help: "Give a snapshot of that name up for the new one.")
@@ -63,7 +64,7 @@ struct SnapshotsCommand: ParsableCommand {
               32   the server is dead or does not answer
             """)
 
-    @Argument(help: "A directory in the mount.", completion: .directory)
+    @Argument(help: "A directory in the mount.", completion: .mounts)
     var directory: PathBytes
 
     @Option(help: "Give this snapshot up first.")
@@ -114,10 +115,10 @@ struct RollbackCommand: ParsableCommand {
               32   the server is dead or does not answer
             """)
 
-    @Argument(help: "A directory in the mount.", completion: .directory)
+    @Argument(help: "A directory in the mount.", completion: .mounts)
     var directory: PathBytes
 
-    @Argument(help: "The snapshot. Default: the newest.")
+    @Argument(help: "The snapshot. Default: the newest.", completion: .snapshots)
     var name: PathBytes?
 
     @Flag(help: "Take mounts away with folders and files that did not exist then.")
@@ -158,7 +159,7 @@ struct ForkCommand: ParsableCommand {
               32   the server is dead or does not answer, or mounting failed
             """)
 
-    @Argument(help: "A directory in the mount.", completion: .directory)
+    @Argument(help: "A directory in the mount.", completion: .mounts)
     var directory: PathBytes
 
     @Argument(help: "The directory to mount the copy on.", completion: .directory)
@@ -202,7 +203,7 @@ struct SaveCommand: ParsableCommand {
               32   the server is dead or does not answer, or there is no room
             """)
 
-    @Argument(help: "A directory in the mount.", completion: .directory)
+    @Argument(help: "A directory in the mount.", completion: .mounts)
     var directory: PathBytes
 
     @Argument(help: "The image to write.", completion: .file())

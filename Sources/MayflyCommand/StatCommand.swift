@@ -22,7 +22,7 @@ struct StatCommand: ParsableCommand {
               32   the server is dead or does not answer
             """)
 
-    @Argument(help: "A directory in the mount.", completion: .directory)
+    @Argument(help: "A directory in the mount.", completion: .mounts)
     var directory: PathBytes
 
     @Flag(help: "Print JSON.")

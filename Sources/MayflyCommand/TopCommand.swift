@@ -28,7 +28,7 @@ struct TopCommand: ParsableCommand {
               32   the server is dead or does not answer
             """)
 
-    @Argument(help: "A directory in the mount.", completion: .directory)
+    @Argument(help: "A directory in the mount.", completion: .mounts)
     var directory: PathBytes
 
     @Option(help: "Seconds between two pictures, 0.1 to 3600. Default: 1.")

@@ -24,7 +24,7 @@ struct UmountCommand: ParsableCommand {
               32   busy, or unmounting failed
             """)
 
-    @Argument(help: "The directory it is mounted on.")
+    @Argument(help: "The directory it is mounted on.", completion: .mounts)
     var directory: PathBytes
 
     @Flag(help: "Take it out of the tree now; it ends when its last user does.")

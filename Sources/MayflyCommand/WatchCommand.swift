@@ -23,7 +23,7 @@ struct WatchCommand: ParsableCommand {
               32   the server is dead or does not answer
             """)
 
-    @Argument(help: "Directories in mounts. Default: all mounts.", completion: .directory)
+    @Argument(help: "Directories in mounts. Default: all mounts.", completion: .mounts)
     var directories: [PathBytes] = []
 
     @Flag(help: "Print JSON: an object for each event, one on each line.")

@@ -204,7 +204,7 @@ struct CommandMountTests {
             let script = """
                 {
                     {
-                        "$0" run --debug-fuse --at "$1" -- sh -c '
+                        "$0" run --debug-fuse --at "$1" -- sh -c 'cd "$MAYFLY_ROOT";
                             for i in $(seq 500); do echo $i > file$i; done; cat file500'
                         echo "status $?" >&3
                     } 2>&1 >&3 | head -n 3 >/dev/null

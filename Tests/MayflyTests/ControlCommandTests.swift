@@ -54,30 +54,6 @@ import Testing
         #expect(!outcome.output.contains("\u{1B}"), "colour where there is no terminal")
     }
 
-    @Test(
-        arguments: [
-            "mount", "umount", "run", "list", "stat", "top", "resize", "check", "bench",
-            "snapshot", "snapshots", "rollback", "fork", "save", "diff", "crash", "sync", "watch",
-            "fault.add",
-            "fault.list", "fault.clear", "image.build", "image.info", "image.list", "image.check",
-            "image.export", "image.diff",
-        ])
-    func theManualNamesEveryOption(_ command: String) throws {
-        let folder = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
-        let page = try #require(HostFile.text(at: "\(folder)/Docs/man/mayfly.\(command).1"))
-        let words = command.split(separator: ".").map(String.init)
-        let help = try BuiltCommand.run(words + ["--help"]).output
-        let options = help.split(separator: "\n").flatMap { line in
-            line.hasPrefix("  -") ? line.split(whereSeparator: { " ,".contains($0) }) : []
-        }.filter { $0.hasPrefix("--") }
-        #expect(options.contains("--help"))
-        for option in options where option != "--version" {
-            #expect(
-                page.contains("-\(option.dropFirst(2))"),
-                "Docs/man is old: \(option); make it anew as Docs/Control.md says")
-        }
-    }
-
     @Test(arguments: ["bash", "zsh", "fish"])
     func completionsNameTheCommands(_ shell: String) throws {
         let outcome = try BuiltCommand.run(["--generate-completion-script", shell])

@@ -8,9 +8,9 @@ import Testing
         "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
 
     /// Swift and C modules of this package, by the name of their folder in Sources.
-    private static let targets = Set(names(in: "Sources")).subtracting(otherLanguages)
-    /// Folders of packages that SwiftPM knows nothing of.
-    private static let otherLanguages: Set<String> = ["Node", "Python"]
+    private static let targets = Set(names(in: "Sources")).subtracting(others)
+    /// Folders that SwiftPM knows nothing of.
+    private static let others: Set<String> = ["Node", "Packaging", "Python"]
 
     /// What a target imports of this package and of others; the system's modules are left out.
     private static func imports(ofTarget target: String) -> Set<String> {

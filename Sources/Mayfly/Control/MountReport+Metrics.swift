@@ -6,6 +6,12 @@ extension MountReport {
     /// One sample for each line, in base units: bytes and seconds.
     public var metrics: String {
         var text = MetricText()
+        add(to: &text)
+        return text.lines
+    }
+
+    /// Adds the samples of this mount, with the labels of `text`.
+    func add(to text: inout MetricText) {
         text.add(
             "mayfly_info", "gauge", "What serves the mount.",
             [
@@ -56,7 +62,6 @@ extension MountReport {
         text.histogram(
             "mayfly_request_duration_seconds", "Time in the server, of all requests.",
             octaves, count: latency.count, sum: Self.seconds(latency.total))
-        return text.lines
     }
 
     /// Requests that took less than 256 ns, 512 ns and so on to 16 s; the buckets end there too.
@@ -76,16 +81,32 @@ extension MountReport {
     }
 }
 
-/// Lines of the text format.
-private struct MetricText {
-    var lines = ""
+/// Lines of the text format, in which the samples of one name stand together, whoever adds them.
+struct MetricText {
+    private struct Family {
+        var header: String
+        var samples = ""
+    }
+
+    private var families: [String: Family] = [:]
+    private var names: [String] = []
+    /// Of every sample that is added.
+    var labels: [(String, String)] = []
+
+    /// The whole text.
+    var lines: String {
+        names.reduce(into: "") { text, name in
+            guard let family = families[name] else { return }
+            text += family.header + family.samples
+        }
+    }
 
     mutating func add(
         _ name: String, _ type: String, _ help: String,
         _ samples: [(labels: [(String, String)], value: String)]
     ) {
         begin(name, type, help)
-        for sample in samples { line(name, sample.labels, sample.value) }
+        for sample in samples { line(name, name, sample.labels, sample.value) }
     }
 
     mutating func gauge(_ name: String, _ help: String, _ value: String) {
@@ -97,19 +118,27 @@ private struct MetricText {
         count: UInt64, sum: String
     ) {
         begin(name, "histogram", help)
-        for bucket in buckets { line("\(name)_bucket", [("le", bucket.bound)], "\(bucket.count)") }
-        line("\(name)_bucket", [("le", "+Inf")], "\(count)")
-        line("\(name)_sum", [], sum)
-        line("\(name)_count", [], "\(count)")
+        for bucket in buckets {
+            line(name, "\(name)_bucket", [("le", bucket.bound)], "\(bucket.count)")
+        }
+        line(name, "\(name)_bucket", [("le", "+Inf")], "\(count)")
+        line(name, "\(name)_sum", [], sum)
+        line(name, "\(name)_count", [], "\(count)")
     }
 
     private mutating func begin(_ name: String, _ type: String, _ help: String) {
-        lines += "# HELP \(name) \(help)\n# TYPE \(name) \(type)\n"
+        if families[name] != nil { return }
+        names.append(name)
+        families[name] = Family(header: "# HELP \(name) \(help)\n# TYPE \(name) \(type)\n")
     }
 
-    private mutating func line(_ name: String, _ labels: [(String, String)], _ value: String) {
-        let list = labels.map { "\($0.0)=\"\(Self.escaped($0.1))\"" }.joined(separator: ",")
-        lines += list.isEmpty ? "\(name) \(value)\n" : "\(name){\(list)} \(value)\n"
+    private mutating func line(
+        _ family: String, _ name: String, _ labels: [(String, String)], _ value: String
+    ) {
+        let list = (self.labels + labels).map { "\($0.0)=\"\(Self.escaped($0.1))\"" }
+            .joined(separator: ",")
+        families[family]?.samples +=
+            list.isEmpty ? "\(name) \(value)\n" : "\(name){\(list)} \(value)\n"
     }
 
     private static func escaped(_ text: String) -> String {

@@ -43,21 +43,29 @@ extension MountedFileSystem {
         var lastCounted: UInt64 = 0
         while true {
             let version = events.version
-            var found: [MountEvent] = []
             let now = cmem_monotonic_nanoseconds()
-            if now - lastCounted >= Self.repeatNanoseconds, let look = look() {
-                let counted = differences(from: seen, to: look)
-                if !counted.isEmpty { (found, lastCounted, seen) = (counted, now, look) }
-            }
             let (noted, dropped, last) = events.take(listener)
-            if let last { found += differences(from: seen, to: last) }
-            for event in noted {
+            var found = noted.filter { $0.event != .ended }.compactMap { event in
                 // What a rule did until it was taken back comes as its last state.
-                if event.event == .fault {
-                    guard let event = rest(of: event, &seen) else { continue }
+                event.event == .fault ? rest(of: event, &seen) : event
+            }
+            if let last, let end = noted.last {
+                for var event in differences(from: seen, to: last) {
+                    event.timeNanoseconds = end.timeNanoseconds
+                    if event.event == .full {
+                        (event.bytes, event.inodes) = (end.bytes, end.inodes)
+                    }
                     found.append(event)
-                } else {
-                    found.append(event)
+                }
+                found.append(end)
+            } else if now - lastCounted >= Self.repeatNanoseconds, let look = look() {
+                let counted = differences(from: seen, to: look)
+                if !counted.isEmpty {
+                    found += counted
+                    lastCounted = now
+                    seen.full = look.full
+                    // A rule that is gone from these stays until who took it back has told so.
+                    seen.fired.merge(look.fired) { $1 }
                 }
             }
             if dropped > 0 {

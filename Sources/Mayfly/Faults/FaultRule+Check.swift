@@ -31,6 +31,11 @@ package struct FaultRuleProblem: Sendable {
 }
 
 extension FaultRule {
+    /// What `operation` may be: groups first, then the operations of the protocol.
+    public static var operations: [String] { FaultOperations.all }
+    /// The names that `errno` may be.
+    public static var errnos: [String] { FaultOperations.errnoNames }
+
     private static let longestDelay: UInt64 = 60_000_000_000
 
     /// What is wrong with the rule, whatever the mount; nil where nothing is.
