@@ -72,13 +72,14 @@ public enum MountMetrics {
             throw MountError(
                 .system, "\(address) cannot be listened to (\(error)): give another port")
         }
+        let listener: HTTPListener
         do {
-            let listener = try HTTPListener(socket: socket, admits: { _ in true }, answer: answer)
-            ready("\(port.isVersion6 ? "[::1]" : "127.0.0.1"):\(bound)")
-            withExtendedLifetime(listener) { while true { pause() } }
+            listener = try HTTPListener(socket: socket, admits: { _ in true }, answer: answer)
         } catch {
             throw MountError(.system, "\(address) cannot be listened to: \(error)")
         }
+        ready("\(port.isVersion6 ? "[::1]" : "127.0.0.1"):\(bound)")
+        while true { withExtendedLifetime(listener) { _ = pause() } }
     }
 
     private static func answer(_ question: HTTPQuestion) -> HTTPAnswer {
