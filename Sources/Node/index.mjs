@@ -66,7 +66,8 @@ function findSocket(root) {
 // The number of a mount that is gone, and so the name of its socket, may be another mount's by now.
 function socketIdentity(socket) {
   const status = fs.statSync(socket, { bigint: true, throwIfNoEntry: false });
-  return status && `${status.dev} ${status.ino}`;
+  // File systems on disk give an inode's number again at once; when it was made tells two apart.
+  return status && `${status.dev} ${status.ino} ${status.ctimeNs}`;
 }
 
 /** A mounted file system; `path` is its root. What the server refuses is a MayflyError. */

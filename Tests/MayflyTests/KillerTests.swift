@@ -42,7 +42,7 @@ struct KillerTests {
     @Test func whoMayNotIsTold() throws {
         let outcome = try BuiltCommand.script(
             """
-            \(MemoryGroup.prologue(mebibytes: 96))
+            \(MemoryGroup.prologue(mebibytes: 512))
             limited() { in_group setpriv --bounding-set=-sys_resource "$@"; }
             limited "$mayfly" mount --quiet m 2> error; grep -q 'the OOM killer may end this server' error; "$mayfly" umount m
             limited "$mayfly" mount --quiet --size 8m --inodes 1000 m 2> error; [ ! -s error ]; "$mayfly" umount m

@@ -113,9 +113,11 @@ struct RequestStrictTests {
     ) throws {
         let right: Set<String>
         switch field {
-        case "name", "path", "operation", "errno": right = [#""x""#]
-        case "lazy", "force", "replace", "short": right = ["true"]
+        case "name", "path", "operation", "errno", "archive", "from", "folder", "to", "base":
+            right = [#""x""#]
+        case "lazy", "force", "replace", "short", "keepOld": right = ["true"]
         case "numbers": right = ["[]"]
+        case "exclude": right = ["[]", "[\"x\"]"]
         case "probability": right = ["7", "1.5", "-1", "1e3"]
         default: right = ["7"]
         }

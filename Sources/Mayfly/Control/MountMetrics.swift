@@ -93,9 +93,10 @@ public enum MountMetrics {
                 status: 405, type: "text/plain; charset=utf-8",
                 body: Array("/metrics does not know \(question.method): use GET\n".utf8))
         }
+        // On a thread of its own: servers are asked by HTTP, for which this one must not be waited for.
         return HTTPAnswer(
-            status: 200, type: "text/plain; version=0.0.4; charset=utf-8",
-            body: Array(text(MountList.current()).utf8))
+            status: 200, type: "text/plain; version=0.0.4; charset=utf-8", body: [],
+            stream: { send in _ = send(Array(text(MountList.current()).utf8)) })
     }
 }
 

@@ -15,13 +15,14 @@ from .errors import MayflyError, RequestError
 TIMEOUT_SECONDS = 600.0
 
 
-def _identity(path: str) -> "tuple[int, int]":
+def _identity(path: str) -> "tuple[int, int, int]":
     status = os.stat(path)
-    return status.st_dev, status.st_ino
+    # File systems on disk give an inode's number again at once; when it was made tells two apart.
+    return status.st_dev, status.st_ino, status.st_ctime_ns
 
 
 class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: str, identity: "tuple[int, int]", timeout: float) -> None:
+    def __init__(self, path: str, identity: "tuple[int, int, int]", timeout: float) -> None:
         super().__init__("mayfly", timeout=timeout)
         self._path = path
         self._identity = identity
