@@ -117,9 +117,8 @@ static bool abort_below(int folder, uint32_t connection) {
     return count == 1;
 }
 
-// The root of a fusectl that is in nobody's tree, which takes CAP_SYS_ADMIN of the machine.
-static int detached_fusectl(void) {
-    int context = (int)syscall(SYS_fsopen, "fusectl", 1 /* FSOPEN_CLOEXEC */);
+int csys_detached_mount(const char *type) {
+    int context = (int)syscall(SYS_fsopen, type, 1 /* FSOPEN_CLOEXEC */);
     if (context < 0) return -1;
     int folder = -1;
     if (syscall(SYS_fsconfig, context, 6 /* FSCONFIG_CMD_CREATE */, NULL, NULL, 0) == 0)
@@ -133,7 +132,8 @@ int csys_abort_connection(uint32_t connection, uint64_t mount, const char *mount
     bool aborted = folder >= 0 && abort_below(folder, connection);
     if (folder >= 0) close(folder);
     if (aborted) return 0;
-    folder = detached_fusectl();
+    // That of a fusectl takes CAP_SYS_ADMIN of the machine.
+    folder = csys_detached_mount("fusectl");
     aborted = folder >= 0 && abort_below(folder, connection);
     if (folder >= 0) close(folder);
     if (aborted) return 0;

@@ -168,16 +168,6 @@ static _Noreturn void keep(struct kept *kept) {
     }
 }
 
-int csys_private_folder(void) {
-    int context = (int)syscall(SYS_fsopen, "tmpfs", 1 /* FSOPEN_CLOEXEC */);
-    if (context < 0) return -1;
-    int folder = -1;
-    if (syscall(SYS_fsconfig, context, 6 /* FSCONFIG_CMD_CREATE */, NULL, NULL, 0) == 0)
-        folder = (int)syscall(SYS_fsmount, context, 1 /* FSMOUNT_CLOEXEC */, 0);
-    close(context);
-    return folder;
-}
-
 struct csys_keeper csys_start_keeper(const char *directory, char *const command[],
                                      struct csys_second second, char *const environment[],
                                      const void *mask, struct csys_place place) {

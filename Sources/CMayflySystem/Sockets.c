@@ -99,9 +99,10 @@ int csys_is_shared_memory(int descriptor, size_t bytes) {
            && S_ISREG(status.st_mode) && status.st_size == (off_t)bytes;
 }
 
-uint32_t csys_peer_user(int socket) {
+struct csys_peer csys_peer(int socket) {
     struct ucred peer = {.uid = (uid_t)-1};
     socklen_t size = sizeof peer;
-    if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return (uint32_t)-1;
-    return peer.uid;
+    if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
+        return (struct csys_peer){0, (uint32_t)-1};
+    return (struct csys_peer){peer.pid, peer.uid};
 }

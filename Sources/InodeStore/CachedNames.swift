@@ -25,8 +25,7 @@ extension StoreWorker {
             while let entry = nextEntry(handle, from: cookie) {
                 cookie = entry.nextCookie
                 guard isReferred(NodeID(rawValue: entry.nodeID)) else { continue }
-                let name = unsafe Array(
-                    UnsafeRawBufferPointer(start: entry.name, count: Int(entry.nameCount)))
+                let name = entry.nameBytes
                 let path = folder.path.isEmpty ? name : folder.path + [UInt8(ascii: "/")] + name
                 body(CachedName(parent: folder.node.rawValue, name: name, node: entry.nodeID), path)
                 if entry.mode & FileMode.typeMask == FileMode.directory {
@@ -89,8 +88,7 @@ extension StoreWorker {
                 cookie = entry.nextCookie
                 let type = entry.mode & FileMode.typeMask
                 guard type == FileMode.regular || type == FileMode.directory else { continue }
-                let name = unsafe Array(
-                    UnsafeRawBufferPointer(start: entry.name, count: Int(entry.nameCount)))
+                let name = entry.nameBytes
                 let path = folder.path.isEmpty ? name : folder.path + [UInt8(ascii: "/")] + name
                 if type == FileMode.regular {
                     found.append(path)

@@ -140,6 +140,11 @@ enum Dentry {
     /// The name, valid until the worker leaves.
     package let name: UnsafeRawPointer
     package let nameCount: UInt32
+
+    /// A copy of the name.
+    package var nameBytes: [UInt8] {
+        unsafe Array(UnsafeRawBufferPointer(start: name, count: Int(nameCount)))
+    }
 }
 
 extension StoreWorker {

@@ -166,8 +166,7 @@ extension StoreWorker {
             guard let inode = try? directory(next) else { continue }
             let handle = DirectoryHandle(inode: inode, nodeID: next.rawValue, parentNodeID: 1)
             while let entry = nextEntry(handle, from: 0) {
-                let name = unsafe Array(
-                    UnsafeRawBufferPointer(start: entry.name, count: Int(entry.nameCount)))
+                let name = entry.nameBytes
                 let child = NodeID(rawValue: entry.nodeID)
                 // Held, so that what lies in it can be removed after it.
                 let isDirectory = entry.mode & FileMode.typeMask == FileMode.directory

@@ -103,8 +103,7 @@ extension StoreWorker {
                 path.append(child)
                 continue
             }
-            let name = unsafe [UInt8](
-                UnsafeRawBufferPointer(start: entry.name, count: Int(entry.nameCount)))
+            let name = entry.nameBytes
             left -= 1
             takeName(node, name, NodeID(rawValue: entry.nodeID), isDirectory: false, &told)
         }
@@ -220,8 +219,7 @@ private struct Merge {
             var cookie: UInt64 = 0
             while let entry = worker.nextEntry(handle, from: cookie) {
                 cookie = entry.nextCookie
-                let name = unsafe [UInt8](
-                    UnsafeRawBufferPointer(start: entry.name, count: Int(entry.nameCount)))
+                let name = entry.nameBytes
                 guard let found = worker.target(old, name) else {
                     moves.append(Move(from: new, to: old, name: name, replaced: nil))
                     continue

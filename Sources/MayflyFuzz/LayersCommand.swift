@@ -18,31 +18,14 @@ struct LayersCommand: ParsableCommand {
     @Option(help: "How many mutated layers.") var count = 10_000
     @Option(help: "Seconds that one of them may take.") var limit = 5
 
-    /// Layers that are made of one seed.
-    private static let stepsOfSeed = 250
-
     func validate() throws {
         guard count > 0, limit > 0 else { throw ValidationError("give numbers above 0") }
     }
 
     func run() throws {
-        var totals = (refused: 0, unsound: 0, sound: 0)
-        let watchdog = Watchdog(seconds: limit)
-        for (index, first) in stride(from: 0, to: count, by: Self.stepsOfSeed).enumerated() {
-            let seed = seed &+ UInt64(index)
-            Watchdog.tell("seed \(seed): \(first) of \(count) layers")
-            let fuzz = try LayerFuzz(seed: seed)
-            for step in 1...min(count - first, Self.stepsOfSeed) {
-                watchdog.begin("seed \(seed), step \(step)")
-                fuzz.step()
-                watchdog.end()
-            }
-            totals.refused += fuzz.refused
-            totals.unsound += fuzz.unsound
-            totals.sound += fuzz.sound
+        let mutations = Mutations(of: "layers", seed: seed, count: count, limit: limit)
+        try mutations.run(LayerFuzz.init(seed:), step: { $0.step() }) {
+            ($0.refused, $0.unsound, $0.sound)
         }
-        print(
-            "\(count) mutated layers: \(totals.refused) refused, \(totals.unsound) unsound, "
-                + "\(totals.sound) sound; the longest took \(watchdog.longest)")
     }
 }

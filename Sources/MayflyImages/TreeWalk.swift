@@ -28,13 +28,6 @@ struct WalkedPath {
     mutating func cut(to count: Int) { bytes.removeLast(bytes.count - count) }
 }
 
-extension DirectoryEntry {
-    /// A copy of the name.
-    var nameBytes: [UInt8] {
-        unsafe Array(UnsafeRawBufferPointer(start: name, count: Int(nameCount)))
-    }
-}
-
 extension StoreWorker {
     /// Calls `body` with the root and all that is below it, in the order of their cookies.
     ///

@@ -156,7 +156,7 @@ struct StartedShell {
 
     /// A folder in memory with files, open; -1 where there can be none.
     private static func folder(_ files: [(name: String, content: String)]) -> Int32 {
-        let mount = csys_private_folder()
+        let mount = unsafe csys_detached_mount("tmpfs")
         guard mount >= 0 else { return -1 }
         // One digit: no more does every shell take in front of a redirection.
         guard mount <= 9 else {

@@ -40,6 +40,10 @@ int csys_open_place(int folder, const char *name, bool is_directory);
 // there; EBUSY also for "/", which the kernel would make read-only instead.
 int csys_unmount(const char *path, uint32_t connection, uint64_t mount, int flags);
 
+// The root of a file system of a type, such as tmpfs, that is in nobody's tree and lives as long as somebody
+// has it open. It takes CAP_SYS_ADMIN of the namespace. A descriptor, or -1 with errno. Source: fsmount(2).
+int csys_detached_mount(const char *type);
+
 // Aborts a connection: through fusectl by its number, mounted or not, else by a forced unmount of its
 // mount with the number `mount`, if that is what is mounted on the path.
 // Returns 0 or a negated errno.

@@ -61,8 +61,4 @@ struct csys_keeper csys_start_keeper(const char *directory, char *const command[
                                      struct csys_second second, char *const environment[],
                                      const void *mask, struct csys_place place);
 
-// A folder in memory that is mounted nowhere and lives as long as somebody has it open. It takes
-// CAP_SYS_ADMIN of the namespace. A descriptor, or -1 with errno. Source: fsmount(2).
-int csys_private_folder(void);
-
 #endif

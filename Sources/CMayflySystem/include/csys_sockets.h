@@ -23,8 +23,13 @@ int csys_shared_memory(const char *name, size_t bytes);
 // Whether a descriptor is memory of that size which cannot become smaller.
 int csys_is_shared_memory(int descriptor, size_t bytes);
 
-// The user of a connected socket's other end, as this user namespace has its number; (uint32_t)-1 where
-// it cannot be told.
-uint32_t csys_peer_user(int socket);
+// A process at the other end of a socket.
+struct csys_peer {
+    int process;  // as this pid namespace has its number; 0 where it cannot be seen here
+    uint32_t user; // as this user namespace has it; (uint32_t)-1 where it cannot be told
+};
+
+// Who is at a connected socket's other end. Source: unix(7), SO_PEERCRED.
+struct csys_peer csys_peer(int socket);
 
 #endif

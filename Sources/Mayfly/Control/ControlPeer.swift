@@ -1,5 +1,6 @@
 // ControlPeer: the other end of a control socket, as the kernel tells it.
 
+internal import CMayflySystem
 internal import Glibc
 
 /// A connected socket, and the process that listens at its other end.
@@ -12,12 +13,9 @@ final class ControlPeer: Sendable {
     /// - Parameter descriptor: a connected Unix socket, taken over.
     init(_ descriptor: Int32) {
         self.descriptor = descriptor
-        // struct ucred, which the Glibc module leaves out: unix(7), SO_PEERCRED.
-        var credentials: [UInt32] = [0, .max, .max]
-        var size = socklen_t(MemoryLayout<UInt32>.size * 3)
-        unsafe _ = getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &credentials, &size)
-        processID = Int32(bitPattern: credentials[0])
-        userID = credentials[1]
+        let peer = csys_peer(descriptor)
+        processID = peer.process
+        userID = peer.user
     }
 
     deinit { close(descriptor) }

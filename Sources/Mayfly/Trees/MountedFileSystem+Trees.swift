@@ -471,9 +471,7 @@ extension MountedFileSystem {
                         let entry = worker.nextEntry(handle, from: 0)
                     {
                         return (
-                            unsafe [UInt8](
-                                UnsafeRawBufferPointer(
-                                    start: entry.name, count: Int(entry.nameCount))),
+                            entry.nameBytes,
                             NodeID(rawValue: entry.nodeID)
                         )
                     }

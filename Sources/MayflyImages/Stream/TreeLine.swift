@@ -51,7 +51,7 @@ package enum TreeMessage: UInt32, Sendable {
     }
 
     /// The user at the other end.
-    package var user: UInt32 { csys_peer_user(socket) }
+    package var user: UInt32 { csys_peer(socket).user }
 
     /// A slot's memory. The other end can write it, too: what is judged must be copied first.
     package func slot(_ index: Int) -> UnsafeMutableRawBufferPointer? {

@@ -58,7 +58,7 @@ package struct TreeSender {
                 switch message {
                 case .free: entries = max(entries, count)
                 case .result: return .success(text)
-                case .failure: return .failure(TreeError(String(decoding: text, as: UTF8.self)))
+                case .failure: return .failure(Self.told(text))
                 default: throw Errno.protocolError
                 }
             }
@@ -184,7 +184,7 @@ package struct TreeSender {
                     freeSlots.append(slot)
                     entries = max(entries, count)
                     return .success([])
-                case .failure: return .failure(TreeError(String(decoding: text, as: UTF8.self)))
+                case .failure: return .failure(Self.told(text))
                 default: throw Errno.protocolError
                 }
             }
@@ -208,12 +208,17 @@ package struct TreeSender {
                 while true {
                     let (message, _, _, text) = try line.receive()
                     if message == .failure {
-                        return .failure(TreeError(String(decoding: text, as: UTF8.self)))
+                        return .failure(Self.told(text))
                     }
                 }
             }
             return .success([])
         }
+    }
+
+    /// What a server says that could not do it.
+    private static func told(_ text: [UInt8]) -> TreeError {
+        TreeError(String(decoding: text, as: UTF8.self))
     }
 
     private static let gone = TreeError("the mount's server has ended: nothing was put in")
