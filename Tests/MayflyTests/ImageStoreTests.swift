@@ -92,9 +92,10 @@ struct ImageStoreTests {
             #"""
             for t in a b c; do tree $t 3000000; store add $t.mayfly > /dev/null; sleep 0.02; done
             "$mayfly" mount m --from a --quiet; "$mayfly" umount m
-            until_true '[ "$(names)" = "a b c " ]'
             store gc --limit 8m > said; grep -q '^mayfly: b is removed$' said; [ "$(names)" = "a c " ]
-            store gc --limit 1g --quiet; [ "$(names)" = "a c " ]; store gc --limit 0; [ -z "$(names)" ]
+            store gc --limit 1g --quiet; [ "$(names)" = "a c " ]
+            # The server of the mount ends a little after the mount does, and holds its image until then.
+            until_true 'store gc --limit 0 --quiet 2>error'; [ -z "$(names)" ]
             refused 'bad --limit' image store gc --limit x
             """#)
     }

@@ -239,17 +239,21 @@ extension ImageStore {
     private static func stored(
         _ name: PathBytes?, _ digest: ImageDigest, in folder: PathBytes
     ) -> StoredImage {
-        var (status, link) = (stat(), stat())
+        var status = stat()
         let path = folder + "/images/" + PathBytes(digest.hexadecimal)
         unsafe _ = path.withCString { unsafe stat($0, &status) }
         let layer = layer(at: path)
-        if let name {
-            unsafe _ = (folder + "/names/" + name).withCString { unsafe lstat($0, &link) }
-        }
         return StoredImage(
             name: name?.text, digest: digest.text, diskBytes: UInt64(status.st_blocks) * 512,
             base: layer?.base.text, depth: layer?.depth ?? 0,
-            usedSeconds: name == nil ? nil : Int64(link.st_mtim.tv_sec))
+            usedSeconds: name.map { used($0, in: folder) / 1_000_000_000 })
+    }
+
+    /// When an image was used last by its name, in nanoseconds since 1970; 0 where that is not known.
+    private static func used(_ name: PathBytes, in folder: PathBytes) -> Int64 {
+        var link = stat()
+        unsafe _ = (folder + "/names/" + name).withCString { unsafe lstat($0, &link) }
+        return Int64(link.st_mtim.tv_sec) * 1_000_000_000 + Int64(link.st_mtim.tv_nsec)
     }
 
     /// What the file of an image is a layer on; nil for a plain one.
@@ -295,11 +299,9 @@ extension ImageStore {
             var bytes = diskBytes(in: folder)
             guard let limit else { return (removed, bytes) }
             let oldest = names(in: folder)
-                .map {
-                    ($0.name, stored($0.name, $0.digest, in: folder).usedSeconds ?? 0, $0.digest)
-                }
-                .sorted { $0.1 < $1.1 }
-            for (name, _, digest) in oldest where bytes > limit {
+                .map { (name: $0.name, digest: $0.digest, used: used($0.name, in: folder)) }
+                .sorted { $0.used < $1.used }
+            for (name, digest, _) in oldest where bytes > limit {
                 if isInUse(folder + "/images/" + PathBytes(digest.hexadecimal)) { continue }
                 guard unsafe (folder + "/names/" + name).withCString({ unsafe unlink($0) }) == 0
                 else { continue }
