@@ -126,46 +126,35 @@ int csys_ask_apart(const char *path, int number, int report) {
     return 0;
 }
 
-int csys_start_self(char *const arguments[], char *const environment[], const void *mask,
-                    int ready, int ready_target, int kept, int apart, int *process) {
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    int error = posix_spawn_file_actions_init(&actions);
-    if (error != 0) return error;
-    error = posix_spawnattr_init(&attributes);
-    if (error != 0) {
-        posix_spawn_file_actions_destroy(&actions);
-        return error;
-    }
+int csys_fork_server(const void *mask, int ready, int ready_target, int kept, int apart) {
     int nothing = open_nothing();
-    if (nothing < 0) error = errno;
+    if (nothing < 0) return -1;
     // First to a number that is certainly neither's.
     int spare = -1;
-    if (error == 0 && kept >= 0) {
-        spare = fcntl(kept, F_DUPFD_CLOEXEC, ready_target + 2);
-        if (spare < 0) error = errno;
+    if (kept >= 0 && (spare = fcntl(kept, F_DUPFD_CLOEXEC, ready_target + 2)) < 0) {
+        int error = errno;
+        close(nothing);
+        errno = error;
+        return -1;
     }
-    if (error == 0) error = posix_spawn_file_actions_adddup2(&actions, nothing, STDIN_FILENO);
-    if (error == 0) error = posix_spawn_file_actions_adddup2(&actions, ready, ready_target);
-    int last = ready_target;
-    if (error == 0 && spare >= 0)
-        error = posix_spawn_file_actions_adddup2(&actions, spare, ++last);
-    if (error == 0) error = posix_spawn_file_actions_addclosefrom_np(&actions, last + 1);
-    if (error == 0) error = posix_spawnattr_setsigmask(&attributes, mask);
-    if (error == 0) {
-        // A group of 0 is one of its own.
-        short flags = (apart ? POSIX_SPAWN_SETSID : POSIX_SPAWN_SETPGROUP) | POSIX_SPAWN_SETSIGMASK;
-        error = posix_spawnattr_setflags(&attributes, flags);
+    pid_t process = fork();
+    if (process == 0) {
+        if (apart) setsid();
+        else setpgid(0, 0);
+        int last = ready_target;
+        if (dup2(nothing, STDIN_FILENO) < 0 || dup2(ready, ready_target) < 0) _exit(2);
+        if (spare >= 0 && dup2(spare, ++last) < 0) _exit(2);
+        close_range(last + 1, ~0U, 0);
+        pthread_sigmask(SIG_SETMASK, mask, NULL);
+        return 0;
     }
-    if (error == 0) {
-        error = posix_spawn(process, "/proc/self/exe", &actions, &attributes, arguments,
-                            environment);
-    }
-    if (nothing >= 0) close(nothing);
+    int error = errno;
+    // So that the terminal's signals come by the caller alone, whoever of the two is first.
+    if (process > 0 && !apart) setpgid(process, process);
+    close(nothing);
     if (spare >= 0) close(spare);
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&actions);
-    return error;
+    errno = error;
+    return process;
 }
 
 int csys_open_process(int process) { return (int)syscall(SYS_pidfd_open, process, 0); }

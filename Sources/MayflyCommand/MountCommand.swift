@@ -68,9 +68,6 @@ struct MountCommand: ParsableCommand {
             """)
     var remount = false
 
-    @Option(help: .hidden)
-    var readyFd: Int32?
-
     func run() throws {
         if remount {
             let list = options.lists.flatMap { $0.split(separator: ",").map(String.init) }
@@ -79,27 +76,22 @@ struct MountCommand: ParsableCommand {
         var configuration = try options.configuration(mountpoint: directory)
         try configuration.check()
         if fake { return }
-        if foreground {
-            let (quiet, json) = (quiet || json, json)
-            if !quiet, let from = options.from, let line = ImageStore.line(on: from) {
-                Console.say(line)
-            }
-            try ForegroundServer.serve(
-                configuration, readyDescriptor: readyFd, owners: owners(),
-                describe: {
-                    if json { Console.write(ControlJSON.encoded($0, isPretty: true)) }
-                },
-                say: { if !quiet { Console.say($0) } }, complain: Console.complain)
+        if !foreground, let status = try BackgroundServer.start(keepsInput: untilEof) {
+            if status != 0 { throw ExitCode(status) }
             return
         }
-        // The command is the first argument, for the program itself has no options that it takes
-        // before one; what follows goes to the server as it stands.
-        let given = Invocation.arguments.dropFirst()
-        let status = try BackgroundServer.start(
-            arguments: ["mount", "--foreground", "--ready-fd"]
-                + ["\(BackgroundServer.readyDescriptor)"] + given.map { PathBytes($0) },
-            keepsInput: untilEof)
-        if status != 0 { throw ExitCode(status) }
+        let (quiet, json) = (quiet || json, json)
+        if !quiet, let from = options.from, let line = ImageStore.line(on: from) {
+            Console.say(line)
+        }
+        try ForegroundServer.serve(
+            configuration,
+            readyDescriptor: foreground ? nil : BackgroundServer.readyDescriptor,
+            owners: owners(),
+            describe: {
+                if json { Console.write(ControlJSON.encoded($0, isPretty: true)) }
+            },
+            say: { if !quiet { Console.say($0) } }, complain: Console.complain)
     }
 
     private func owners() throws(MountError) -> [MountOwner] {
@@ -107,7 +99,7 @@ struct MountCommand: ParsableCommand {
         if let untilPid { owners.append(try .process(untilPid)) }
         if untilEof {
             owners.append(
-                try .stream(readyFd == nil ? STDIN_FILENO : BackgroundServer.inputDescriptor))
+                try .stream(foreground ? STDIN_FILENO : BackgroundServer.inputDescriptor))
         }
         return owners
     }

@@ -1,10 +1,11 @@
-// Starting the server in the background: a new process of this same program, not a fork of one
-// that may have threads. The caller stays until the mount answers or the server has failed.
+// Starting the server in the background: a fork of this process, which has one thread yet, so that the
+// program is loaded and its arguments are read once. The caller stays until the mount answers or the
+// server has failed.
 
 import CMayflySystem
 import Glibc
 package import Mayfly
-package import MayflyHost
+import MayflyHost
 internal import MayflyServing
 import Synchronization
 import SystemPackage
@@ -16,7 +17,7 @@ package enum BackgroundServer {
     /// The descriptor that the server has the caller's standard input on, where it is to have it.
     package static let inputDescriptor: Int32 = 4
 
-    /// Runs this program with `arguments` and waits until it is ready.
+    /// Forks the server, and waits until it is ready.
     ///
     /// It has no terminal, and stays in the caller's session, whose processes Linux schedules as one
     /// group with it (`ClientPlacement.swift`); but in one of its own where that group is what keeps
@@ -25,30 +26,25 @@ package enum BackgroundServer {
     /// Until then it has the caller's standard output and error, so what it prints arrives here.
     /// A signal that ends this wait ends the server too.
     ///
-    /// - Parameter arguments: without the program's name; they make it call
-    ///   `ForegroundServer.serve` with `readyDescriptor`.
-    /// - Returns: 0 once it is ready, or the exit status that it failed with, its message printed.
-    package static func start(arguments: [String]) throws(MountError) -> Int32 {
-        try start(arguments: arguments.map { PathBytes($0) })
-    }
-
-    /// The same for arguments as they are.
-    ///
+    /// - Precondition: this process has one thread, and holds no descriptor that the server needs.
     /// - Parameter keepsInput: whether the server gets the standard input, as `inputDescriptor`.
-    package static func start(
-        arguments: [PathBytes], keepsInput: Bool = false
-    ) throws(MountError) -> Int32 {
+    /// - Returns: nil in the server, which is to call `ForegroundServer.serve` with `readyDescriptor`; in
+    ///   the caller 0 once it is ready, or the exit status that it failed with, its message printed.
+    package static func start(keepsInput: Bool = false) throws(MountError) -> Int32? {
         let signals = SignalWatch([SIGTERM, SIGINT, SIGHUP])
         var ends: [Int32] = [-1, -1]
         guard unsafe csys_pipe(&ends) == 0 else { throw cannotStart(errno) }
         let (reading, writing) = (ends[0], ends[1])
+        fflush(nil)
+        var mask = signals.originalMask
+        let process = unsafe csys_fork_server(
+            &mask, writing, readyDescriptor, keepsInput ? STDIN_FILENO : -1,
+            SchedulingPolicy.canReturn() ? 0 : 1)
+        let failure = errno
+        if process == 0 { return nil }
+        close(writing)
         defer { close(reading) }
-        let process: pid_t
-        do {
-            defer { close(writing) }
-            process = try spawn(
-                arguments, ready: writing, keepsInput: keepsInput, mask: signals.originalMask)
-        }
+        guard process > 0 else { throw cannotStart(failure) }
         let interruption = Interruption()
         try signals.start { event in
             // A server that hangs before it is ready takes no signal but this.
@@ -71,21 +67,6 @@ package enum BackgroundServer {
     /// nothing else is published with it.
     private final class Interruption: Sendable {
         let signal = Atomic<Int32>(0)
-    }
-
-    private static func spawn(
-        _ arguments: [PathBytes], ready: Int32, keepsInput: Bool, mask: sigset_t
-    ) throws(MountError) -> pid_t {
-        var mask = mask
-        var process: pid_t = 0
-        let failure = unsafe withCStrings(["mayfly"] + arguments) { vector in
-            unsafe csys_start_self(
-                vector, csys_environment(), &mask, ready, readyDescriptor,
-                keepsInput ? STDIN_FILENO : -1,
-                SchedulingPolicy.canReturn() ? 0 : 1, &process)
-        }
-        guard failure == 0 else { throw cannotStart(failure) }
-        return process
     }
 
     private static func cannotStart(_ error: Int32) -> MountError {

@@ -153,7 +153,7 @@ package enum ForegroundServer {
         guard !keepingOutput else { return }
         fflush(nil)
         // Whoever reads our output waits for its end. The standard input is /dev/null, or nothing where
-        // that could not be opened (csys_start_self).
+        // that could not be opened (csys_fork_server).
         dup2(STDIN_FILENO, STDOUT_FILENO)
         dup2(STDIN_FILENO, STDERR_FILENO)
     }

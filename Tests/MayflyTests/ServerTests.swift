@@ -15,7 +15,7 @@ struct ServerTests {
         server_of() {
             for p in $(pgrep -x mayfly); do
                 if { tr '\0' ' ' < /proc/$p/cmdline; } 2> /dev/null |
-                    grep -q -- "--ready-fd.* $m"; then echo $p; fi
+                    grep -q -- "mayfly mount.* $m"; then echo $p; fi
             done
         }
         user() { setpriv --reuid=nobody --regid=nogroup --clear-groups "$@"; }
@@ -118,7 +118,7 @@ struct ServerTests {
                 # Python would hear of Ctrl-C after its sleep, when it comes just before that begins.
                 for number in signal.SIGHUP, signal.SIGINT: signal.signal(number, signal.SIG_DFL)
                 assert os.system(f"{mayfly} mount {m}") == 0
-                print("server", os.popen(f"pgrep -f -- [-]-ready-fd.*{m}").read().split()[0], flush=True)
+                print("server", os.popen(f"pgrep -f \"[m]ayfly mount {m}\"").read().split()[0], flush=True)
                 time.sleep(600)
             text = ""
             while "server" not in text or not text.endswith("\n"): text += os.read(master, 4096).decode()

@@ -97,7 +97,7 @@ struct ClientPlacementTests {
             mkdir "$m"
             trap 'set +e; cd /; umount -l "$m" 2> /dev/null; rm -rf --one-file-system "$folder"' EXIT
             "$mayfly" mount --quiet "$m"
-            server=$(pgrep -f -- "--ready-fd.* $m")
+            server=$(pgrep -f -- "mayfly mount.* $m")
             # Small requests of another session, until nothing keeps a thread from yielding: others that
             # compute do.
             far() { setsid --wait bash -c 'for i in $(seq 500); do : > $0/$i; done' "$m"; [ "$(policy)" = 5 ]; }

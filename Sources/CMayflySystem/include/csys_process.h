@@ -31,12 +31,11 @@ struct csys_started csys_start(const char *directory, char *const arguments[],
                                char *const environment[], const void *mask,
                                struct csys_place place);
 
-// Starts this same program in a process group of its own, and in a session of its own if apart is not
-// 0, with the given sigset_t as its mask, no input, our output, the descriptor ready as number
-// ready_target, the descriptor kept, unless it is -1, as the number after that, and no other. Returns 0 or
-// an errno.
-int csys_start_self(char *const arguments[], char *const environment[], const void *mask,
-                    int ready, int ready_target, int kept, int apart, int *process);
+// Forks a process that goes on as a server, in a process group of its own, and in a session of its own if
+// apart is not 0, with the given sigset_t as its mask, no input, our output, the descriptor ready as number
+// ready_target, the descriptor kept, unless it is -1, as the number after that, and no other. The caller has
+// one thread. Returns 0 in the server, its id in the caller, or -1 with errno.
+int csys_fork_server(const void *mask, int ready, int ready_target, int kept, int apart);
 
 // A descriptor of a process, readable when that has ended; -1 with errno when there is none. Source:
 // pidfd_open(2).

@@ -10,12 +10,24 @@ internal import MayflyServing
 internal import Synchronization
 
 extension MountedFileSystem {
+    /// How full it is.
+    static func usage(_ parts: Parts) -> (bytes: MountReport.Usage, inodes: MountReport.Usage) {
+        let store = parts.observer.statistics
+        let pageBytes = SizeText.pageBytes
+        let peak = parts.maintenance.peak
+        return (
+            MountReport.Usage(
+                used: (store.pages - store.pagesFree) * pageBytes,
+                peak: peak.pages * pageBytes, limit: store.pages * pageBytes),
+            MountReport.Usage(
+                used: store.inodes - store.inodesFree, peak: peak.inodes, limit: store.inodes)
+        )
+    }
+
     /// What it is, holds and has done; nil once it is unmounted.
     public func report() -> MountReport? {
         whileMounted { parts in
-            let store = parts.observer.statistics
-            let pageBytes = SizeText.pageBytes
-            let peak = parts.maintenance.peak
+            let usage = Self.usage(parts)
             let operations = Self.operations(parts.counters)
             var whole = LatencyHistogram()
             for operation in operations { whole += operation.histogram }
@@ -32,12 +44,7 @@ extension MountedFileSystem {
                 transport: parts.session.transportInUse.rawValue,
                 queueDepth: summary.queueDepth, payloadBytes: summary.payloadBytes,
                 uptimeNanoseconds: uptimeNanoseconds,
-                bytes: MountReport.Usage(
-                    used: (store.pages - store.pagesFree) * pageBytes,
-                    peak: peak.pages * pageBytes, limit: store.pages * pageBytes),
-                inodes: MountReport.Usage(
-                    used: store.inodes - store.inodesFree, peak: peak.inodes,
-                    limit: store.inodes),
+                bytes: usage.bytes, inodes: usage.inodes,
                 memory: MountReport.Memory(
                     arenaBytes: parts.store.arena.chunkBytesInUse,
                     ringBytes: summary.ringMemoryBytes, residentBytes: resident,

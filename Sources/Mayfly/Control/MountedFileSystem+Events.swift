@@ -132,10 +132,12 @@ extension MountedFileSystem {
     /// An event that says how full the mount is.
     func stateEvent(_ kind: MountEvent.Kind) -> MountEvent {
         var event = MountEvent(kind, summary.mountpoint)
-        guard let report = report() else { return event }
-        event.bytes = report.bytes
-        event.inodes = report.inodes
-        event.requests = report.requests
+        _ = whileMounted { parts in
+            let usage = Self.usage(parts)
+            event.bytes = usage.bytes
+            event.inodes = usage.inodes
+            event.requests = parts.counters.reduce(0) { $0 + $1.total }
+        }
         return event
     }
 
