@@ -3,10 +3,10 @@ import Testing
 
 @testable import Mayfly
 
-/// The recipes of Docs/Run.md, typed as they stand.
+/// The recipes of Docs, typed as they stand.
 @Suite(
     .serialized, .timeLimit(.minutes(5)), .enabled(if: BuiltCommand.canMount, BuiltCommand.whyNot))
-struct RunRecipeTests {
+struct RecipeTests {
     /// Each line that begins with "$ " is run, in one shell, in a small project. What follows it is what it
     /// prints, where "..." stands for anything.
     @Test func everyRecipeDoesWhatThePageSays() throws {
@@ -33,6 +33,17 @@ struct RunRecipeTests {
             END
             python3 "$folder/recipes.py" "\#(ExampleTests.root)/Docs/Run.md"
             """#, seconds: 200)
+        #expect(outcome.status == 0, "\(outcome.report)")
+    }
+
+    /// README.md and all other pages: in scenes of their own, and no recipe is left out.
+    @Test func everyPageDoesWhatItSays() throws {
+        let outcome = try ChildProcess.run(
+            [
+                "/usr/bin/env", "python3", "\(ExampleTests.root)/Tests/Recipes/run",
+                BuiltCommand.path,
+            ], seconds: 200)
+        #expect(outcome.status == 0 && outcome.output.contains(" recipes were run, 0 faults"))
         #expect(outcome.status == 0, "\(outcome.report)")
     }
 }
