@@ -47,8 +47,10 @@ let package = Package(
         .systemLibrary(
             name: "CMayflyLibarchive", pkgConfig: "libarchive",
             providers: [.apt(["libarchive-dev"])]),
+        .systemLibrary(
+            name: "CMayflyZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .target(
-            name: "CMayflyArchive", dependencies: ["CMayflyLibarchive"],
+            name: "CMayflyArchive", dependencies: ["CMayflyLibarchive", "CMayflyZlib"],
             cSettings: [.define("_GNU_SOURCE")]),
         .systemLibrary(
             name: "CMayflyLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),

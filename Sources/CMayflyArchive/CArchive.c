@@ -109,7 +109,7 @@ const char *carc_error(struct carc_reader *reader) {
 
 uint64_t carc_bytes_read(struct carc_reader *reader) {
     return reader->disk ? carc_disk_bytes(reader->disk)
-                        : (uint64_t)archive_filter_bytes(reader->archive, -1);
+                        : carc_source_bytes(reader->source, reader->archive);
 }
 
 // A user's or group's number, which Linux has 32 bits for and none of all ones.
@@ -174,7 +174,12 @@ int carc_next(struct carc_reader *reader, struct carc_entry *entry) {
     memset(entry, 0, sizeof *entry);
     if (reader->disk) return carc_disk_next(reader->disk, entry);
     int code = next_header(reader);
-    if (code == ARCHIVE_EOF) return 0;
+    if (code == ARCHIVE_EOF) {
+        const char *wrong = carc_source_finish(reader->source);
+        if (!wrong) return 0;
+        fail(reader, "it is damaged", wrong);
+        return -1;
+    }
     // A warning is of something that the entry has and that is not understood.
     if (code < ARCHIVE_WARN || !reader->archive) {
         if (!reader->error[0])

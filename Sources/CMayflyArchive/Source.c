@@ -1,5 +1,6 @@
 #include "carc_source.h"
 
+#include "carc_gunzip.h"
 #include "carc_zip.h"
 
 #include <archive.h>
@@ -24,6 +25,9 @@ struct carc_source {
     char head[HEAD];
     size_t head_count;
     struct carc_zip zip;
+    // Of what is compressed by gzip, and the bytes that it held.
+    struct carc_gunzip *gunzip;
+    char *unpacked;
 };
 
 static ssize_t read_some(int file, void *bytes, size_t count) {
@@ -104,6 +108,14 @@ static int look(struct carc_source *source) {
         if (count == 0) break;
         source->head_count += (size_t)count;
     }
+    if (!source->gunzip && carc_gunzip_is(source->head, source->head_count)) {
+        source->gunzip = carc_gunzip_new();
+        source->unpacked = malloc(BLOCK);
+        if (!source->gunzip || !source->unpacked) {
+            errno = ENOMEM;
+            return -1;
+        }
+    }
     if (begins(source, "PK\3\4", 4) && !is_tar(source) && !source->is_seekable && spool(source) != 0)
         return -1;
     if (!source->is_seekable) return 0;
@@ -143,6 +155,13 @@ static int copy_unpacked(struct carc_source *source, int copy) {
     return code;
 }
 
+static void drop_gunzip(struct carc_source *source) {
+    carc_gunzip_free(source->gunzip);
+    free(source->unpacked);
+    source->gunzip = NULL;
+    source->unpacked = NULL;
+}
+
 int carc_source_unpack(struct carc_source *source) {
     FILE *copy = tmpfile();
     if (!copy) return -1;
@@ -158,6 +177,7 @@ int carc_source_unpack(struct carc_source *source) {
     source->file = fileno(copy);
     source->is_owned = 0;
     source->head_count = 0;
+    drop_gunzip(source);
     return look(source);
 }
 
@@ -178,26 +198,57 @@ void carc_source_close(struct carc_source *source) {
     if (source->copy) fclose(source->copy);
     if (source->is_owned && source->file >= 0) close(source->file);
     carc_zip_free(&source->zip);
+    drop_gunzip(source);
     free(source->buffer);
     free(source);
 }
 
-static la_ssize_t give(struct archive *archive, void *data, const void **bytes) {
+// The next piece of the file as it is. Returns its bytes, 0 at the end, or -1 with errno.
+static ssize_t next_piece(void *data, const char **bytes) {
     struct carc_source *source = data;
     if (!source->is_seekable && source->position == 0 && source->head_count > 0) {
         *bytes = source->head;
         source->position = source->head_count;
-        return (la_ssize_t)source->head_count;
+        return (ssize_t)source->head_count;
     }
     ssize_t count = read_some(source->file, source->buffer, BLOCK);
-    if (count < 0) {
-        archive_set_error(archive, errno, "%s", strerror(errno));
-        return -1;
-    }
+    if (count < 0) return -1;
     carc_zip_patch(&source->zip, source->buffer, (size_t)count, source->position);
     source->position += (uint64_t)count;
     *bytes = source->buffer;
     return count;
+}
+
+// The same, or what it holds where it is compressed by gzip. With -1, *why is what is wrong.
+static ssize_t next_plain(struct carc_source *source, const char **bytes, const char **why) {
+    *why = NULL;
+    ssize_t count;
+    if (source->gunzip) {
+        *bytes = source->unpacked;
+        count = carc_gunzip_read(source->gunzip, source->unpacked, BLOCK, next_piece, source, why);
+    } else {
+        count = next_piece(source, bytes);
+    }
+    if (count < 0 && !*why) *why = strerror(errno);
+    return count;
+}
+
+static la_ssize_t give(struct archive *archive, void *data, const void **bytes) {
+    const char *piece, *why;
+    ssize_t count = next_plain(data, &piece, &why);
+    if (count < 0) archive_set_error(archive, EIO, "%s", why);
+    *bytes = piece;
+    return count;
+}
+
+const char *carc_source_finish(struct carc_source *source) {
+    const char *piece, *why = NULL;
+    while (source->gunzip && next_plain(source, &piece, &why) > 0) {}
+    return why;
+}
+
+uint64_t carc_source_bytes(const struct carc_source *source, struct archive *archive) {
+    return source->gunzip ? source->position : (uint64_t)archive_filter_bytes(archive, -1);
 }
 
 static la_int64_t seek(struct archive *archive, void *data, la_int64_t offset, int whence) {
@@ -228,9 +279,12 @@ static la_int64_t skip(struct archive *archive, void *data, la_int64_t count) {
 int carc_source_begin(struct carc_source *source, struct archive *archive) {
     archive_read_set_read_callback(archive, give);
     archive_read_set_callback_data(archive, source);
+    if (source->gunzip) carc_gunzip_reset(source->gunzip);
     if (source->is_seekable) {
-        archive_read_set_seek_callback(archive, seek);
-        archive_read_set_skip_callback(archive, skip);
+        if (!source->gunzip) {
+            archive_read_set_seek_callback(archive, seek);
+            archive_read_set_skip_callback(archive, skip);
+        }
         if (lseek(source->file, 0, SEEK_SET) != 0) return ARCHIVE_FATAL;
         source->position = 0;
     }

@@ -27,6 +27,12 @@ int carc_source_is_seekable(const struct carc_source *source);
 // is not seen through.
 int carc_source_needs_utf8(const struct carc_source *source);
 
+// Reads what is left, so that a checksum at the end is compared. Returns what is wrong, or NULL.
+const char *carc_source_finish(struct carc_source *source);
+
+// Bytes of the file that have been read.
+uint64_t carc_source_bytes(const struct carc_source *source, struct archive *archive);
+
 // Goes on with what a compressed file holds, of which a copy is made. Returns 0, or -1 with errno.
 int carc_source_unpack(struct carc_source *source);
 
