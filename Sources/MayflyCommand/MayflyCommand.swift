@@ -43,7 +43,7 @@ struct MayflyCommand: ParsableCommand {
         let failed = arguments.first == "run" ? ExitStatus.runFailed : nil
         HostFacts.fillStandardDescriptors()
         do {
-            var command = try parseAsRoot(arguments)
+            var command = try parsed(arguments)
             // Neither the help nor an image, which is a file like any other, needs to know of mounts.
             let isHelp = ["help", "mayfly"].contains(
                 type(of: command).configuration.commandName ?? "mayfly")
@@ -65,6 +65,22 @@ struct MayflyCommand: ParsableCommand {
             Glibc.exit(failed ?? ExitStatus.usage)
         }
         Glibc.exit(0)
+    }
+
+    /// A command with what it was given.
+    ///
+    /// One without commands of its own is parsed alone: that spares the options of all others, a third of
+    /// the time. What is wrong, and what asks for help, is left to the whole, which knows the command's full name.
+    private static func parsed(_ arguments: [String]) throws -> any ParsableCommand {
+        if let named = configuration.subcommands.first(where: {
+            $0.configuration.commandName == arguments.first
+        }), named.configuration.subcommands.isEmpty,
+            let command = try? named.parseAsRoot(Array(arguments.dropFirst())),
+            type(of: command) == named
+        {
+            return command
+        }
+        return try parseAsRoot(arguments)
     }
 
     /// What ArgumentParser found wrong, in one line, with the help to look into.

@@ -41,6 +41,34 @@ struct CrashCommandTests {
             """#)
     }
 
+    /// A directory that was made, synced itself, and removed before the directory above it was synced: what was moved
+    /// out of it has no place to go back to.
+    @Test(arguments: TestTransport.allCases)
+    func movedOutOfWhatIsGone(transport: TestTransport) throws {
+        try MountedPython.run(
+            transport, "--durability fsync",
+            #"""
+            sync(".")
+            for depth in (1, 2):
+                for kind in ("directory", "file"):
+                    for inner in (False, True):
+                        for seed in range(8):
+                            a = "/".join([m] + ["a"] * depth)
+                            os.makedirs(a + "/d")
+                            moved = a + "/d" if kind == "directory" else a + "/d/f"
+                            if kind == "file": open(moved, "w").close()
+                            if inner: os.mkdir(a + "/d/e"); sync(os.path.relpath(a + "/d", m))
+                            sync(os.path.relpath(a, m))
+                            os.rename(moved, m + "/x")
+                            for top, folders, files in os.walk(m + "/a", topdown=False): os.rmdir(top)
+                            if kind == "directory": os.mkdir(m + "/x/new"); open(m + "/x/new/f", "w").close()
+                            crash(seed)
+                            run("check", m)
+                            assert seed % 4 or os.listdir(m) == [], os.listdir(m)
+                            subprocess.run(["rm", "-rf", m + "/x", m + "/a"], check=True); sync(".")
+            """#)
+    }
+
     /// A sector of 512 bytes is old or new, never a part of each, wherever the file was cut.
     @Test(arguments: TestTransport.allCases)
     func sectorsAreWhole(transport: TestTransport) throws {

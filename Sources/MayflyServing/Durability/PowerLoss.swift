@@ -77,18 +77,32 @@ package struct PowerLoss {
                 try worker.restoreNameFrozen(
                     NodeID(rawValue: place.parent), place.name, to: node)
                 if let state, state.isDirectory, state.isRemoved { revivedDirectories.append(node) }
-            } catch { counts.notRestored += 1 }
+            } catch {
+                // A directory that is gone has no names.
+                if error == .noSpace { counts.notRestored += 1 }
+            }
         }
         for (place, change) in undone {
             changedPlaces.append(place)
             changedNodes.formUnion([place.parent, change.synced, change.current])
-            let node = NodeID(rawValue: change.current)
-            guard change.current != 0, let state = worker.durableState(node) else { continue }
-            if state.isDirectory && state.isRemoved {
-                changedPlaces += worker.emptyFrozen(node).map { NamePlace(parent: $0, name: $1) }
-            }
+            empty(change.current)
+            // It may have been made, emptied and removed since all was synced: then nothing names it, and what
+            // was moved out of it is as lost as the directory is.
+            if change.synced != 0 { empty(place.parent) }
         }
         changedNodes.remove(0)
+    }
+
+    /// Removes what lies in a directory, if the power loss has left it without a name.
+    private mutating func empty(_ node: UInt64) {
+        let node = NodeID(rawValue: node)
+        guard node.rawValue != 0, let state = worker.durableState(node), state.isDirectory,
+            state.isRemoved
+        else { return }
+        for (parent, name) in worker.emptyFrozen(node) {
+            changedPlaces.append(NamePlace(parent: parent, name: name))
+            changedNodes.insert(parent)
+        }
     }
 
     // MARK: content
