@@ -12,6 +12,7 @@ import Testing
     private func withMap(_ body: (StoreWorker, _ field: UInt64) throws -> Void) throws {
         let store = try InodeStore(
             pageLimit: 20_000, inodeLimit: 100, workerCount: 2, shardCount: 2, owner: .root)
+        defer { store.unmap() }
         let worker = store.worker(0)
         let file = try worker.request { () throws(Errno) in try worker.makeFile(.root, "file") }
         worker.enter()
@@ -109,7 +110,9 @@ import Testing
     /// A region that is used up throws, and the map is as it was.
     @Test func theEndOfMemoryLeavesItWhole() throws {
         let store = try InodeStore(
-            pageLimit: 4, inodeLimit: 4, workerCount: 1, shardCount: 1, owner: .root)
+            pageLimit: 20_000, inodeLimit: 4, workerCount: 1, shardCount: 1, owner: .root)
+        defer { store.unmap() }
+        store.arena.allow(inUseAtMost: 8 * Geometry.chunkBytes)
         let worker = store.worker(0)
         let file = try worker.request { () throws(Errno) in try worker.makeFile(.root, "file") }
         worker.enter()
