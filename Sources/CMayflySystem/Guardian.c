@@ -100,6 +100,7 @@ int csys_guard(const struct csys_guarded *plan) {
     sigprocmask(SIG_SETMASK, plan->mask, NULL);
     double deaths[DEATHS] = {0};
     int count = 0;
+    long pause_ms = 0;
     int is_first = 1;
     for (;;) {
         int ready;
@@ -127,14 +128,19 @@ int csys_guard(const struct csys_guarded *plan) {
         double then = now();
         deaths[count++ % DEATHS] = then;
         int most = plan->most_deaths < DEATHS ? plan->most_deaths : DEATHS;
-        if (count >= most && then - deaths[(count - most) % DEATHS] < plan->seconds)
+        if (most > 0 && count >= most && then - deaths[(count - most) % DEATHS] < plan->seconds)
             return hold("the content of a mount is kept, because its servers die too often: "
                         "`mayfly recover` writes it to an image");
         csys_log("a server has died; another one takes over");
-        // One that lived for a moment is not followed at once.
-        if (then - began < 1) {
-            struct timespec pause = {0, 100000000};
+        // Those that live for a moment are followed later and later.
+        if (then - began >= 1) {
+            pause_ms = 0;
+        } else if (pause_ms == 0) {
+            pause_ms = 10;
+        } else {
+            struct timespec pause = {pause_ms / 1000, pause_ms % 1000 * 1000000};
             nanosleep(&pause, NULL);
+            if (pause_ms < 1000) pause_ms *= 2;
         }
     }
 }

@@ -186,7 +186,9 @@ public final class MountedFileSystem: Sendable {
         self.session = Mutex(session)
         identity = session.identity
         if let identity {
-            store.arena.noteMount(connection: identity.connection, mountID: identity.mountID)
+            store.arena.noteMount(
+                connection: identity.connection, mountID: identity.mountID,
+                path: configuration.mountPath.bytes)
         }
         self.store = store
         self.counters = counters

@@ -59,8 +59,13 @@ package struct SurvivingHeader {
     static var magicValue: UInt64 { 0x5652_5553_594C_464D }  // "MFLYSURV"
     static var version: UInt64 { 1 }
 
+    static var pathWord: Int { 8 }
+    static var mostPathBytes: Int { 4000 }
+
     let regionBytes: UInt64
     let shardCount: Int
+    /// Where that was mounted.
+    package let path: [UInt8]
     /// The mount that was served last: its connection, and its number in the mount table.
     package let mount: (connection: UInt32, mountID: UInt64)
 
@@ -70,8 +75,8 @@ package struct SurvivingHeader {
         guard unsafe fstat(descriptor, &status) == 0 else { throw Errno(rawValue: errno) }
         let bytes = UInt64(status.st_size)
         guard bytes > Notes.bytes else { throw .invalidArgument }
-        var words = [UInt64](repeating: 0, count: 6)
-        let code = unsafe csys_read_all(descriptor, &words, 48, bytes - Notes.bytes)
+        var words = [UInt64](repeating: 0, count: 512)
+        let code = unsafe csys_read_all(descriptor, &words, 4096, bytes - Notes.bytes)
         if code != 0 { throw Errno(rawValue: code) }
         guard words[0] == Self.magicValue, words[1] == Self.version,
             words[2] == bytes - Notes.bytes, words[3] <= UInt64(Geometry.mostShards),
@@ -79,6 +84,9 @@ package struct SurvivingHeader {
         else { throw .invalidArgument }
         regionBytes = words[2]
         shardCount = Int(words[3])
+        path = unsafe words.withUnsafeBytes {
+            unsafe [UInt8]($0.dropFirst(Self.pathWord * 8).prefix { $0 != 0 })
+        }
         mount = (UInt32(truncatingIfNeeded: words[4]), words[5])
     }
 }
@@ -97,10 +105,17 @@ extension Arena {
     }
 
     /// Says by which mount the region is served, for whoever comes after.
-    package func noteMount(connection: UInt32, mountID: UInt64) {
+    ///
+    /// - Parameter path: of the mountpoint.
+    package func noteMount(connection: UInt32, mountID: UInt64, path: [UInt8]) {
         guard notes != 0 else { return }
         let header = unsafe UnsafeMutablePointer<UInt64>(
             bitPattern: UInt(notes - Notes.blockBytes))!
+        let text = unsafe UnsafeMutableRawPointer(header + SurvivingHeader.pathWord)
+        let kept = path.prefix(SurvivingHeader.mostPathBytes) + [0]
+        for (index, byte) in kept.enumerated() {
+            unsafe text.storeBytes(of: byte, toByteOffset: index, as: UInt8.self)
+        }
         unsafe header[4] = UInt64(connection)
         unsafe header[5] = mountID
     }

@@ -11,9 +11,11 @@ import SystemPackage
 package enum Guardian {
     /// The descriptor on which a server has the memory file.
     package static let memoryDescriptor: Int32 = 5
-    /// A server that dies so often within so many seconds is not started again.
-    package static let mostDeaths: Int32 = 8
-    package static let seconds: Int32 = 60
+    /// A server that dies so often within so many seconds is not started again; 0 for no such end.
+    /// `MAYFLY_SURVIVE_DEATHS` is another number, for tests.
+    private static let mostDeaths: Int32 =
+        ProcessArguments.variable("MAYFLY_SURVIVE_DEATHS").flatMap { Int32($0.text) } ?? 8
+    private static let seconds: Int32 = 60
 
     /// Guards a mount until its server ends by itself.
     ///

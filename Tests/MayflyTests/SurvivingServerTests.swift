@@ -99,11 +99,8 @@ struct SurvivingServerTests {
             defer { unlinkAll(work, ["go", "client.py"]) }
             try TextFile.write("", to: "\(work)/go")
             try TextFile.write(Self.client, to: "\(work)/client.py")
-            let mount = try BuiltCommand.run([
-                "mount", folder, "--survive", "--size", "256m", "--transport", transport.rawValue,
-            ])
-            try #require(mount.status == 0, "\(mount.report)")
-            let first = try #require(server(of: folder))
+            let first = try mount(
+                folder, ["--size", "256m", "--transport", transport.rawValue], mostDeaths: 0)
             let clients = try (0..<3).map {
                 try ChildProcess([
                     "python3", "\(work)/client.py", folder, "\(work)/go", "\($0)",
@@ -135,6 +132,73 @@ struct SurvivingServerTests {
             #expect(end.status == 0, "\(end.report)")
             #expect(MountTable.current().entry(at: PathBytes(folder)) == nil)
         }
+    }
+
+    /// Where servers die too often, the content is kept and can be had.
+    @Test func givesUpAndKeepsTheContent() throws {
+        try withFolder { folder in
+            let work = try makeTemporaryFolder("work")
+            defer { unlinkAll(work, ["out.mayfly"]) }
+            let first = try mount(folder, ["--size", "64m"], mostDeaths: 2)
+            try TextFile.write("kept", to: "\(folder)/file")
+            let early = try BuiltCommand.run(["recover", folder, "\(work)/out.mayfly"])
+            #expect(early.status == 1 && early.errors.contains("mayfly save"), "\(early.report)")
+            let guardian = try #require(parent(of: first))
+            defer { kill(guardian, SIGTERM) }
+            kill(first, SIGKILL)
+            var next: Int32?
+            #expect(
+                poll(seconds: 20) {
+                    next = server(of: folder)
+                    return next != nil && next != first
+                })
+            #expect(HostFile.text(at: "\(folder)/file") == "kept")
+            kill(try #require(next), SIGKILL)
+            usleep(1_000_000)
+            #expect(server(of: folder) == nil)
+            let saved = try BuiltCommand.run(["recover", folder, "\(work)/out.mayfly"])
+            #expect(saved.status == 0, "\(saved.report)")
+            let list = try BuiltCommand.run(["image", "list", "\(work)/out.mayfly"])
+            #expect(list.status == 0 && list.output.contains("file"), "\(list.report)")
+            let check = try BuiltCommand.run(["image", "check", "\(work)/out.mayfly"])
+            #expect(check.status == 0, "\(check.report)")
+            kill(guardian, SIGTERM)
+            #expect(poll(seconds: 10) { kill(guardian, 0) != 0 })
+        }
+    }
+
+    /// An unmount ends server and guardian.
+    @Test func anUnmountEndsBoth() throws {
+        try withFolder { folder in
+            let first = try mount(folder, ["--size", "64m"], mostDeaths: 8)
+            let guardian = try #require(parent(of: first))
+            let end = try BuiltCommand.run(["umount", folder])
+            #expect(end.status == 0, "\(end.report)")
+            #expect(poll(seconds: 10) { kill(guardian, 0) != 0 })
+            #expect(MountTable.current().entry(at: PathBytes(folder)) == nil)
+            for refused in [["--from", "/etc"], ["--durability", "fsync"]] {
+                let outcome = try BuiltCommand.run(["mount", folder, "--survive"] + refused)
+                #expect(outcome.status == 1, "\(outcome.report)")
+            }
+        }
+    }
+
+    /// - Returns: the server.
+    private func mount(
+        _ folder: String, _ options: [String], mostDeaths: Int
+    ) throws -> Int32 {
+        let outcome = try ChildProcess.run(
+            [BuiltCommand.path, "mount", folder, "--survive"] + options,
+            environment: ["MAYFLY_SURVIVE_DEATHS": "\(mostDeaths)"], seconds: 60)
+        try #require(outcome.status == 0, "\(outcome.report)")
+        return try #require(server(of: folder))
+    }
+
+    private func parent(of process: Int32) -> Int32? {
+        let line = HostFile.text(at: "/proc/\(process)/status")?.split(separator: "\n").first {
+            $0.hasPrefix("PPid:")
+        }
+        return line.flatMap { Int32($0.dropFirst(5).drop { $0 == "\t" }) }
     }
 
     private func server(of folder: String) -> Int32? {

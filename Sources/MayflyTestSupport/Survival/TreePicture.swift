@@ -104,6 +104,11 @@ package struct TreePicture: Equatable {
         return found
     }
 
+    /// What lies below a folder.
+    package func below(_ path: String) -> [String: Node] {
+        nodes.filter { $0.key.hasPrefix(path + "/") }
+    }
+
     /// What is not the same in another picture, for people.
     package func differences(from other: TreePicture) -> [String] {
         var found: [String] = []
