@@ -127,6 +127,71 @@ int csys_detached_mount(const char *type) {
     return folder;
 }
 
+// Gives options as mount(2) has them to a context of fsopen(2).
+static int configure(int context, const char *options) {
+    char text[512];
+    if (strlen(options) >= sizeof text) return ENAMETOOLONG;
+    strcpy(text, options);
+    char *rest = text;
+    for (char *option; (option = strsep(&rest, ",")) != NULL;) {
+        char *value = strchr(option, '=');
+        if (value) *value++ = 0;
+        int command = value ? 1 /* FSCONFIG_SET_STRING */ : 0 /* FSCONFIG_SET_FLAG */;
+        if (syscall(SYS_fsconfig, context, command, option, value, 0) != 0) return errno;
+    }
+    return 0;
+}
+
+static unsigned mount_attributes(unsigned long flags) {
+    static const struct {
+        unsigned long flag;
+        unsigned attribute;
+    } known[] = {
+        {MS_RDONLY, 1},           {MS_NOSUID, 2},      {MS_NODEV, 4},
+        {MS_NOEXEC, 8},           {MS_NOATIME, 0x10},  {MS_STRICTATIME, 0x20},
+        {MS_NODIRATIME, 0x80},    {256 /* MS_NOSYMFOLLOW */, 0x200000},
+    };
+    unsigned attributes = 0;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (flags & known[i].flag) attributes |= known[i].attribute;
+    return attributes;
+}
+
+int csys_replace_mount(const char *source, const char *type, unsigned long flags, const char *options,
+                       const char *path, uint32_t connection, uint64_t mount) {
+    enum { FROM_EMPTY = 4, BENEATH = 0x200 };
+    int context = (int)syscall(SYS_fsopen, "fuse", 1 /* FSOPEN_CLOEXEC */);
+    if (context < 0) return errno;
+    int made = -1;
+    int error = 0;
+    if (syscall(SYS_fsconfig, context, 1, "source", source, 0) != 0) error = errno;
+    if (error == 0 && strncmp(type, "fuse.", 5) == 0 &&
+        syscall(SYS_fsconfig, context, 1, "subtype", type + 5, 0) != 0)
+        error = errno;
+    if (error == 0 && flags & MS_RDONLY && syscall(SYS_fsconfig, context, 0, "ro", NULL, 0) != 0)
+        error = errno;
+    if (error == 0) error = configure(context, options);
+    if (error == 0 && syscall(SYS_fsconfig, context, 6, NULL, NULL, 0) != 0) error = errno;
+    if (error == 0) {
+        made = (int)syscall(SYS_fsmount, context, 1, mount_attributes(flags));
+        if (made < 0) error = errno;
+    }
+    close(context);
+    if (error != 0) return error;
+    // Only below that mount, not below another that has come to be there.
+    const char *name;
+    int folder = csys_open_parent(path, &name);
+    int is_there = folder >= 0 && *name != 0 && check(folder, name, connection, mount) == 0;
+    int is_beneath =
+        is_there && syscall(SYS_move_mount, made, "", folder, name, FROM_EMPTY | BENEATH) == 0;
+    if (is_there) csys_unmount(path, connection, mount, MNT_DETACH);
+    if (!is_beneath && syscall(SYS_move_mount, made, "", AT_FDCWD, path, FROM_EMPTY) != 0)
+        error = errno;
+    if (folder >= 0) close(folder);
+    close(made);
+    return error;
+}
+
 int csys_abort_connection(uint32_t connection, uint64_t mount, const char *mountpoint) {
     int folder = open("/sys/fs/fuse/connections", O_PATH | O_DIRECTORY | O_CLOEXEC);
     bool aborted = folder >= 0 && abort_below(folder, connection);

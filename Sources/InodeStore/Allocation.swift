@@ -32,7 +32,10 @@ extension StoreWorker {
         guard length > 0, offset <= Int64.max else { throw .invalidArgument }
         guard length <= UInt64(Int64.max) - offset else { throw .fileTooLarge }
         lock(inode)
-        defer { unlock(inode) }
+        defer {
+            changes.commit()
+            unlock(inode)
+        }
         let flags = region.load32(inode + Inode.flags)
         if flags & InodeFlags.immutable != 0 { throw .notPermitted }
         if flags & InodeFlags.append != 0 && what != 0 { throw .notPermitted }
@@ -52,7 +55,7 @@ extension StoreWorker {
             if isZero { zeroLocked(inode, from: offset, to: end) }
         }
         beginUpdate(inode)
-        if !keep && end > region.load(inode + Inode.size) { region.store(inode + Inode.size, end) }
+        if !keep && end > region.load(inode + Inode.size) { changes.store(inode + Inode.size, end) }
         let now = cmem_now()
         moveTimes(inode, now)
         endUpdate(inode)
@@ -65,7 +68,7 @@ extension StoreWorker {
         if MapWord.form(map) == MapWord.blobForm {
             let bytes = MapWord.detail(map) * 64
             if start == 0 && end >= 4096 {
-                region.storeRelease(inode + Inode.content, 0)
+                changes.storeRelease(inode + Inode.content, 0)
                 dischargePages(inode, 1)
                 worker.retire(Retired(what: Reclaim.content, count: 1, offset: map))
             } else if start < bytes {
@@ -126,7 +129,8 @@ extension StoreWorker {
         guard quota.reserve(missing, shard: shard) else { throw .noSpace }
         let before = region.load(field)
         // Where others are in between, what is new must be known from them until it is done.
-        let tag = present > 0 ? Content.unwritten | Content.new : Content.unwritten
+        let isMarked = present > 0 || changes.areNoted
+        let tag = isMarked ? Content.unwritten | Content.new : Content.unwritten
         do throws(Errno) {
             try fillHoles(field, from: first, to: last, tag: tag)
         } catch {
@@ -134,7 +138,7 @@ extension StoreWorker {
             quota.release(missing, shard: shard)
             throw error
         }
-        if present > 0 { finishAllocation(field, from: first, to: last) }
+        if isMarked { finishAllocation(field, from: first, to: last) }
         region.store(inode + Inode.pages, region.load(inode + Inode.pages) + missing)
     }
 
@@ -193,7 +197,7 @@ extension StoreWorker {
             index = (index | 511) + 1
         }
         if before == 0 && map != 0 {
-            region.storeRelease(field, 0)
+            changes.storeRelease(field, 0)
             worker.retire(Retired(what: Reclaim.content, count: 1, offset: map))
         }
         store.arena.recountUnwritten()
@@ -280,7 +284,10 @@ extension StoreWorker {
         else { throw .fileTooLarge }
         var locks = LockSet(from, to)
         lockAll(&locks)
-        defer { unlockAll(locks) }
+        defer {
+            changes.commit()
+            unlockAll(locks)
+        }
         let flags = region.load32(to + Inode.flags)
         guard flags & (InodeFlags.immutable | InodeFlags.append) == 0 else { throw .notPermitted }
         let size = region.load(from + Inode.size)
@@ -316,7 +323,7 @@ extension StoreWorker {
         }
         beginUpdate(to)
         if targetOffset + done > region.load(to + Inode.size) {
-            region.store(to + Inode.size, targetOffset + done)
+            changes.store(to + Inode.size, targetOffset + done)
         }
         let now = cmem_now()
         moveTimes(to, now)

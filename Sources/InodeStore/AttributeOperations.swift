@@ -80,6 +80,13 @@ extension StoreWorker {
     // MARK: times
 
     @_noLocks func setTime(_ inode: UInt64, _ field: UInt64, _ time: cmem_time) {
+        changes.store(inode + Inode.seconds + field * 8, UInt64(bitPattern: time.seconds))
+        changes.store32(inode + Inode.nanoseconds + field * 4, time.nanoseconds)
+    }
+
+    /// The same for an inode that nobody can reach yet, and for an access time that a reader moves:
+    /// two words that are never far apart.
+    @_noLocks func setTimeUnnoted(_ inode: UInt64, _ field: UInt64, _ time: cmem_time) {
         region.store(inode + Inode.seconds + field * 8, UInt64(bitPattern: time.seconds))
         region.store32(inode + Inode.nanoseconds + field * 4, time.nanoseconds)
     }
@@ -110,7 +117,7 @@ extension StoreWorker {
             || !Self.isLater(access, time(inode, TimeField.change))
             // Not their difference, which a time of long ago would make overflow.
             || access.seconds <= now.seconds - 24 * 60 * 60
-        if isOld && mayNote(inode) { setTime(inode, TimeField.access, now) }
+        if isOld && mayNote(inode) { setTimeUnnoted(inode, TimeField.access, now) }
     }
 
     /// Whether there is memory to note something that nobody would be told of otherwise.
@@ -135,7 +142,7 @@ extension StoreWorker {
         let mode = region.load32(inode + Inode.mode)
         var cleared = mode & ~FileMode.setUserID
         if isByStranger || mode & FileMode.groupExecute != 0 { cleared &= ~FileMode.setGroupID }
-        if cleared != mode { region.store32(inode + Inode.mode, cleared) }
+        if cleared != mode { changes.store32(inode + Inode.mode, cleared) }
     }
 
     // MARK: reading
@@ -194,7 +201,10 @@ extension StoreWorker {
     ) throws(Errno) -> Attributes {
         let inode = try inode(node)
         lock(inode)
-        defer { unlock(inode) }
+        defer {
+            changes.commit()
+            unlock(inode)
+        }
         let flags = region.load32(inode + Inode.flags)
         try checkFlags(flags, change)
         if change.has(AttributeChange.size) {
@@ -208,10 +218,6 @@ extension StoreWorker {
         if change.has(AttributeChange.mode) && flags & InodeFlags.accessACL != 0 {
             try changeMask(inode, mode: change.mode)
         }
-        let now = cmem_now()
-        beginUpdate(inode)
-        apply(change, to: inode, now: now, caller: caller)
-        endUpdate(inode)
         // A folder's owner may change without loss. Source: fs/open.c, `chown_common()`.
         let takesCapability =
             change.has(AttributeChange.size)
@@ -219,6 +225,15 @@ extension StoreWorker {
         if flags & InodeFlags.capability != 0 && takesCapability {
             dropCapability(inode)
         }
+        let now = cmem_now()
+        beginUpdate(inode)
+        let cuts = apply(change, to: inode, now: now, caller: caller)
+        if cuts {
+            // What is given up cannot be had back, so all else comes before.
+            changes.commit(cutting: inode)
+            cut(inode, from: change.size)
+        }
+        endUpdate(inode)
         var result = Attributes()
         fill(&result, inode)
         return result
@@ -247,27 +262,29 @@ extension StoreWorker {
         if setsTimes { throw .notPermitted }
     }
 
+    /// - Returns: whether content behind the new end is to be given up.
     @_noLocks private func apply(
         _ change: AttributeChange, to inode: UInt64, now: cmem_time, caller: Caller
-    ) {
+    ) -> Bool {
         var setsChangeTime = true
+        var cuts = false
         if change.has(AttributeChange.userID) {
-            region.store32(inode + Inode.userID, change.userID)
+            changes.store32(inode + Inode.userID, change.userID)
         }
         if change.has(AttributeChange.groupID) {
-            region.store32(inode + Inode.groupID, change.groupID)
+            changes.store32(inode + Inode.groupID, change.groupID)
         }
         if change.takesPrivileges && type(inode) != FileMode.directory {
             clearSetID(inode, isByStranger: change.isByStranger)
         }
         if change.has(AttributeChange.mode) {
             let type = type(inode)
-            region.store32(inode + Inode.mode, type | change.mode & FileMode.permissions)
+            changes.store32(inode + Inode.mode, type | change.mode & FileMode.permissions)
         }
         if change.has(AttributeChange.size) {
             let isSame = change.size == region.load(inode + Inode.size)
             let hadPages = region.load(inode + Inode.pages) > 0
-            resizeLocked(inode, to: change.size)
+            cuts = setSize(inode, change.size)
             if change.has(AttributeChange.killPrivileges) {
                 clearSetID(inode, isByStranger: change.isByStranger)
             }
@@ -302,6 +319,7 @@ extension StoreWorker {
         } else if setsChangeTime {
             setTime(inode, TimeField.change, now)
         }
+        return cuts
     }
 
     private static var sizeOnly: UInt32 {
@@ -325,9 +343,10 @@ extension StoreWorker {
         lock(inode)
         beginUpdate(inode)
         let kept = region.load32(inode + Inode.flags) & ~InodeFlags.settable
-        region.store32(inode + Inode.flags, kept | flags)
+        changes.store32(inode + Inode.flags, kept | flags)
         setTime(inode, TimeField.change, cmem_now())
         endUpdate(inode)
+        changes.commit()
         unlock(inode)
     }
 

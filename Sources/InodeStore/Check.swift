@@ -82,8 +82,8 @@ struct StoreCheck {
     /// Directories whose entries are still to be walked.
     private var waiting: [UInt64] = []
     private var generations: Set<UInt32> = []
-    private var spaceInUse: UInt64 = 0
-    private var pagesInUse: UInt64 = 0
+    private(set) var spaceInUse: UInt64 = 0
+    private(set) var pagesInUse: UInt64 = 0
 
     var region: Region { worker.region }
 
@@ -101,12 +101,8 @@ struct StoreCheck {
     }
 
     private mutating func run() {
-        let root = worker.store.root
-        if region.load(StoreSuperblock.root) != root { arena.note("superblock: root") }
         if worker.sideTable.load(0) != 0 { arena.note("the tree lock is held") }
-        reach(root, from: root)
-        if region.load(root + Inode.parent) != root { arena.note("root: its parent") }
-        walk()
+        walkTree()
         // What is in use and was not reached lives by the kernel's references alone, or lies in a
         // directory that has no name, which is met before what lies in it.
         let used = arena.unitsInUse(.inodes)
@@ -129,8 +125,22 @@ struct StoreCheck {
             reach(inode, from: 0)
             walk()
         }
-        for (inode, known) in found { checkLinks(inode, known) }
+        checkAllLinks()
         arena.finish(pagesInUse: pagesInUse, inodeSpaceInUse: spaceInUse)
+    }
+
+    /// Reaches what has a name, and all that hangs on it.
+    mutating func walkTree() {
+        let root = worker.store.root
+        if region.load(StoreSuperblock.root) != root { arena.note("superblock: root") }
+        reach(root, from: root)
+        if region.load(root + Inode.parent) != root { arena.note("root: its parent") }
+        walk()
+    }
+
+    /// Compares links with the names that were met, and counts what is in use.
+    mutating func checkAllLinks() {
+        for (inode, known) in found { checkLinks(inode, known) }
     }
 
     private mutating func walk() {

@@ -235,7 +235,10 @@ extension StoreWorker {
         let inode = try regular(node)
         guard offset <= Int64.max, count <= UInt64(Int64.max) - offset else { throw .fileTooLarge }
         lock(inode)
-        defer { unlock(inode) }
+        defer {
+            changes.commit()
+            unlock(inode)
+        }
         let flags = region.load32(inode + Inode.flags)
         // Where OPEN is checked, a descriptor keeps the right that it was opened with.
         if flags & (InodeFlags.immutable | InodeFlags.append) != 0 && !store.options.checksOpen {
@@ -248,7 +251,7 @@ extension StoreWorker {
             inode, offset: offset, from: source, count: reached - offset)
         beginUpdate(inode)
         if offset + written > region.load(inode + Inode.size) {
-            region.store(inode + Inode.size, offset + written)
+            changes.store(inode + Inode.size, offset + written)
         }
         let now = cmem_now()
         if !isWrittenBack || !keepsTimes(inode, offset: offset, count: written, now: now) {
@@ -411,14 +414,15 @@ extension StoreWorker {
     ) throws(Errno) {
         let had = map == 0 ? 0 : MapWord.detail(map)
         let needed = (offset + count + 63) >> 6
-        if needed <= had {
+        // What could be half done in its place goes to a new one.
+        if needed <= had && !changes.areNoted {
             unsafe copyContent(
                 region.pointer(writing: MapWord.offset(map) + offset, count), source, count)
             return
         }
         // Twice as large each time, so that appending stays linear.
         var units = max(needed, had)
-        if had > 0 { units = min(max(needed, had * 2), Content.blobLimit >> 6) }
+        if had > 0 && needed > had { units = min(max(needed, had * 2), Content.blobLimit >> 6) }
         if map == 0 {
             guard store.arena.pages.reserve(1, shard: shard) else { throw .noSpace }
         }
@@ -434,7 +438,7 @@ extension StoreWorker {
         }
         if !run.isClean { region.zero(run.offset + kept, units * 64 - kept) }
         unsafe copyContent(region.pointer(writing: run.offset + offset, count), source, count)
-        region.storeRelease(
+        changes.storeRelease(
             inode + Inode.content,
             MapWord.make(form: MapWord.blobForm, detail: units, offset: run.offset))
         if had > 0 {
@@ -457,7 +461,7 @@ extension StoreWorker {
         if !page.isClean { region.zero(page.offset + bytes, 4096 - bytes) }
         region.zero(leaf.offset, 64)
         region.store(leaf.offset, page.offset)
-        region.storeRelease(
+        changes.storeRelease(
             inode + Inode.content, MapWord.make(form: 3, detail: 3, offset: leaf.offset))
         retire(.small, MapWord.offset(map), units: MapWord.detail(map))
     }
@@ -466,18 +470,21 @@ extension StoreWorker {
 
     /// Cuts or extends; the lock is held, times are the caller's.
     @_noLocks func resizeLocked(_ inode: UInt64, to size: UInt64) {
-        let old = region.load(inode + Inode.size)
-        if size <= old {
-            // Even at the same size: pages that fallocate(2) put beyond the end go. The size
-            // first: a reader must not find zeros where the file has ended.
-            region.store(inode + Inode.size, size)
-            cut(inode, from: size)
-        } else {
-            region.store(inode + Inode.size, size)
-        }
+        if setSize(inode, size) { cut(inode, from: size) }
     }
 
-    @_noLocks private func cut(_ inode: UInt64, from size: UInt64) {
+    /// Sets the size alone. The size comes first: a reader must not find zeros where the file has ended.
+    ///
+    /// - Returns: whether to cut. Even at the same size: pages that fallocate(2) put beyond the end go.
+    @_noLocks func setSize(_ inode: UInt64, _ size: UInt64) -> Bool {
+        let old = region.load(inode + Inode.size)
+        changes.store(inode + Inode.size, size)
+        return size <= old
+    }
+
+    /// Gives up what lies behind the end. Nothing of it is noted: whoever finds it half done does the
+    /// rest (Repair.swift).
+    @_noLocks func cut(_ inode: UInt64, from size: UInt64) {
         let field = inode + Inode.content
         let map = region.load(field)
         if map == 0 { return }

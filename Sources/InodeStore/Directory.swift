@@ -219,10 +219,10 @@ extension StoreWorker {
         }
         growBuckets(directory)
         link(directory, dentry, name, hash: hash, cookie: cookie, inode: inode, index: index)
-        region.storeRelease(slot, dentry)
+        changes.storeRelease(slot, dentry)
         setName(inode, index, directory, cookie: cookie)
-        region.store(directory + Inode.nextCookie, cookie + 1)
-        region.store(
+        changes.store(directory + Inode.nextCookie, cookie + 1)
+        changes.store(
             directory + Inode.entries, region.load(directory + Inode.entries) + 1)
     }
 
@@ -231,7 +231,7 @@ extension StoreWorker {
         unlink(directory, dentry)
         clearEntry(directory + Inode.cookies, region.load(dentry + Dentry.cookie))
         let left = region.load(directory + Inode.entries) - 1
-        region.store(directory + Inode.entries, left)
+        changes.store(directory + Inode.entries, left)
         if left == 0 { dropCookies(directory) }
         retireDentry(dentry)
     }
@@ -248,7 +248,7 @@ extension StoreWorker {
         link(
             directory, renamed, name, hash: hash, cookie: cookie,
             inode: region.load(dentry + Dentry.inode), index: nameIndex(dentry))
-        region.storeRelease(mapSlot(region.load(directory + Inode.cookies), cookie), renamed)
+        changes.storeRelease(mapSlot(region.load(directory + Inode.cookies), cookie), renamed)
         unlink(directory, dentry)
         retireDentry(dentry)
     }
@@ -270,7 +270,7 @@ extension StoreWorker {
         let bucket = hash & (region.load(directory + Inode.bucketCount) - 1)
         let before = predecessor(from: openCell(directory, bucket), key: key)
         region.store(dentry + Dentry.link, region.load(before))
-        region.storeRelease(before, dentry)
+        changes.storeRelease(before, dentry)
     }
 
     /// Takes a dentry off the list that names are found by.
@@ -279,7 +279,7 @@ extension StoreWorker {
         let bucket = hash & (region.load(directory + Inode.bucketCount) - 1)
         var before = openCell(directory, bucket)
         while region.load(before) != dentry { before = region.load(before) & ~1 }
-        region.storeRelease(before, region.load(dentry + Dentry.link))
+        changes.storeRelease(before, region.load(dentry + Dentry.link))
     }
 
     @_noLocks private func retireDentry(_ dentry: UInt64) {
@@ -290,7 +290,7 @@ extension StoreWorker {
     @_noLocks private func dropCookies(_ directory: UInt64) {
         let map = region.load(directory + Inode.cookies)
         if map == 0 { return }
-        region.storeRelease(directory + Inode.cookies, 0)
+        changes.storeRelease(directory + Inode.cookies, 0)
         worker.retire(Retired(what: Reclaim.cookies, count: 1, offset: map))
     }
 
@@ -344,9 +344,9 @@ extension StoreWorker {
         let key = Directory.reversed(bucket)
         let before = predecessor(from: parent, key: key)
         region.store(cell, region.load(before))
-        region.storeRelease(before, cell | 1)
+        changes.storeRelease(before, cell | 1)
         // From here on readers begin at it.
-        region.storeRelease(cell + Dentry.key, key)
+        changes.storeRelease(cell + Dentry.key, key)
         return cell
     }
 

@@ -90,6 +90,7 @@ enum StoreSuperblock {
         }
         let made = InodeStore(arena: arena, sideTable: sideTable, root: 0, options: options)
         root = try made.makeRoot(mode: mode, owner: owner)
+        arena.finishSurviving()
     }
 
     /// Makes the root directory of an empty store.
@@ -131,13 +132,12 @@ enum StoreSuperblock {
         func attempt(_ bytes: UInt64) throws(Errno) -> (Arena, Region) {
             let arena = try make(bytes & ~(Geometry.chunkBytes - 1))
             do throws(Errno) {
-                let bytes = arena.geometry.bytes / Inode.bytes * Side.bytes + Geometry.chunkBytes
                 // Small pages: a huge one would hold the inodes of eight chunks, of which few may be
                 // chunks of inodes, and could not be given back in parts.
                 return (
                     arena,
                     try Region(
-                        reserving: bytes & ~(Geometry.chunkBytes - 1), backing: .scattered)
+                        reserving: sideBytes(for: arena.geometry.bytes), backing: .scattered)
                 )
             } catch {
                 arena.unmap()
@@ -155,6 +155,11 @@ enum StoreSuperblock {
                 inodeLimit: max(limits.inodes, growth.inodeLimit), workerCount: workerCount)
         if wanted > need, wanted < 1 << 46, let large = try? attempt(wanted) { return large }
         return try attempt(need)
+    }
+
+    /// Bytes of the side table of a region.
+    static func sideBytes(for bytes: UInt64) -> UInt64 {
+        (bytes / Inode.bytes * Side.bytes + Geometry.chunkBytes) & ~(Geometry.chunkBytes - 1)
     }
 
     /// The worker that owns shard `index`.
@@ -195,9 +200,12 @@ enum StoreSuperblock {
     let sideTable: Region
     let region_firstChunk: UInt64
     let shard: UInt64
+    /// What others can reach is written through this, so that it can be undone (Survival.swift).
+    let changes: Changes
 
     init(store: InodeStore, index: Int) {
         self.store = store
+        changes = store.arena.changes(shard: UInt64(index))
         worker = store.arena.worker(index)
         region = store.arena.region
         sideTable = store.sideTable
@@ -277,10 +285,10 @@ enum StoreSuperblock {
             region.store(inode + Inode.bucketCount, 1)
         }
         let now = cmem_now()
-        setTime(inode, TimeField.access, now)
-        setTime(inode, TimeField.modification, now)
-        setTime(inode, TimeField.change, now)
-        setTime(inode, TimeField.birth, now)
+        setTimeUnnoted(inode, TimeField.access, now)
+        setTimeUnnoted(inode, TimeField.modification, now)
+        setTimeUnnoted(inode, TimeField.change, now)
+        setTimeUnnoted(inode, TimeField.birth, now)
         beginSide(inode)
         // Last: from here on the slot is an inode.
         region.store32(inode + Inode.mode, mode)

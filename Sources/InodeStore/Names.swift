@@ -29,7 +29,7 @@ extension StoreWorker {
 
     @_noLocks func setNameIndex(_ dentry: UInt64, _ index: UInt64) {
         let word = region.load32(dentry + Dentry.nameWord) & 0xFF
-        region.store32(dentry + Dentry.nameWord, word | UInt32(truncatingIfNeeded: index) << 8)
+        changes.store32(dentry + Dentry.nameWord, word | UInt32(truncatingIfNeeded: index) << 8)
     }
 
     // MARK: changing; locks of the inode and the directory are held, or nobody knows the inode
@@ -49,12 +49,12 @@ extension StoreWorker {
     func setName(_ inode: UInt64, _ index: UInt64, _ directory: UInt64, cookie: UInt64) {
         beginUpdate(inode)
         if index == 0 {
-            region.store(inode + Inode.nameCookie, cookie)
-            region.storeRelease(inode + Inode.parent, directory)
+            changes.store(inode + Inode.nameCookie, cookie)
+            changes.storeRelease(inode + Inode.parent, directory)
         } else {
             let map = region.load(inode + Inode.otherNames)
-            region.store(mapSlot(map, index * 2 - 1), cookie)
-            region.storeRelease(mapSlot(map, index * 2 - 2), directory)
+            changes.store(mapSlot(map, index * 2 - 1), cookie)
+            changes.storeRelease(mapSlot(map, index * 2 - 2), directory)
         }
         endUpdate(inode)
     }
@@ -71,9 +71,9 @@ extension StoreWorker {
             setNameIndex(dentry, index)
         }
         if last == 0 {
-            region.store(inode + Inode.nameCookie, 0)
+            changes.store(inode + Inode.nameCookie, 0)
             // What ".." of a removed directory names is judged by its links.
-            if type(inode) != FileMode.directory { region.store(inode + Inode.parent, 0) }
+            if type(inode) != FileMode.directory { changes.store(inode + Inode.parent, 0) }
         } else if last == 1 {
             dropNameMap(inode)
         } else {
@@ -88,7 +88,7 @@ extension StoreWorker {
     @_noLocks func dropNameMap(_ inode: UInt64) {
         let map = region.load(inode + Inode.otherNames)
         if map == 0 { return }
-        region.storeRelease(inode + Inode.otherNames, 0)
+        changes.storeRelease(inode + Inode.otherNames, 0)
         worker.retire(Retired(what: Reclaim.cookies, count: 1, offset: map))
     }
 
@@ -98,7 +98,7 @@ extension StoreWorker {
     ) {
         let cookie = region.load(dentry + Dentry.cookie)
         setNameIndex(dentry, index)
-        region.storeRelease(dentry + Dentry.inode, inode)
+        changes.storeRelease(dentry + Dentry.inode, inode)
         setName(inode, index, directory, cookie: cookie)
         // Written anew, as every change of a name writes the leaf: a rollback looks there
         // (NameChanges.swift).

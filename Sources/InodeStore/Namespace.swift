@@ -99,7 +99,10 @@ extension StoreWorker {
         if name.isDots { throw .fileExists }
         let hash = name.hash()
         lock(directory)
-        defer { unlock(directory) }
+        defer {
+            changes.commit()
+            unlock(directory)
+        }
         try checkInsertion(directory)
         if findDentry(directory, name, hash: hash) != 0 { throw .fileExists }
         let inode = try makeInode(
@@ -250,7 +253,10 @@ extension StoreWorker {
         let hash = name.hash()
         var locks = LockSet(inode, directory)
         lockAll(&locks)
-        defer { unlockAll(locks) }
+        defer {
+            changes.commit()
+            unlockAll(locks)
+        }
         try checkInsertion(directory)
         let flags = region.load32(inode + Inode.flags)
         guard flags & (InodeFlags.immutable | InodeFlags.append) == 0 else { throw .notPermitted }
@@ -272,8 +278,8 @@ extension StoreWorker {
         }
         let now = cmem_now()
         beginUpdate(inode)
-        region.store32(inode + Inode.links, links + 1)
-        region.store32(inode + Inode.flags, flags & ~InodeFlags.linkable)
+        changes.store32(inode + Inode.links, links + 1)
+        changes.store32(inode + Inode.flags, flags & ~InodeFlags.linkable)
         setTime(inode, TimeField.change, now)
         endUpdate(inode)
         beginUpdate(directory)
@@ -311,7 +317,10 @@ extension StoreWorker {
             let victim = region.loadAcquire(found + Dentry.inode)
             var locks = LockSet(directory, victim)
             lockAll(&locks)
-            defer { unlockAll(locks) }
+            defer {
+                changes.commit()
+                unlockAll(locks)
+            }
             // Found without a lock: it counts only if it is still so.
             let dentry = findDentry(directory, name, hash: hash)
             guard dentry == found, region.load(dentry + Dentry.inode) == victim else { continue }
@@ -341,7 +350,7 @@ extension StoreWorker {
         let left = type(inode) == FileMode.directory ? 0 : links - 1
         forgetName(inode, index, of: UInt64(left) + 1)
         beginUpdate(inode)
-        region.store32(inode + Inode.links, left)
+        changes.store32(inode + Inode.links, left)
         setTime(inode, TimeField.change, now)
         endUpdate(inode)
         if left > 0 {
@@ -361,7 +370,7 @@ extension StoreWorker {
     @_noLocks func addLinks(_ directory: UInt64, _ count: Int32) {
         let links = region.load32(directory + Inode.links)
         if links == 0 { return }
-        region.store32(
+        changes.store32(
             directory + Inode.links, UInt32(bitPattern: Int32(bitPattern: links) + count))
     }
 

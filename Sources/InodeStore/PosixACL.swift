@@ -166,7 +166,7 @@ extension StoreWorker {
             guard type(inode) == FileMode.directory else { throw .permissionDenied }
             try unsafe putXattr(inode, name, value, isCharged: false)
             beginUpdate(inode)
-            region.store32(inode + Inode.flags, region.load32(inode + Inode.flags) | flag)
+            changes.store32(inode + Inode.flags, region.load32(inode + Inode.flags) | flag)
         } else {
             let view = unsafe ACLView(
                 UnsafeMutableRawPointer(mutating: start), byteCount: value.count)
@@ -182,8 +182,8 @@ extension StoreWorker {
             if clearsSetGroupID { mode &= ~FileMode.setGroupID }
             beginUpdate(inode)
             let flags = region.load32(inode + Inode.flags) & ~flag
-            region.store32(inode + Inode.flags, isWhole ? flags : flags | flag)
-            region.store32(inode + Inode.mode, mode)
+            changes.store32(inode + Inode.flags, isWhole ? flags : flags | flag)
+            changes.store32(inode + Inode.mode, mode)
         }
         setTime(inode, TimeField.change, cmem_now())
         endUpdate(inode)

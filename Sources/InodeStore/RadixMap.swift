@@ -158,7 +158,7 @@ extension StoreWorker {
                 region.store(root, offset)
                 map = MapWord.make(form: MapWord.form(map) + 1, detail: 0, offset: root)
             }
-            region.storeRelease(field, map)
+            changes.storeRelease(field, map)
         }
         return map
     }
@@ -170,25 +170,31 @@ extension StoreWorker {
         let map = region.load(field)
         let slot = mapSlot(map, index)
         guard slot != 0 else { return }
-        region.storeRelease(slot, 0)
+        changes.storeRelease(slot, 0)
         guard MapWord.height(map) > 1 else { return }
         // Most leaves that are not empty show it beside the entry.
         let within = index & 511
         if within > 0 && region.load(slot - 8) != 0 { return }
         if within < 511 && region.load(slot + 8) != 0 { return }
-        dropLeafIfEmpty(map, index)
+        dropLeafIfEmpty(map, index, isNoted: true)
     }
 
     /// Unlinks the leaf that covers `index` if it holds no value, and every node above it that
     /// becomes empty, but not the root: nodes are charged to nobody, so none may outlive its pages.
-    @_noLocks func dropLeafIfEmpty(_ map: UInt64, _ index: UInt64) {
+    ///
+    /// - Parameter isNoted: where an unfinished change must find again what was in the leaf.
+    @_noLocks func dropLeafIfEmpty(_ map: UInt64, _ index: UInt64, isNoted: Bool = false) {
         var level: UInt64 = 1
         while level < MapWord.height(map) {
             let entry = entryAbove(map, index, level: level)
             let node = entry == 0 ? 0 : region.load(entry)
             if node != 0 {
                 guard isEmptyNode(node) else { return }
-                region.storeRelease(entry, 0)
+                if isNoted {
+                    changes.storeRelease(entry, 0)
+                } else {
+                    region.storeRelease(entry, 0)
+                }
                 retireBlob(node, bytes: 4096)
             }
             level += 1

@@ -63,7 +63,10 @@ extension StoreWorker {
             let seen = plan
             var locks = LockSet(oldDirectory, newDirectory, plan.moving, plan.replaced)
             lockAll(&locks)
-            defer { unlockAll(locks) }
+            defer {
+                changes.commit()
+                unlockAll(locks)
+            }
             look(&plan)
             guard plan.oldDentry == seen.oldDentry, plan.newDentry == seen.newDentry,
                 plan.moving == seen.moving, plan.replaced == seen.replaced

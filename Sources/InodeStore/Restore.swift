@@ -77,9 +77,9 @@ extension StoreWorker {
         region.store32(inode + Inode.groupID, attributes.groupID)
         let flags = region.load32(inode + Inode.flags) & ~InodeFlags.settable
         region.store32(inode + Inode.flags, flags | attributes.flags & InodeFlags.settable)
-        setTime(inode, TimeField.modification, attributes.time)
+        setTimeUnnoted(inode, TimeField.modification, attributes.time)
         for field in [TimeField.access, TimeField.change, TimeField.birth] {
-            setTime(inode, field, now ?? attributes.time)
+            setTimeUnnoted(inode, field, now ?? attributes.time)
         }
     }
 }

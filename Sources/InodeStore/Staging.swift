@@ -309,13 +309,14 @@ extension StoreWorker {
     fileprivate func giveAttributes(_ attributes: RestoredAttributes, to directory: NodeID) {
         guard let to = try? self.directory(directory) else { return }
         beginUpdate(to)
-        region.store32(
+        changes.store32(
             to + Inode.mode, FileMode.directory | attributes.permissions & FileMode.permissions)
-        region.store32(to + Inode.userID, attributes.userID)
-        region.store32(to + Inode.groupID, attributes.groupID)
+        changes.store32(to + Inode.userID, attributes.userID)
+        changes.store32(to + Inode.groupID, attributes.groupID)
         setTime(to, TimeField.modification, attributes.time)
         setTime(to, TimeField.change, cmem_now())
         endUpdate(to)
+        changes.commit()
     }
 }
 

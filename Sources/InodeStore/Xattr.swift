@@ -131,7 +131,10 @@ extension StoreWorker {
         guard value.count <= Int(Xattr.valueLimit) else { throw .argListTooLong }
         try name.checkNamespace()
         lock(inode)
-        defer { unlock(inode) }
+        defer {
+            changes.commit()
+            unlock(inode)
+        }
         try checkChangeable(inode)
         let acl = ACLKind(name)
         if acl != ACLKind.none {
@@ -145,7 +148,7 @@ extension StoreWorker {
         try unsafe putXattr(inode, name, value, isCharged: true)
         beginUpdate(inode)
         if name.equals(KnownName.capability) {
-            region.store32(
+            changes.store32(
                 inode + Inode.flags, region.load32(inode + Inode.flags) | InodeFlags.capability)
         }
         setTime(inode, TimeField.change, cmem_now())
@@ -162,7 +165,10 @@ extension StoreWorker {
         let inode = try inode(node)
         try name.checkNamespace()
         lock(inode)
-        defer { unlock(inode) }
+        defer {
+            changes.commit()
+            unlock(inode)
+        }
         try checkChangeable(inode)
         let found = findXattr(inode, name)
         let acl = ACLKind(name)
@@ -185,7 +191,7 @@ extension StoreWorker {
         if acl == ACLKind.access { cleared = InodeFlags.accessACL }
         if acl == ACLKind.standard { cleared = InodeFlags.defaultACL }
         if name.equals(KnownName.capability) { cleared = InodeFlags.capability }
-        region.store32(
+        changes.store32(
             inode + Inode.flags, region.load32(inode + Inode.flags) & ~cleared)
         if clearsSetGroupID { clearSetGroupID(inode) }
         setTime(inode, TimeField.change, cmem_now())
@@ -193,7 +199,7 @@ extension StoreWorker {
     }
 
     @_noLocks private func clearSetGroupID(_ inode: UInt64) {
-        region.store32(
+        changes.store32(
             inode + Inode.mode, region.load32(inode + Inode.mode) & ~FileMode.setGroupID)
     }
 
@@ -245,16 +251,16 @@ extension StoreWorker {
         let old = findXattr(inode, name)
         if old == 0 {
             region.store(xattr + Xattr.next, region.load(inode + Inode.xattrs))
-            region.storeRelease(inode + Inode.xattrs, xattr)
+            changes.storeRelease(inode + Inode.xattrs, xattr)
         } else {
             region.store(xattr + Xattr.next, region.load(old + Xattr.next))
-            region.storeRelease(linkTo(inode, old), xattr)
+            changes.storeRelease(linkTo(inode, old), xattr)
             releaseXattr(old, isCharged: isCharged)
         }
     }
 
     @_noLocks func dropXattr(_ inode: UInt64, _ xattr: UInt64, isCharged: Bool) {
-        region.storeRelease(linkTo(inode, xattr), region.load(xattr + Xattr.next))
+        changes.storeRelease(linkTo(inode, xattr), region.load(xattr + Xattr.next))
         releaseXattr(xattr, isCharged: isCharged)
     }
 
@@ -301,7 +307,7 @@ extension StoreWorker {
         let found = findXattr(inode, name)
         if found != 0 { dropXattr(inode, found, isCharged: true) }
         beginUpdate(inode)
-        region.store32(
+        changes.store32(
             inode + Inode.flags, region.load32(inode + Inode.flags) & ~InodeFlags.capability)
         endUpdate(inode)
     }

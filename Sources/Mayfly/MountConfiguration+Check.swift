@@ -30,14 +30,23 @@ extension MountConfiguration {
                 "sync and dirsync go with no --durability: what is to outlive a power loss is what a program "
                     + "syncs itself; leave them out")
         }
+        if survives {
+            guard from == nil, durability == .none else {
+                throw MountError(
+                    .usage,
+                    "--survive goes with an empty tree, and without --durability: leave out the other"
+                )
+            }
+        }
         if profile == .build {
             withoutXattrs = true
             if permissionChecks == .automatic, !allowOther { permissionChecks = .never }
         }
         permissionChecks = checksPermissions ? .always : .never
-        let path = try Self.directory(mountPath)
+        // Of a server that died its mount is still there, and answers nothing.
+        let path = isRecovery ? mountPath : try Self.directory(mountPath)
         mountPath = path
-        if !mayCover, MountTable.current().entry(at: path)?.isOwn == true {
+        if !mayCover, !isRecovery, MountTable.current().entry(at: path)?.isOwn == true {
             throw MountError.mountedAlready("\(path)")
         }
         guard Self.mayMount(status: HostFile.text(at: "/proc/self/status")) else {

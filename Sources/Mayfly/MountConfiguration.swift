@@ -158,6 +158,14 @@ public struct MountConfiguration: Sendable, Equatable {
     ///
     /// - Source: fs/fuse/file.c, `fuse_dio_wr_exclusive_lock()`.
     public var directInParallel = false
+    /// Keeps the content where it outlives the server, which is started again when it dies ("survive").
+    ///
+    /// Only of `mayfly mount`: another process holds the memory.
+    public var survives = false
+    /// The memory file that another process holds, too.
+    package var survivingMemory: Int32?
+    /// Whether that file holds what a server has left that died.
+    package var isRecovery = false
     /// Whether every change is to be synced ("sync", "dirsync"): nothing where nothing can be lost.
     package var asksSync = false
     /// Whether it may be mounted over a Mayfly mount, which then is hidden: where nobody else sees it.

@@ -125,6 +125,10 @@ public final class MountedFileSystem: Sendable {
     ) throws(MountError) {
         var configuration = configuration
         try configuration.check()
+        guard !configuration.survives || configuration.survivingMemory != nil else {
+            throw MountError(
+                .usage, "a mount that survives is made by `mayfly mount --survive` alone")
+        }
         MemoryHeadroom.watch()
         let memory = SystemMemory.current()
         let limits = configuration.limits(in: memory)
@@ -133,6 +137,9 @@ public final class MountedFileSystem: Sendable {
         var sessionConfiguration = configuration.session(in: memory)
         // Beside the queues: a reader of /dev/fuse, who looks from outside, and who builds trees.
         sessionConfiguration.mostQueues = origin.shardCount - 3
+        if configuration.isRecovery, let file = configuration.survivingMemory {
+            sessionConfiguration.replaced = try? SurvivingHeader(reading: file).mount
+        }
         let readers = min(max(2, Self.onlineProcessors), max(1, origin.shardCount - 2))
         let queues = FuseSession.mostQueues(sessionConfiguration)
         // Two more than serve: for who looks at the tree from outside of it, and who builds trees.
@@ -178,6 +185,11 @@ public final class MountedFileSystem: Sendable {
         self.configuration = configuration
         self.session = Mutex(session)
         identity = session.identity
+        if let identity {
+            store.arena.noteMount(
+                connection: identity.connection, mountID: identity.mountID,
+                path: configuration.mountPath.bytes)
+        }
         self.store = store
         self.counters = counters
         treeTurn = TreeTurn(store.worker(counters.count + 1))
@@ -253,6 +265,8 @@ public final class MountedFileSystem: Sendable {
                         snapshot: snapshot, pageLimit: pages, inodeLimit: inodes,
                         workerCount: workerCount, growth: growth, options: options)
                 }
+            case .empty where configuration.isRecovery:
+                return try recovered(configuration, workerCount: workerCount, options: options)
             case .empty:
                 return try ImageError.wrapping { () throws(Errno) in
                     try InodeStore(
@@ -262,8 +276,7 @@ public final class MountedFileSystem: Sendable {
                         owner: Caller(
                             userID: configuration.userID, groupID: configuration.groupID),
                         options: options,
-                        backing: configuration.without.contains(.hugepages)
-                            ? .scattered : .anonymous)
+                        backing: configuration.backing)
                 }
             }
         } catch {
@@ -279,6 +292,23 @@ public final class MountedFileSystem: Sendable {
                 "no memory for a file system of \(SizeText.described(bytes: limits.sizeBytes)) "
                     + "(\(reason)): give a smaller --size or --inodes")
         }
+    }
+
+    /// What a server has left that died.
+    private static func recovered(
+        _ configuration: MountConfiguration, workerCount: Int, options: StoreOptions
+    ) throws(ImageError) -> InodeStore {
+        let (store, report) = try ImageError.wrapping { () throws(Errno) in
+            guard let memory = configuration.survivingMemory else { throw .badFileDescriptor }
+            return try InodeStore.recover(
+                from: memory, workerCount: workerCount, options: options)
+        }
+        guard report.problems.isEmpty else {
+            for problem in report.problems.prefix(10) { unsafe csys_log(problem) }
+            store.unmap()
+            throw .damagedHeader
+        }
+        return store
     }
 
     private func start(_ session: FuseSession, deviceReaders: Int) throws(Errno) {
@@ -491,6 +521,12 @@ public final class MountedFileSystem: Sendable {
 }
 
 extension MountConfiguration {
+    /// Where the memory of an empty tree comes from.
+    fileprivate var backing: Backing {
+        if let survivingMemory { return .surviving(descriptor: survivingMemory) }
+        return without.contains(.hugepages) ? .scattered : .anonymous
+    }
+
     /// The store's part of the configuration.
     ///
     /// The kernel leaves access times to a FUSE server, whatever the mount's own flags say

@@ -9,8 +9,12 @@ package import SystemPackage
     // Sendable: addresses of mappings that live until `unmap`, the last call on any copy.
     package let region: Region
     package let geometry: Geometry
-    /// Whether what is written goes to a file that others may read: an image that is being made.
+    /// Whether the region is a shared mapping of a file.
     let isShared: Bool
+    /// Whether that file is an image that is being made, whose maker sees to it that there is room.
+    let isBuilding: Bool
+    /// Address of the notes of changes under way (Survival.swift); 0 where nothing survives.
+    package let notes: UInt64
     /// Epoch and worker states: volatile, not in the image.
     package let volatileState: Region
     /// Workers that exist; worker i owns shard i.
@@ -37,6 +41,24 @@ package import SystemPackage
         region.store(Superblock.chunkAllowance, .max)
         pages.initialize(limit: pageLimit)
         inodeSpace.initialize(limit: inodeSpaceLimit)
+    }
+
+    /// Opens what another process has left in a memory file. It is to be repaired before it is used.
+    ///
+    /// - Throws: `EINVAL` for a file that holds no such thing, or that was never finished; `ENOMEM`.
+    package init(recovering descriptor: Int32, workerCount: Int) throws(Errno) {
+        let header = try SurvivingHeader(reading: descriptor)
+        try self.init(
+            mapping: header.regionBytes, shardCount: header.shardCount, workerCount: workerCount,
+            backing: .surviving(descriptor: descriptor))
+        guard region.load(Superblock.magic) == Superblock.magicValue,
+            region.load(Superblock.version) == Superblock.formatVersion,
+            region.load(Superblock.shardCount) == UInt64(header.shardCount)
+        else {
+            unmap()
+            throw .invalidArgument
+        }
+        markData(of: descriptor)
     }
 
     /// Opens what a file holds as a private mapping. It is to be settled before it is used.
@@ -68,13 +90,26 @@ package import SystemPackage
         else { throw .invalidArgument }
         assert(PrivatePages.prepare())
         geometry = Geometry(bytes: regionBytes, shardCount: shardCount)
-        let region = try Region(reserving: regionBytes, backing: backing)
+        var notes: UInt64 = 0
+        if case .surviving(let descriptor) = backing {
+            notes = try Notes.map(descriptor, regionBytes: regionBytes)
+        }
+        self.notes = notes
+        let region: Region
+        do throws(Errno) {
+            region = try Region(reserving: regionBytes, backing: backing)
+        } catch {
+            Notes.unmap(notes)
+            throw error
+        }
         self.region = region
-        if case .sharedFile = backing { isShared = true } else { isShared = false }
+        if case .sharedFile = backing { isBuilding = true } else { isBuilding = false }
+        isShared = isBuilding || notes != 0
         self.workerCount = workerCount
         do throws(Errno) {
             volatileState = try WorkerState.reserve(workerCount)
         } catch {
+            Notes.unmap(notes)
             region.unmap()
             throw error
         }
@@ -148,6 +183,7 @@ package import SystemPackage
     package func unmap() {
         cmem_budget_promise(-Int64(clamping: region.unwrittenPages))
         WorkerState.unmap(volatileState, workerCount)
+        Notes.unmap(notes)
         region.unmap()
     }
 }

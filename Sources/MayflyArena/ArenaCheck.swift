@@ -9,7 +9,7 @@ package struct ArenaCheck {
     package let arena: Arena
     package private(set) var problems: [String] = []
     /// Claimed units by chunk, in the form of its bitmap.
-    private var claimed: [UInt64: Claims] = [:]
+    var claimed: [UInt64: Claims] = [:]
     /// Chunks that were ever handed out.
     let used: UInt64
     /// The list that each chunk was found on.
@@ -87,7 +87,7 @@ package struct ArenaCheck {
     }
 
     /// A bit for each unit of a chunk.
-    private struct Claims {
+    struct Claims {
         var words: [UInt64]
 
         init(_ kind: ChunkKind) {

@@ -339,7 +339,7 @@ extension ArenaWorker {
         }
     }
 
-    @_noLocks private func appendPartial(_ kind: ChunkKind, _ chunk: UInt64) {
+    @_noLocks func appendPartial(_ kind: ChunkKind, _ chunk: UInt64) {
         let lists = header + Shard.lists(kind)
         region.store(arena.geometry.descriptor(chunk) + Descriptor.next, 0)
         let tail = region.load(lists + 16)

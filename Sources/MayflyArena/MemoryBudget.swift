@@ -119,7 +119,7 @@ extension Arena {
     /// mapping takes memory page by page.
     @_noLocks func takeChunkMemory() -> Bool {
         let pages = Int64(truncatingIfNeeded: Geometry.chunkBytes / Geometry.pageBytes)
-        if isShared || cmem_budget_take(pages) { return true }
+        if isBuilding || cmem_budget_take(pages) { return true }
         if region.unwrittenPages == 0 { return false }
         // Some of it may have been written since.
         recountUnwritten()

@@ -71,6 +71,19 @@ internal import CMayflyMemory
         region.store(global, max(used, newLimit) - used)
     }
 
+    /// Makes the words say that so much is in use, whatever they say.
+    ///
+    /// - Precondition: as `settle`.
+    func recover(inUse used: UInt64) {
+        for shard in 0..<geometry.shardCount
+        where region.load(geometry.shard(shard) + credit) != 0 {
+            region.store(geometry.shard(shard) + credit, 0)
+        }
+        let most = max(used, limit)
+        initialize(limit: most)
+        region.store(global, most - used)
+    }
+
     /// Changes the limit, never below what is in use.
     ///
     /// - Returns: whether it was changed.

@@ -24,6 +24,8 @@ package enum Backing: Sendable {
     case scattered
     /// A shared mapping of an open file, as long as the part of the region that is used.
     case sharedFile(descriptor: Int32)
+    /// A shared mapping of a memory file that another process holds, too (Survival.swift).
+    case surviving(descriptor: Int32)
     /// A private mapping of the first bytes of an open file, which nobody changes meanwhile, and
     /// private zero pages behind it.
     case privateFile(BaseMapping)
@@ -69,7 +71,7 @@ package enum Backing: Sendable {
             switch backing {
             case .anonymous: try mapArena(from: 0)
             case .scattered: try mapZeros(0..<bytes, hugePages: false)
-            case .sharedFile(let descriptor):
+            case .sharedFile(let descriptor), .surviving(let descriptor):
                 try mapFirst(0..<bytes, MAP_SHARED, descriptor)
             case .privateFile(let base):
                 if base.overlayRuns != [0..<base.bytes] {

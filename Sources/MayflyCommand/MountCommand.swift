@@ -68,26 +68,59 @@ struct MountCommand: ParsableCommand {
             """)
     var remount = false
 
+    @Flag(
+        help: ArgumentHelp(
+            """
+            Keep the content when the server dies: another process holds the memory, starts the server \
+            again, and the mount is there again, with every change that was answered. Open files are lost. Not \
+            with --from, --durability, snapshots, forks and save.
+            """))
+    var survive = false
+
+    @Option(help: .hidden)
+    var memoryFd: Int32?
+
+    @Flag(help: .hidden)
+    var recover = false
+
+    @Option(help: .hidden)
+    var at: PathBytes?
+
     func run() throws {
         if remount {
             let list = options.lists.flatMap { $0.split(separator: ",").map(String.init) }
             return try Remount(list).carryOut(on: directory)
         }
-        var configuration = try options.configuration(mountpoint: directory)
+        var configuration = try options.configuration(mountpoint: at ?? directory)
+        if survive { configuration.survives = true }
+        configuration.survivingMemory = memoryFd
+        configuration.isRecovery = recover
         try configuration.check()
         if fake { return }
-        if !foreground, let status = try BackgroundServer.start(keepsInput: untilEof) {
+        if !foreground, memoryFd == nil,
+            let status = try BackgroundServer.start(keepsInput: untilEof)
+        {
             if status != 0 { throw ExitCode(status) }
             return
+        }
+        let ready = foreground ? nil : BackgroundServer.readyDescriptor
+        if configuration.survives, memoryFd == nil {
+            let own = ["mount", "--memory-fd", PathBytes("\(Guardian.memoryDescriptor)")]
+            let given = Invocation.arguments.dropFirst().map { PathBytes($0) }
+            let status = try Guardian.run(
+                arguments: own + given, first: [],
+                again: ["--recover", "--at", configuration.mountPath], readyDescriptor: ready)
+            throw ExitCode(status)
         }
         let (quiet, json) = (quiet || json, json)
         if !quiet, let from = options.from, let line = ImageStore.line(on: from) {
             Console.say(line)
         }
+        // The guardian is told, too.
         try ForegroundServer.serve(
             configuration,
-            readyDescriptor: foreground ? nil : BackgroundServer.readyDescriptor,
-            owners: owners(),
+            readyDescriptor: memoryFd == nil ? ready : BackgroundServer.readyDescriptor,
+            staysInForeground: foreground, owners: owners(),
             describe: {
                 if json { Console.write(ControlJSON.encoded($0, isPretty: true)) }
             },

@@ -103,7 +103,7 @@ struct MountOptions: ParsableArguments {
             Options of mount(8), separated by commas: size=, nr_inodes=, nr_blocks=, mode=, uid=, \
             gid=, ro, rw, suid, nosuid, dev, nodev, exec, noexec, noatime, relatime, \
             strictatime, nodiratime, nosymfollow, allow_other, default_permissions, check_open, \
-            sync_dio, faults, writeback, parallel_dio, noxattr, noperm, source=, fsname=, fstype=, subtype=, queue_depth=, \
+            sync_dio, faults, survive, writeback, parallel_dio, noxattr, noperm, source=, fsname=, fstype=, subtype=, queue_depth=, \
             max_payload=, transport=, durability=, profile=. May be repeated; the long options win. Default: \
             rw,nosuid,nodev,exec,relatime.
             """, valueName: "options"))

@@ -25,7 +25,8 @@ enum SystemdUnit {
         [Service]
         # READY=1 comes when the mount answers, STOPPING=1 when it is being ended.
         Type=notify
-        NotifyAccess=main
+        # With --survive it is the guardian's child that says so.
+        NotifyAccess=all
         EnvironmentFile=-/etc/mayfly/%i.conf
         ExecStartPre=/bin/mkdir -p %f
         ExecStart=\(binary) mount --foreground $MAYFLY_OPTIONS %f

@@ -18,13 +18,14 @@ package enum ForegroundServer {
     ///   - configuration: what to mount.
     ///   - readyDescriptor: gets one byte once the mount answers, after which this process is in
     ///     the background: working directory "/", standard output and error to /dev/null.
+    ///   - staysInForeground: whether it stays as it is all the same.
     ///   - owners: whose end is the end of the mount and its forks, whoever uses them.
     ///   - describe: told what was mounted, once it can be asked.
     ///   - say: prints a line for the user.
     ///   - complain: prints one on the standard error.
     package static func serve(
         _ configuration: MountConfiguration, readyDescriptor: Int32? = nil,
-        owners: [MountOwner] = [],
+        staysInForeground: Bool = false, owners: [MountOwner] = [],
         describe: (MountAnnouncement) -> Void = { _ in }, say: (String) -> Void,
         complain: (String) -> Void
     ) throws(MountError) {
@@ -35,7 +36,7 @@ package enum ForegroundServer {
         // In the background it was started through a link whose name it has taken: "exe".
         if readyDescriptor != nil {
             unsafe csys_name_process("mayfly")
-            csys_leave_terminal()
+            if !staysInForeground { csys_leave_terminal() }
         }
         let mounts = ServedMounts()
         let line = try mount(
@@ -56,7 +57,7 @@ package enum ForegroundServer {
         }
         ServiceNotification.ready(line)
         if let readyDescriptor {
-            enterBackground(keepingOutput: configuration.debugFuse)
+            if !staysInForeground { enterBackground(keepingOutput: configuration.debugFuse) }
             announce(on: readyDescriptor)
         }
         mounts.waitUntilUnmounted()

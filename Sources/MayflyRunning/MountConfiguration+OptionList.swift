@@ -89,6 +89,7 @@ extension MountConfiguration {
         case "check_open": checksOpen = true
         case "sync_dio": directInOrder = true
         case "faults": faults = true
+        case "survive": survives = true
         case "writeback": writesBack = true
         case "parallel_dio": directInParallel = true
         case "noxattr": withoutXattrs = true
@@ -114,7 +115,8 @@ extension MountConfiguration {
     private static let flags: Set<String> = [
         "ro", "rw", "suid", "nosuid", "dev", "nodev", "exec", "noexec", "symfollow", "nosymfollow",
         "noatime", "atime", "relatime", "strictatime", "nodiratime", "diratime", "allow_other",
-        "check_open", "sync_dio", "parallel_dio", "faults", "writeback", "noxattr", "noperm",
+        "check_open", "sync_dio", "parallel_dio", "faults", "survive", "writeback", "noxattr",
+        "noperm",
         "default_permissions", "user", "users", "owner", "group", "sync", "dirsync", "async",
     ]
 

@@ -1,5 +1,6 @@
 // StoreWorker with Swift's own types: names as strings, bytes as arrays, one entry per call.
 
+internal import CMayflyMemory
 package import InodeStore
 package import SystemPackage
 
@@ -32,6 +33,14 @@ package struct PlainEntry: Hashable, Sendable {
     package let nextCookie: UInt64
 }
 
+extension AttributeChange {
+    /// Sets both times to seconds and some nanoseconds.
+    package mutating func setTimes(access: Int64, modification: Int64) {
+        accessTime = cmem_time(seconds: access, nanoseconds: 2)
+        modificationTime = cmem_time(seconds: modification, nanoseconds: 4)
+    }
+}
+
 extension StoreWorker {
     /// Runs `body` inside the worker, as one request of a queue.
     package func request<Result>(
@@ -53,6 +62,10 @@ extension StoreWorker {
         try Name.with(name) { name throws(Errno) in
             try make(parent, name, mode: mode, device: device, caller: caller)
         }
+    }
+
+    package func peek(_ parent: NodeID, _ name: String) throws(Errno) -> NodeID? {
+        try Name.with(name) { name throws(Errno) in try peek(parent, name) }
     }
 
     package func makeFile(_ parent: NodeID, _ name: String) throws(Errno) -> NodeID {
@@ -103,13 +116,14 @@ extension StoreWorker {
     }
 
     package func read(
-        _ node: NodeID, offset: UInt64, count: Int
+        _ node: NodeID, offset: UInt64, count: Int, touchesAccess: Bool = true
     ) throws(Errno) -> [UInt8] {
         // Not zeros: what is not written must not look like a hole.
         var bytes = [UInt8](repeating: 0xEE, count: max(count, 1))
         let done = try unsafe bytes.withRawMutable { buffer throws(Errno) in
             try unsafe read(
-                node, offset: offset, into: buffer.baseAddress!, count: UInt64(count))
+                node, offset: offset, into: buffer.baseAddress!, count: UInt64(count),
+                touchesAccess: touchesAccess)
         }
         return [UInt8](bytes.prefix(Int(done)))
     }

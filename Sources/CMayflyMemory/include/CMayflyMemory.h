@@ -57,6 +57,10 @@ CMEM_NO_LOCKS static inline void cmem_pause(void) {
 #endif
 }
 
+// Keeps the compiler from moving stores over this place. The processor carries out one thread's stores
+// in the order of the program, as far as those can see it who look after the thread is dead.
+CMEM_NO_LOCKS static inline void cmem_keep_order(void) { __atomic_signal_fence(__ATOMIC_SEQ_CST); }
+
 // Gives the processor to another thread: sched_yield(2).
 CMEM_NO_LOCKS static inline void cmem_yield(void) { sched_yield(); }
 

@@ -44,6 +44,13 @@ int csys_unmount(const char *path, uint32_t connection, uint64_t mount, int flag
 // has it open. It takes CAP_SYS_ADMIN of the namespace. A descriptor, or -1 with errno. Source: fsmount(2).
 int csys_detached_mount(const char *type);
 
+// Mounts FUSE in the place of a mount of a connection that is dead, which is detached, so that whoever looks
+// at the path finds the one or the other, and never what lies below (Linux 6.5; before that for a moment).
+// type, flags and options as mount(2) has them. Where that mount is gone, it is mounted on the path.
+// Returns 0 or an errno. Source: fsopen(2), move_mount(2), MOVE_MOUNT_BENEATH.
+int csys_replace_mount(const char *source, const char *type, unsigned long flags, const char *options,
+                       const char *path, uint32_t connection, uint64_t mount);
+
 // Aborts a connection: through fusectl by its number, mounted or not, else by a forced unmount of its
 // mount with the number `mount`, if that is what is mounted on the path.
 // Returns 0 or a negated errno.

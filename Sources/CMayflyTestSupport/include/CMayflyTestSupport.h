@@ -161,5 +161,6 @@ int64_t cps_unmount(const void *target, int32_t lazily);
 
 #include "cps_differential.h"
 #include "cps_durability.h"
+#include "cps_steps.h"
 
 #endif

@@ -3,6 +3,7 @@
 
 internal import CFuseDevice
 internal import CFuseKernel
+internal import CMayflySystem
 internal import Glibc
 internal import MayflyHost
 internal import Synchronization
@@ -19,7 +20,9 @@ extension FuseSession {
     package static func mount(
         _ configuration: SessionConfiguration
     ) throws(SessionError) -> FuseSession {
-        let mountpoint = try resolve(configuration.mountpointBytes)
+        let mountpoint =
+            configuration.replaced == nil
+            ? try resolve(configuration.mountpointBytes) : configuration.mountpointBytes
         let target: MountTarget
         do throws(Errno) {
             target = try MountTarget(mountpoint)
@@ -52,7 +55,7 @@ extension FuseSession {
         if refusal != nil {
             unsafe core.control.pointee.advance(to: .refused)
         }
-        let identity = target.mount(servedBy: core.device)
+        let identity = Self.identity(configuration, target, mountpoint, core.device)
         unsafe core.control.pointee.connection.store(
             identity?.connection ?? 0, ordering: .relaxed)
         unsafe core.control.pointee.mount.store(identity?.mountID ?? 0, ordering: .relaxed)
@@ -64,6 +67,17 @@ extension FuseSession {
             throw SessionError("no ring: \(refusal)")
         }
         return session
+    }
+
+    private static func identity(
+        _ configuration: SessionConfiguration, _ target: MountTarget, _ mountpoint: [UInt8],
+        _ device: Int32
+    ) -> MountIdentity? {
+        if configuration.replaced == nil { return target.mount(servedBy: device) }
+        // What was open before is the dead mount's.
+        guard let now = try? MountTarget(mountpoint) else { return nil }
+        defer { now.close() }
+        return now.mount(servedBy: device)
     }
 
     /// The mount point as an absolute path without symbolic links.
@@ -183,7 +197,16 @@ extension FuseSession {
         let source = configuration.source.map { CChar(bitPattern: $0) } + [0]
         let fsType = configuration.fsType.map { CChar(bitPattern: $0) } + [0]
         let result = MountResult()
+        let path = configuration.mountpointBytes.map { CChar(bitPattern: $0) } + [0]
+        let replaced = configuration.replaced
         let work: @Sendable () -> Void = {
+            if let replaced {
+                result.code.store(
+                    unsafe csys_replace_mount(
+                        source, fsType, flags, options, path, replaced.connection,
+                        replaced.mountID), ordering: .releasing)
+                return
+            }
             let code = unsafe Glibc.mount(source, place, fsType, flags, options)
             result.code.store(code == 0 ? 0 : errno, ordering: .releasing)
         }

@@ -61,6 +61,10 @@ package struct SessionConfiguration: Sendable {
     /// Granularity of timestamps in nanoseconds.
     package var timeGranularity: UInt32 = 1
 
+    /// A dead mount that this one takes the place of. The path is absolute and without links then, and
+    /// nothing is asked of what is mounted there.
+    package var replaced: (connection: UInt32, mountID: UInt64)?
+
     package init(mountpoint: String) { self.init(mountpointBytes: Array(mountpoint.utf8)) }
 
     package init(mountpointBytes: [UInt8]) {

@@ -180,6 +180,12 @@ extension MountedFileSystem {
     private func take(
         _ shelf: inout SnapshotShelf, _ parts: Parts, for what: String
     ) throws(MountError) -> StoreSnapshot {
+        if configuration.survives {
+            throw MountError(
+                .usage,
+                "\(what) cannot be had of a mount with --survive, whose memory is a file already: mount "
+                    + "without it")
+        }
         if let image, image.isChanged {
             throw MountError(
                 .system,
