@@ -98,6 +98,7 @@ let package = Package(
             name: "MayflyRunning",
             dependencies: [
                 "CMayflyMemory", "CMayflySystem", "FuseTransport", "Mayfly", "MayflyHost",
+                "MayflyImages",
                 "MayflyServing", errno,
                 logging,
             ],

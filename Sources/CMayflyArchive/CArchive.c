@@ -193,6 +193,14 @@ int carc_next(struct carc_reader *reader, struct carc_entry *entry) {
     return 1;
 }
 
+void carc_tell_unreadable(struct carc_reader *reader) {
+    if (reader->disk) carc_disk_tell_unreadable(reader->disk);
+}
+
+void carc_pass_over(struct carc_reader *reader) {
+    if (reader->disk) carc_disk_pass_over(reader->disk);
+}
+
 int carc_data(struct carc_reader *reader, const void **bytes, size_t *count, uint64_t *offset) {
     if (reader->disk) return carc_disk_data(reader->disk, bytes, count, offset);
     la_int64_t at;

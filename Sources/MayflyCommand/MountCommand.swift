@@ -52,6 +52,14 @@ struct MountCommand: ParsableCommand {
             """)
     var untilEof = false
 
+    @Option(
+        help: """
+            What the server says of its mount: error, warning, notice or info. In the background it goes to the \
+            system's log, else to the standard error. Default: notice; warning on a standard error that \
+            is not the journal.
+            """, completion: .list(["error", "warning", "notice", "info"]))
+    var log: String?
+
     @Flag(help: "Print nothing but errors.")
     var quiet = false
 
@@ -78,6 +86,14 @@ struct MountCommand: ParsableCommand {
         }
         var configuration = try options.configuration(mountpoint: directory)
         try configuration.check()
+        var logLevel: ServerLog.Level?
+        if let log {
+            guard let level = ServerLog.Level(log) else {
+                throw MountError(
+                    .usage, "bad --log '\(log)': give error, warning, notice or info")
+            }
+            logLevel = level
+        }
         if fake { return }
         if foreground {
             let (quiet, json) = (quiet || json, json)
@@ -85,7 +101,7 @@ struct MountCommand: ParsableCommand {
                 Console.say(line)
             }
             try ForegroundServer.serve(
-                configuration, readyDescriptor: readyFd, owners: owners(),
+                configuration, readyDescriptor: readyFd, owners: owners(), logLevel: logLevel,
                 describe: {
                     if json { Console.write(ControlJSON.encoded($0, isPretty: true)) }
                 },
