@@ -100,6 +100,7 @@ let package = Package(
             name: "MayflyRunning",
             dependencies: [
                 "CMayflyMemory", "CMayflySystem", "FuseTransport", "Mayfly", "MayflyHost",
+                "MayflyImages",
                 "MayflyServing", errno,
                 logging,
             ],

@@ -78,7 +78,9 @@ static int begin(struct carc_reader *reader, int is_utf8) {
 #endif
     // What is no archive is told at the first entry, by then with its reason.
     if (carc_source_begin(reader->source, reader->archive) < ARCHIVE_WARN) {
-        fail(reader, "it is no archive that can be read, name one or a directory",
+        int is_damaged = carc_source_wrong(reader->source) != NULL;
+        fail(reader,
+             is_damaged ? "it is damaged" : "it is no archive that can be read, name one or a directory",
              archive_error_string(reader->archive));
     }
     return 0;
@@ -196,6 +198,14 @@ int carc_next(struct carc_reader *reader, struct carc_entry *entry) {
     }
     entry->path = carc_source_name(reader->source, entry->path);
     return 1;
+}
+
+void carc_tell_unreadable(struct carc_reader *reader) {
+    if (reader->disk) carc_disk_tell_unreadable(reader->disk);
+}
+
+void carc_pass_over(struct carc_reader *reader) {
+    if (reader->disk) carc_disk_pass_over(reader->disk);
 }
 
 int carc_data(struct carc_reader *reader, const void **bytes, size_t *count, uint64_t *offset) {

@@ -51,6 +51,9 @@ struct carc_disk {
     size_t name_bytes, name_at;
     void *links;  // of tsearch(3)
     char error[1024];
+    int is_passed_over;  // the directory that was read last
+    int tells_unreadable; // whether what may not be opened is an entry all the same
+    int is_unreadable;    // the entry, whose status is known alone
 };
 
 static int fail(struct carc_disk *disk, const char *why) {
@@ -231,6 +234,10 @@ static int open_entry(struct carc_disk *disk, int folder, const char *name) {
         if (disk->fd < 0 && errno == EPERM && is_read) disk->fd = openat(folder, name, flags);
         if (disk->fd < 0) {
             if (errno == ELOOP || errno == ENXIO || errno == ENOENT) continue;
+            if (errno == EACCES && disk->tells_unreadable) {
+                disk->is_unreadable = 1;
+                disk->status = seen;
+            }
             return fail(disk, strerror(errno));
         }
         if (fstat(disk->fd, &disk->status) != 0) return fail(disk, strerror(errno));
@@ -335,6 +342,10 @@ static int describe(struct carc_disk *disk, struct carc_entry *entry) {
     entry->minor = minor(status->st_rdev);
     entry->seconds = status->st_mtim.tv_sec;
     entry->nanoseconds = (uint32_t)status->st_mtim.tv_nsec;
+    entry->disk = status->st_dev;
+    entry->inode = status->st_ino;
+    entry->change_seconds = status->st_ctim.tv_sec;
+    entry->change_nanoseconds = (uint32_t)status->st_ctim.tv_nsec;
     entry->hardlink =
         status->st_nlink > 1 && !S_ISDIR(status->st_mode) ? earlier(disk) : NULL;
     disk->at = 0;
@@ -351,7 +362,9 @@ int carc_disk_next(struct carc_disk *disk, struct carc_entry *entry) {
         return describe(disk, entry);
     }
     // The last entry's descriptor is still open, so that a directory is entered through it.
-    if (disk->fd >= 0 && S_ISDIR(disk->status.st_mode)) {
+    int is_entered = disk->fd >= 0 && S_ISDIR(disk->status.st_mode) && !disk->is_passed_over;
+    disk->is_passed_over = 0;
+    if (is_entered) {
         if (enter(disk) != 0) return -1;
     } else if (disk->fd >= 0) {
         close(disk->fd);
@@ -364,13 +377,25 @@ int carc_disk_next(struct carc_disk *disk, struct carc_entry *entry) {
             continue;
         }
         const char *name = level->names[level->next++];
-        if (set_path(disk, name) != 0 || open_entry(disk, level->fd, name) < 0) return -1;
+        if (set_path(disk, name) != 0) return -1;
+        disk->is_unreadable = 0;
+        if (open_entry(disk, level->fd, name) < 0) {
+            if (!disk->is_unreadable) return -1;
+            entry->path = disk->path;
+            entry->mode = disk->status.st_mode;
+            entry->unreadable = 1;
+            return 1;
+        }
         if (!disk->one_device || disk->status.st_dev == disk->device) return describe(disk, entry);
         close(disk->fd);
         disk->fd = -1;
     }
     return 0;
 }
+
+void carc_disk_tell_unreadable(struct carc_disk *disk) { disk->tells_unreadable = 1; }
+
+void carc_disk_pass_over(struct carc_disk *disk) { disk->is_passed_over = 1; }
 
 int carc_disk_data(struct carc_disk *disk, const void **bytes, size_t *count, uint64_t *offset) {
     while (disk->at < disk->end) {

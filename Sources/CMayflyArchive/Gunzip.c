@@ -64,7 +64,7 @@ ssize_t carc_gunzip_read(struct carc_gunzip *gunzip, char *bytes, size_t count,
             if (taken < 0) return -1;
             if (taken == 0 && gunzip->is_between) gunzip->is_at_end = 1;
             else if (taken == 0) {
-                *why = "its gzip data is cut off";
+                *why = "truncated gzip data";
                 return -1;
             }
             continue;

@@ -28,6 +28,8 @@ struct carc_source {
     // Of what is compressed by gzip, and the bytes that it held.
     struct carc_gunzip *gunzip;
     char *unpacked;
+    // What is wrong with what it holds, once that was met.
+    const char *wrong;
 };
 
 static ssize_t read_some(int file, void *bytes, size_t count) {
@@ -226,6 +228,7 @@ static ssize_t next_plain(struct carc_source *source, const char **bytes, const 
     if (source->gunzip) {
         *bytes = source->unpacked;
         count = carc_gunzip_read(source->gunzip, source->unpacked, BLOCK, next_piece, source, why);
+        source->wrong = *why;
     } else {
         count = next_piece(source, bytes);
     }
@@ -240,6 +243,8 @@ static la_ssize_t give(struct archive *archive, void *data, const void **bytes) 
     *bytes = piece;
     return count;
 }
+
+const char *carc_source_wrong(const struct carc_source *source) { return source->wrong; }
 
 const char *carc_source_finish(struct carc_source *source) {
     const char *piece, *why = NULL;

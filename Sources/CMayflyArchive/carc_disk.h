@@ -43,6 +43,8 @@ struct carc_disk *carc_disk_open(const char *path, int one_device);
 struct carc_disk *carc_disk_open_file(const char *path, const char *name);
 void carc_disk_close(struct carc_disk *disk);
 int carc_disk_next(struct carc_disk *disk, struct carc_entry *entry);
+void carc_disk_pass_over(struct carc_disk *disk);
+void carc_disk_tell_unreadable(struct carc_disk *disk);
 int carc_disk_data(struct carc_disk *disk, const void **bytes, size_t *count, uint64_t *offset);
 int carc_disk_xattr(struct carc_disk *disk, const char **name, const void **value, size_t *count);
 const char *carc_disk_error(struct carc_disk *disk);

@@ -27,6 +27,9 @@ int carc_source_is_seekable(const struct carc_source *source);
 // is not seen through.
 int carc_source_needs_utf8(const struct carc_source *source);
 
+// What is wrong with what it holds, as far as that was read; or NULL.
+const char *carc_source_wrong(const struct carc_source *source);
+
 // Reads what is left, so that a checksum at the end is compared. Returns what is wrong, or NULL.
 const char *carc_source_finish(struct carc_source *source);
 

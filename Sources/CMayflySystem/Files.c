@@ -2,8 +2,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/magic.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -128,3 +130,46 @@ int csys_sync_mount(const char *directory, uint32_t minor_number) {
     close(descriptor);
     return error;
 }
+
+// The flags of what has a name, of which it is opened; -1 where it has none to be had.
+static int open_flags(int folder, const char *name, int *flags) {
+    int file = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (file >= 0 && ioctl(file, FS_IOC_GETFLAGS, flags) != 0) {
+        close(file);
+        return -1;
+    }
+    return file;
+}
+
+int csys_copy_file_flags(int from, const char *name, int to, const char *target, int all) {
+    const int harmless = FS_SYNC_FL | FS_NODUMP_FL | FS_NOATIME_FL | FS_DIRSYNC_FL;
+    int mask = all ? harmless | FS_IMMUTABLE_FL | FS_APPEND_FL : harmless;
+    int wanted = 0, present = 0, error = 0;
+    int source = open_flags(from, name, &wanted);
+    if (source < 0) return 0;
+    close(source);
+    int copy = open_flags(to, target, &present);
+    if (copy < 0) return all && (wanted & mask) ? EOPNOTSUPP : 0;
+    if (((wanted ^ present) & mask) != 0) {
+        int flags = (present & ~mask) | (wanted & mask);
+        if (ioctl(copy, FS_IOC_SETFLAGS, &flags) != 0 && all) error = errno;
+    }
+    close(copy);
+    return error;
+}
+
+ssize_t csys_list_attributes(const char *path, char *names, size_t count) {
+    return listxattr(path, names, count);
+}
+
+ssize_t csys_get_attribute(const char *path, const char *name, void *value, size_t count) {
+    return getxattr(path, name, value, count);
+}
+
+int csys_set_attribute(const char *path, const char *name, const void *value, size_t count) {
+    return setxattr(path, name, value, count, 0);
+}
+
+int csys_remove_attribute(const char *path, const char *name) { return removexattr(path, name); }
+
+int csys_sync_file_system(int file) { return syncfs(file) == 0 ? 0 : errno; }

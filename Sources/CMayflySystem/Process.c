@@ -53,6 +53,15 @@ void csys_log(const char *line) {
     syslog(LOG_DAEMON | LOG_WARNING, "mayfly: %s", line);
 }
 
+void csys_log_line(int level, const char *line) {
+    if (level >= 0) dprintf(STDERR_FILENO, "<%d>mayfly: %s\n", level, line);
+    else dprintf(STDERR_FILENO, "mayfly: %s\n", line);
+}
+
+void csys_log_system(int level, const char *line) {
+    syslog(LOG_DAEMON | level, "mayfly: %s", line);
+}
+
 int csys_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
 
 struct csys_started csys_start(const char *directory, char *const arguments[],
@@ -97,6 +106,8 @@ struct csys_started csys_start(const char *directory, char *const arguments[],
     }
     return (struct csys_started){started.process, started.error, started.stage};
 }
+
+int csys_fork(void) { return fork(); }
 
 void csys_take_terminal(void) {
     sigset_t output, before;

@@ -85,13 +85,15 @@ extension MountSummary {
         }
     }
 
-    /// The most memory it can ever take, and for what. One line.
+    /// What memory it takes now, and the most that it can ever take, and for what. One line.
     public var memoryLine: String {
         let parts = sizeBytes.addingReportingOverflow(ringMemoryBytes)
         let metadata =
             parts.overflow || maximumMemoryBytes < parts.partialValue
             ? 0 : maximumMemoryBytes - parts.partialValue
-        return "it takes \(SizeText.described(bytes: maximumMemoryBytes)) of memory at most: "
+        let now = SizeText.described(bytes: ringMemoryBytes)
+        return "it takes \(now) of memory now, and more as it is filled, at most "
+            + "\(SizeText.described(bytes: maximumMemoryBytes)): "
             + "\(SizeText.described(bytes: sizeBytes)) size, "
             + "\(SizeText.described(bytes: metadata)) metadata of \(inodes) "
             + "inode\(inodes == 1 ? "" : "s") and fragments, "

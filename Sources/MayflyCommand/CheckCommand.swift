@@ -20,8 +20,9 @@ struct CheckCommand: ParsableCommand {
               32   the server is dead or does not answer
             """)
 
-    @Argument(help: "A directory in the mount.", completion: .mounts)
-    var directory: PathBytes
+    @Argument(
+        help: "A directory in the mount. Default: the one that you are in.", completion: .mounts)
+    var directory: PathBytes = "."
 
     @Flag(help: "Print the result as JSON.")
     var json = false

@@ -23,14 +23,17 @@ struct CrashCommand: ParsableCommand {
               32   the server is dead or does not answer
             """)
 
-    @Argument(help: "A directory in the mount.", completion: .mounts)
-    var directory: PathBytes
+    @Argument(
+        help: "A directory in the mount. Default: the one that you are in.", completion: .mounts)
+    var directory: PathBytes = "."
 
     @Option(help: "The same losses for the same changes. Default: by chance.")
     var seed: UInt64?
 
     @Flag(help: "Print the result as JSON.")
     var json = false
+
+    private static let mostLines = 20
 
     func run() throws {
         let control = try MountControl(directory)
@@ -41,10 +44,56 @@ struct CrashCommand: ParsableCommand {
                 + "\(summary.namesLost) names undone, \(summary.namesKept) kept; "
                 + "\(summary.pagesLost) pages lost, \(summary.pagesTorn) torn, "
                 + "\(summary.pagesKept) kept, in " + Numbers.time(summary.nanoseconds))
+        for path in summary.lost.prefix(Self.mostLines) {
+            Console.show("  \(ShellQuote.quoted(path.path))  (\(path.described))")
+        }
+        let more = summary.lost.count - Self.mostLines
+        if more > 0 { Console.show("  ... and \(more) more: --json has them") }
         if summary.notRestored > 0 {
             Console.complain(
                 "\(summary.notRestored) of them did not fit any more: give the mount a larger --size"
             )
         }
+    }
+}
+
+/// `mayfly unsynced DIR`
+struct UnsyncedCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "unsynced",
+        abstract: "List what was not synced: what a power loss now would take a part of.",
+        discussion: """
+            For mounts with --durability fsync. Each line has a path and what of it was not synced: a name \
+            that was made, removed or replaced, the content of a file with its changed pages, or its \
+            attributes. "a failed sync" means that no later sync brings it to the disk.
+
+            EXAMPLE:
+              mayfly unsynced /mnt/fast
+
+            EXIT STATUS:
+              0    told
+              1    the mount has no durability, or wrong arguments
+              32   the server is dead or does not answer
+            """)
+
+    @Argument(
+        help: "A directory in the mount. Default: the one that you are in.", completion: .mounts)
+    var directory: PathBytes = "."
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    func run() throws {
+        let paths = try MountControl(directory).unsynced()
+        if json { return Console.write(ControlJSON.encoded(paths, isPretty: true)) }
+        for path in paths { Console.show("\(ShellQuote.quoted(path.path))  (\(path.described))") }
+    }
+}
+
+extension UnsyncedPath {
+    fileprivate var described: String {
+        var words = change.rawValue
+        if change == .content, let pages { words += ", \(pages) \(pages == 1 ? "page" : "pages")" }
+        return isDropped == true ? words + ", a failed sync" : words
     }
 }

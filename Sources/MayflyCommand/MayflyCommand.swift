@@ -32,8 +32,8 @@ struct MayflyCommand: ParsableCommand {
             StatCommand.self, TopCommand.self, ResizeCommand.self, CheckCommand.self,
             SnapshotCommand.self, SnapshotsCommand.self, RollbackCommand.self, ForkCommand.self,
             SaveCommand.self, RecoverCommand.self, DiffCommand.self, ImageCommand.self,
-            FaultCommand.self,
-            CrashCommand.self, SyncCommand.self, WatchCommand.self, MetricsCommand.self,
+            FaultCommand.self, CrashCommand.self, SyncCommand.self, UnsyncedCommand.self,
+            WatchCommand.self, MetricsCommand.self,
             UnpackCommand.self, CopyCommand.self, RemoveCommand.self, BenchCommand.self,
             InstallCommand.self, UninstallCommand.self,
         ])
@@ -93,6 +93,13 @@ struct MayflyCommand: ParsableCommand {
         {
             let help = (["mayfly"] + path + ["--help"]).joined(separator: " ")
             let command = (path + [ShellQuote.escaped(word)]).joined(separator: " ")
+            let near = Suggestion.nearest(
+                word, subcommands(path).compactMap { $0.configuration.commandName })
+            if let near {
+                let meant = (["mayfly"] + path + [near]).joined(separator: " ")
+                return
+                    "there is no command '\(command)': did you mean `\(meant)`? `\(help)` lists all"
+            }
             return "there is no command '\(command)': "
                 + "`\(help)` lists them"
         }

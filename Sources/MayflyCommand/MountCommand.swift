@@ -52,6 +52,14 @@ struct MountCommand: ParsableCommand {
             """)
     var untilEof = false
 
+    @Option(
+        help: """
+            What the server says of its mount: error, warning, notice or info. In the background it goes to the \
+            system's log, else to the standard error. Default: notice; warning on a standard error that \
+            is not the journal.
+            """, completion: .list(["error", "warning", "notice", "info"]))
+    var log: String?
+
     @Flag(help: "Print nothing but errors.")
     var quiet = false
 
@@ -96,6 +104,14 @@ struct MountCommand: ParsableCommand {
         configuration.survivingMemory = memoryFd
         configuration.isRecovery = recover
         try configuration.check()
+        var logLevel: ServerLog.Level?
+        if let log {
+            guard let level = ServerLog.Level(log) else {
+                throw MountError(
+                    .usage, "bad --log '\(log)': give error, warning, notice or info")
+            }
+            logLevel = level
+        }
         if fake { return }
         if !foreground, memoryFd == nil,
             let status = try BackgroundServer.start(keepsInput: untilEof)
@@ -120,7 +136,7 @@ struct MountCommand: ParsableCommand {
         try ForegroundServer.serve(
             configuration,
             readyDescriptor: memoryFd == nil ? ready : BackgroundServer.readyDescriptor,
-            staysInForeground: foreground, owners: owners(),
+            staysInForeground: foreground, owners: owners(), logLevel: logLevel,
             describe: {
                 if json { Console.write(ControlJSON.encoded($0, isPretty: true)) }
             },

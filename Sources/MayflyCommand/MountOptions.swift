@@ -104,7 +104,7 @@ struct MountOptions: ParsableArguments {
             gid=, ro, rw, suid, nosuid, dev, nodev, exec, noexec, noatime, relatime, \
             strictatime, nodiratime, nosymfollow, allow_other, default_permissions, check_open, \
             sync_dio, faults, survive, writeback, parallel_dio, noxattr, noperm, source=, fsname=, fstype=, subtype=, queue_depth=, \
-            max_payload=, transport=, durability=, profile=. May be repeated; the long options win. Default: \
+            max_payload=, transport=, durability=, profile=, from=. May be repeated; the long options win. Default: \
             rw,nosuid,nodev,exec,relatime.
             """, valueName: "options"))
     var lists: [String] = []
@@ -130,13 +130,13 @@ struct MountOptions: ParsableArguments {
     ) throws(MountError) -> MountConfiguration {
         var configuration = MountConfiguration(mountpoint: mountpoint.text)
         for list in lists { try configuration.apply(optionList: list) }
-        if let from {
+        if let from { configuration.from = from.text }
+        if configuration.from != nil {
             for (name, value) in [("--mode", mode), ("--uid", uid), ("--gid", gid)]
             where value != nil {
                 throw MountError(
                     .usage, "\(name) goes with an empty tree: with --from the root is the image's")
             }
-            configuration.from = from.text
         }
         if let size { try configuration.setSize(size) }
         if let inodes { try configuration.setInodes(inodes) }

@@ -8,7 +8,8 @@
 enum RunArguments {
     /// The options that take the next word. `RunCommandLineTests` compares them with the help.
     static let optionsWithValue: Set<String> = [
-        "--at", "--report", "--keep", "--save", "--on", "--if-missing", "--profile",
+        "--at", "--report", "--keep", "--over", "--exclude", "--exclude-from", "--keep-changes",
+        "--save", "--on", "--if-missing", "--profile",
         "--from", "--size", "--inodes", "--mode", "--uid", "--gid", "--queue-depth",
         "--max-payload",
         "--transport", "--durability", "-o",

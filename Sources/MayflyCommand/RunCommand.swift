@@ -20,6 +20,7 @@ struct RunCommand: ParsableCommand {
             EXAMPLE:
               mayfly run --here make -j8
               mayfly run --at target cargo test
+              mayfly run --over . --exclude node_modules/ --apply ./rewrite-everything
               mayfly run -- sh -c 'git clone https://example.org/project . && make'
               mayfly run --size 8g --keep /tmp/failed.tar make -C ~/project O=/mnt
               mayfly run --from build --save build --if-missing ~/project make
@@ -73,6 +74,52 @@ struct RunCommand: ParsableCommand {
             """, completion: .file())
     var ifMissing: PathBytes?
 
+    @Option(
+        help: ArgumentHelp(
+            """
+            A folder that the command sees at its own path, with all it holds, and whose changes go to \
+            memory: on disk it stays as it is for everybody. What was changed is told at the end. The \
+            command starts in the folder that you are in. May be repeated.
+            """, valueName: "directory"))
+    var over: [PathBytes] = []
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            Leave out of --over what matches this pattern of gitignore(5): the command does not see it, \
+            and what it makes there is not applied. May be repeated.
+            """, valueName: "pattern"))
+    var exclude: [PathBytes] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "The same with the patterns of a file, such as .gitignore.", valueName: "file"))
+    var excludeFrom: [PathBytes] = []
+
+    @Flag(
+        help: """
+            When the command succeeds, apply its changes to the folder of --over. Refused as a whole \
+            where what it changed was changed on disk meanwhile.
+            """)
+    var apply = false
+
+    @Flag(help: "The same also when the command fails.")
+    var applyAlways = false
+
+    @Flag(help: "At the end ask on the terminal whether to apply the changes.")
+    var ask = false
+
+    @Flag(help: "Apply changes also over what was changed on disk meanwhile.")
+    var force = false
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            Keep the changes of --over in a new file: what was added and changed in a .tar, with names \
+            that begin with .wh. for what was removed; or the whole folder in a .mayfly.
+            """, valueName: "file"))
+    var keepChanges: PathBytes?
+
     @OptionGroup var options: MountOptions
 
     @Argument(
@@ -99,9 +146,41 @@ struct RunCommand: ParsableCommand {
         runOptions.saved = try save.map { save throws(MountError) in
             try SavedTree(save, on: on)
         }
-        runOptions.staysHere = here || at != nil
+        runOptions.staysHere = here || at != nil || !over.isEmpty
+        runOptions.over = try overPlan(configuration)
         let status = try ScratchRun.run(
             configuration, command: command, options: runOptions, say: Console.complain)
         if status != 0 { throw ExitCode(status) }
+    }
+
+    private func overPlan(_ configuration: MountConfiguration) throws(MountError) -> OverPlan {
+        let ways: [(String, Bool)] = [
+            ("--apply", apply), ("--apply-always", applyAlways), ("--ask", ask),
+        ]
+        let given = ways.filter(\.1).map(\.0)
+        if given.count > 1 {
+            throw MountError(
+                .usage, "\(given[0]) and \(given[1]) exclude each other: give one")
+        }
+        var plan = OverPlan()
+        plan.folders = over
+        plan.excludes = exclude
+        plan.excludeFiles = excludeFrom
+        plan.applying = ask ? .asking : applyAlways ? .always : apply ? .afterSuccess : .never
+        plan.forces = force
+        plan.keepPath = keepChanges
+        try plan.check([
+            ("--at", at != nil), ("--from", configuration.from != nil),
+            ("--mode", options.mode != nil),
+            ("--uid", options.uid != nil), ("--gid", options.gid != nil),
+            ("--read-only", options.readOnly),
+        ])
+        if over.count > 1, keep != nil || save != nil {
+            throw MountError(
+                .usage,
+                "\(keep != nil ? "--keep" : "--save") goes with one --over: leave it out, or the others"
+            )
+        }
+        return plan
     }
 }

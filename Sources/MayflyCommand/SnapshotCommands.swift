@@ -21,8 +21,9 @@ struct SnapshotCommand: ParsableCommand {
               32   the server is dead, does not answer, or has no memory for it
             """)
 
-    @Argument(help: "A directory in the mount.", completion: .mounts)
-    var directory: PathBytes
+    @Argument(
+        help: "A directory in the mount. Default: the one that you are in.", completion: .mounts)
+    var directory: PathBytes = "."
 
     @Argument(
         help: "What to call it. Default: the next free number.", completion: .snapshots)
@@ -64,8 +65,9 @@ struct SnapshotsCommand: ParsableCommand {
               32   the server is dead or does not answer
             """)
 
-    @Argument(help: "A directory in the mount.", completion: .mounts)
-    var directory: PathBytes
+    @Argument(
+        help: "A directory in the mount. Default: the one that you are in.", completion: .mounts)
+    var directory: PathBytes = "."
 
     @Option(help: "Give this snapshot up first.")
     var remove: PathBytes?
@@ -115,8 +117,9 @@ struct RollbackCommand: ParsableCommand {
               32   the server is dead or does not answer
             """)
 
-    @Argument(help: "A directory in the mount.", completion: .mounts)
-    var directory: PathBytes
+    @Argument(
+        help: "A directory in the mount. Default: the one that you are in.", completion: .mounts)
+    var directory: PathBytes = "."
 
     @Argument(help: "The snapshot. Default: the newest.", completion: .snapshots)
     var name: PathBytes?

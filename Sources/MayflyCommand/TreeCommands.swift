@@ -101,7 +101,7 @@ struct UnpackCommand: ParsableCommand {
     @Argument(help: "The archive; - for the standard input.", completion: .file())
     var archive: PathBytes
 
-    @Argument(help: "A directory in the mount.", completion: .directory)
+    @Argument(help: "A directory in the mount.", completion: .mounts)
     var directory: PathBytes
 
     @OptionGroup var tree: TreeArguments

@@ -3,7 +3,7 @@ import Mayfly
 import MayflyHost
 import MayflyRunning
 
-/// `mayfly umount DIR`
+/// `mayfly umount DIR...`
 struct UmountCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "umount",
@@ -15,8 +15,12 @@ struct UmountCommand: ParsableCommand {
             so. Also takes away a mount whose server has died. With --force also ends one that is \
             detached or in another mount namespace, by the name that `mayfly list` has in brackets.
 
+            Of several directories each is unmounted, whatever became of the others.
+
             EXAMPLE:
               mayfly umount /mnt/fast
+              mayfly umount /mnt/a /mnt/b
+              mayfly umount --all
 
             EXIT STATUS:
               0    unmounted, also where the server goes on
@@ -24,8 +28,11 @@ struct UmountCommand: ParsableCommand {
               32   busy, or unmounting failed
             """)
 
-    @Argument(help: "The directory it is mounted on.", completion: .mounts)
-    var directory: PathBytes
+    @Argument(help: "The directories they are mounted on.", completion: .mounts)
+    var directories: [PathBytes] = []
+
+    @Flag(help: "Unmount every Mayfly mount that is seen here.")
+    var all = false
 
     @Flag(help: "Take it out of the tree now; it ends when its last user does.")
     var lazy = false
@@ -38,8 +45,25 @@ struct UmountCommand: ParsableCommand {
     var force = false
 
     func run() throws {
-        let line = try Unmounting.unmountOwn(
-            Unmounting.leaveWorkingDirectory(for: directory), lazy: lazy, force: force)
-        if let line { Console.complain(line) }
+        if all, !directories.isEmpty {
+            throw MountError(.usage, "--all and directories exclude each other: give one")
+        }
+        if directories.isEmpty, !all {
+            throw MountError(.usage, "umount needs a directory: name one, or give --all")
+        }
+        let places =
+            all ? Unmounting.ownMountpoints : Unmounting.leaveWorkingDirectory(for: directories)
+        var failure: MountError?
+        for place in places {
+            do throws(MountError) {
+                let line = try Unmounting.unmountOwn(place, lazy: lazy, force: force)
+                if let line { Console.complain(line) }
+            } catch {
+                // Only the last is told by who called.
+                if let failure { Console.complain(failure.message) }
+                failure = error
+            }
+        }
+        if let failure { throw failure }
     }
 }

@@ -38,6 +38,26 @@ package enum ImageBuilder {
         progress: (_ entries: UInt64, _ content: UInt64, _ read: UInt64) -> Void = { _, _, _ in }
     ) throws(TreeError) -> BuiltImage {
         let reader = try TreeFeed(source)
+        return try build(
+            reader, to: descriptor, within: limits, inMemory: inMemory,
+            bytesRead: { reader.bytesRead }, progress: progress)
+    }
+
+    /// The same for a source that is opened, and used, by a thread of its own, which has ended when this returns.
+    package static func build<Source: EntrySource & SendableMetatype>(
+        opening open: @escaping @Sendable () throws(TreeError) -> Source, to descriptor: Int32,
+        within limits: ImageLimits
+    ) throws(TreeError) -> BuiltImage {
+        let feed = try TreeFeed(opening: open, bytesRead: { _ in 0 })
+        return try build(feed, to: descriptor, within: limits, inMemory: true)
+    }
+
+    /// - Parameter bytesRead: of the source, so far.
+    private static func build(
+        _ reader: TreeFeed, to descriptor: Int32, within limits: ImageLimits,
+        inMemory: Bool, bytesRead: () -> UInt64 = { 0 },
+        progress: (_ entries: UInt64, _ content: UInt64, _ read: UInt64) -> Void = { _, _, _ in }
+    ) throws(TreeError) -> BuiltImage {
         let store: InodeStore
         do throws(Errno) {
             if inMemory, !Room.takeMemory(InodeStore.buildingBytes) { throw .noMemory }
@@ -51,7 +71,7 @@ package enum ImageBuilder {
         let room = Room(store, descriptor, inMemory: inMemory)
         var builder = TreeBuilder(store, inMemory: inMemory) { room.reserve($0) }
         try builder.build(from: reader) {
-            progress($0.entryCount, $0.contentBytes, reader.bytesRead)
+            progress($0.entryCount, $0.contentBytes, bytesRead())
         }
         do throws(Errno) {
             try store.seal(descriptor)

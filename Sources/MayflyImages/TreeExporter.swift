@@ -22,6 +22,24 @@ package enum TreeExporter {
         _ store: InodeStore, to descriptor: Int32, filter: String? = nil,
         progress: (UInt64) -> Void = { _ in }
     ) throws(TreeError) -> [String] {
+        try writeTar(
+            store, to: descriptor, filter: filter, wants: { _ in true }, progress: progress)
+    }
+
+    /// Writes some paths of a store that nobody else uses, and names that are gone, as layers of containers
+    /// have them: an empty file whose name is ".wh." and theirs.
+    ///
+    /// - Source: image-spec of the Open Container Initiative, layer.md, "Whiteouts".
+    package static func writeTar(
+        _ store: InodeStore, of paths: Set<[UInt8]>, gone: [[UInt8]], to descriptor: Int32
+    ) throws(TreeError) -> [String] {
+        try writeTar(store, to: descriptor, filter: nil, gone: gone, wants: paths.contains)
+    }
+
+    private static func writeTar(
+        _ store: InodeStore, to descriptor: Int32, filter: String?, gone: [[UInt8]] = [],
+        wants: ([UInt8]) -> Bool, progress: (UInt64) -> Void = { _ in }
+    ) throws(TreeError) -> [String] {
         var left: [String] = []
         let begun: OpaquePointer?
         if let filter {
@@ -35,7 +53,9 @@ package enum TreeExporter {
         var export = unsafe Export(writer: writer, worker: store.worker(0))
         var failure: TreeError?
         do throws(TreeError) {
+            for path in gone { try export.write(gone: path) }
             try store.worker(0).walk { entry throws(TreeError) in
+                if !wants(entry.path) { return }
                 if entry.type == FileMode.socket {
                     return left.append(
                         "\(ByteText.shortened(entry.path)) is a socket, and not in the archive")
@@ -67,6 +87,23 @@ package enum TreeExporter {
         private func failed(_ entry: TreeEntry) -> TreeError {
             let why = unsafe String(cString: carc_writer_error(writer))
             return TreeError("\(ByteText.shortened(entry.path)) cannot be written: \(why)")
+        }
+
+        /// Writes that a name is gone.
+        func write(gone path: [UInt8]) throws(TreeError) {
+            let name = path.lastIndex(of: UInt8(ascii: "/")).map { $0 + 1 } ?? 0
+            let marked = path[..<name] + Array(".wh.".utf8) + path[name...]
+            var header = unsafe carc_entry()
+            unsafe header.mode = FileMode.regular | 0o600
+            let isBegun = unsafe (marked + [0]).withUnsafeBufferPointer { bytes in
+                unsafe header.path = Self.text(bytes)
+                guard unsafe carc_entry_set(writer, &header) == 0 else { return false }
+                return unsafe carc_entry_begun(writer) == 0
+            }
+            if !isBegun {
+                throw TreeError(
+                    "\(ByteText.shortened(path)) cannot be written: look for room there")
+            }
         }
 
         mutating func write(_ entry: TreeEntry) throws(TreeError) {

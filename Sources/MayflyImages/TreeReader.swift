@@ -41,6 +41,48 @@ package struct SourceEntry: Sendable {
     package var size: UInt64
     /// A file of the store that is built in, whose content this has.
     package var original: NodeID?
+    /// Of what is read from a disk.
+    package var stamp = SourceStamp()
+    /// Whether it may not be opened, for readers who asked for such entries: the rest is not known then.
+    package var isUnreadable = false
+}
+
+/// What tells whether a file on a disk is still the one that was read.
+package struct SourceStamp: Sendable, Equatable {
+    /// st_dev and st_ino.
+    package var disk: UInt64 = 0
+    package var inode: UInt64 = 0
+    /// Type and permissions.
+    package var mode: UInt32 = 0
+    /// Bytes; 0 for what is no file.
+    package var size: UInt64 = 0
+    /// Of the content, and of the inode: seconds since 1970, and nanoseconds.
+    package var modified: Int64 = 0
+    package var modifiedNanoseconds: UInt32 = 0
+    package var changed: Int64 = 0
+    package var changedNanoseconds: UInt32 = 0
+
+    package init() {}
+
+    /// As many numbers make one.
+    package static let wordCount = 8
+
+    /// - Precondition: `wordCount` numbers of `words`.
+    package init(words: [UInt64]) {
+        (disk, inode, size) = (words[0], words[1], words[3])
+        mode = UInt32(truncatingIfNeeded: words[2])
+        modified = Int64(bitPattern: words[4])
+        modifiedNanoseconds = UInt32(truncatingIfNeeded: words[5])
+        changed = Int64(bitPattern: words[6])
+        changedNanoseconds = UInt32(truncatingIfNeeded: words[7])
+    }
+
+    package var words: [UInt64] {
+        [
+            disk, inode, UInt64(mode), size, UInt64(bitPattern: modified),
+            UInt64(modifiedNanoseconds), UInt64(bitPattern: changed), UInt64(changedNanoseconds),
+        ]
+    }
 }
 
 /// Entries one after the other, each with its content and attributes. One thread.
@@ -89,7 +131,11 @@ package protocol EntrySource {
     /// Bytes of the source that were read, before decompression.
     package var bytesRead: UInt64 { unsafe carc_bytes_read(reader) }
 
-    private var failure: TreeError {
+    /// Has what may not be opened be an entry, and no error.
+    package func tellUnreadable() { unsafe carc_tell_unreadable(reader) }
+
+    /// Why the last entry cannot be read.
+    package var failure: TreeError {
         let text = unsafe carc_error(reader)
         let bytes = unsafe UnsafeRawBufferPointer(
             start: text, count: text.map { unsafe strlen($0) } ?? 0)
@@ -103,6 +149,15 @@ package protocol EntrySource {
         case 1: break
         default: throw failure
         }
+        var stamp = SourceStamp()
+        unsafe stamp.disk = entry.disk
+        unsafe stamp.inode = entry.inode
+        unsafe stamp.mode = entry.mode
+        unsafe stamp.size = entry.size
+        unsafe stamp.modified = entry.seconds
+        unsafe stamp.modifiedNanoseconds = entry.nanoseconds
+        unsafe stamp.changed = entry.change_seconds
+        unsafe stamp.changedNanoseconds = entry.change_nanoseconds
         let major = unsafe entry.major
         let minor = unsafe entry.minor
         return unsafe SourceEntry(
@@ -115,8 +170,11 @@ package protocol EntrySource {
             hardLink: Self.bytes(entry.hardlink), target: Self.bytes(entry.symlink),
             // include/linux/kdev_t.h
             device: minor & 0xFF | (major & 0xFFF) << 8 | (minor & ~0xFF) << 12,
-            size: entry.size)
+            size: entry.size, stamp: stamp, isUnreadable: entry.unreadable != 0)
     }
+
+    /// Leaves out what lies in the directory that was read last.
+    package func passOver() { unsafe carc_pass_over(reader) }
 
     private static func terminated(_ path: [UInt8]) -> [CChar] {
         path.map { CChar(bitPattern: $0) } + [0]

@@ -20,12 +20,14 @@ package enum ForegroundServer {
     ///     the background: working directory "/", standard output and error to /dev/null.
     ///   - staysInForeground: whether it stays as it is all the same.
     ///   - owners: whose end is the end of the mount and its forks, whoever uses them.
+    ///   - logLevel: what is said of the mounts (`ServerLog`).
     ///   - describe: told what was mounted, once it can be asked.
     ///   - say: prints a line for the user.
     ///   - complain: prints one on the standard error.
     package static func serve(
         _ configuration: MountConfiguration, readyDescriptor: Int32? = nil,
         staysInForeground: Bool = false, owners: [MountOwner] = [],
+        logLevel: ServerLog.Level? = nil,
         describe: (MountAnnouncement) -> Void = { _ in }, say: (String) -> Void,
         complain: (String) -> Void
     ) throws(MountError) {
@@ -38,7 +40,11 @@ package enum ForegroundServer {
             unsafe csys_name_process("mayfly")
             if !staysInForeground { csys_leave_terminal() }
         }
-        let mounts = ServedMounts()
+        let mounts = ServedMounts(
+            ServerLog(
+                level: logLevel,
+                isBackground: readyDescriptor != nil && !staysInForeground
+                    && !configuration.debugFuse))
         let line = try mount(
             configuration, mounts, describe: describe, say: say, complain: complain)
         defer { mounts.stopControls() }
@@ -78,7 +84,7 @@ package enum ForegroundServer {
         // Before privileges are given up.
         let isLast = KillerPreference.beLast()
         let fileSystem = try MountedFileSystem(configuration) { () throws(MountError) in
-            try Privileges.giveUp(mountpoint: mountpoint)
+            try Privileges.giveUp(mountpoints: [mountpoint])
         }
         let summary = fileSystem.summary
         say(summary.transportLine)

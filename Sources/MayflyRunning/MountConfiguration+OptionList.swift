@@ -46,6 +46,11 @@ extension MountConfiguration {
         case "durability": try setDurability(value, option: option)
         case "profile": try setProfile(value, option: option)
         case "transport": try setTransport(value, option: option)
+        case "from":
+            guard !value.isEmpty else {
+                throw MountError(.usage, "bad \(option): give an image, an archive or a directory")
+            }
+            from = value
         case "source", "fsname":
             guard !value.isEmpty else {
                 throw MountError(.usage, "bad \(option): give the name for the mount table")

@@ -19,9 +19,9 @@ enum Privileges {
     /// CAP_SYS_NICE brings a thread back from SCHED_IDLE where the resource limit does not.
     ///
     /// - Precondition: no thread that is to be bound by it has been started.
-    static func giveUp(mountpoint: PathBytes) throws(MountError) {
-        let reaches = unsafe mountpoint.withCString {
-            unsafe csys_reaches_with(administrate, $0) != 0
+    static func giveUp(mountpoints: [PathBytes]) throws(MountError) {
+        let reaches = mountpoints.allSatisfy { mountpoint in
+            unsafe mountpoint.withCString { unsafe csys_reaches_with(administrate, $0) != 0 }
         }
         var kept = reaches ? administrate : administrate | searchAll
         if csys_allow_ordinary_scheduling() != 0 { kept |= schedule }

@@ -18,6 +18,8 @@ struct RunReport: Equatable {
     var summary: MountSummary
     /// What it had left running.
     var leftRunning: [MountHolder] = []
+    /// What became of the folders of `--over`.
+    var over: [OverReport] = []
     /// Where its tree was copied to.
     var kept: PathBytes?
     /// Where it was saved: a file, or a name in the store.
@@ -60,6 +62,7 @@ struct RunReport: Equatable {
             ("inodes", "\(summary.inodes)"),
             ("maximumMemoryBytes", "\(summary.maximumMemoryBytes)"),
             ("leftRunning", Self.list(left)),
+            ("over", Self.list(over.map(\.json))),
             ("saved", saved.map { Self.quoted($0.text) } ?? "null"),
             ("kept", kept.map { Self.quoted($0.text) } ?? "null"),
         ]

@@ -14,6 +14,7 @@ import CMayflySystem
 import Glibc
 package import Mayfly
 package import MayflyHost
+import Synchronization
 import SystemPackage
 
 /// A mount for the time of one command.
@@ -29,6 +30,8 @@ package enum ScratchRun {
         package var keepPath: PathBytes?
         /// Where the tree goes when the command succeeds.
         package var saved: SavedTree?
+        /// Folders that the command sees at their own paths, with changes in memory.
+        package var over = OverPlan()
         /// The command starts in the caller's folder, and in the mount's root otherwise.
         package var staysHere = false
         /// Absolute paths that the mount must not hide when its place is not named.
@@ -93,6 +96,15 @@ package enum ScratchRun {
         } else {
             reportFile = nil
         }
+        let over = options.over.folders.isEmpty ? nil : try OverRun(options.over)
+        if let over {
+            if configuration.allowOther, !isRoot {
+                throw MountError(
+                    .usage,
+                    "--allow-other and --over need root together: leave one out, or run as root")
+            }
+            configuration.mountPath = over.paths[0]
+        }
         try PrivateSpace.enter()
         if configuration.mountpoint.isEmpty {
             configuration.mountPath = try PrivateSpace.place(
@@ -100,10 +112,11 @@ package enum ScratchRun {
         }
         try configuration.check()
         let root = configuration.mountPath
-        if let kept, root.contains(kept.target) {
+        let places = over?.paths ?? [root]
+        if let kept, places.contains(where: { $0.contains(kept.target) }) {
             throw MountError(.usage, "--keep lies where the mount will be: name another place")
         }
-        if let file = options.saved?.file, root.contains(file) {
+        if let file = options.saved?.file, places.contains(where: { $0.contains(file) }) {
             throw MountError(.usage, "--save lies where the mount will be: name another place")
         }
         let shell = command.isEmpty ? StartedShell() : nil
@@ -115,7 +128,8 @@ package enum ScratchRun {
             try Keeper(
                 command, in: here ?? root, second: kept.flatMap { $0.command(copying: root) },
                 environment: environment(
-                    root: root, startsThere: here == nil, shell?.variables ?? []),
+                    root: root, startsThere: here == nil, isScratch: over == nil,
+                    shell?.variables ?? []),
                 mask: signals.originalMask, inherited: shell?.folder ?? -1,
                 hasTerminal: hasTerminal)
         }
@@ -123,19 +137,29 @@ package enum ScratchRun {
 
         // After the keeper is started, so that the command has the caller's limit.
         try DescriptorLimit.check(configuration)
-        let place = configuration.mountPath
         // After the keeper is started, whose command is to be a client.
         _ = KillerPreference.beLast()
-        let fileSystem = try MountedFileSystem(configuration) { () throws(MountError) in
-            try Privileges.giveUp(mountpoint: place)
+        let fileSystems: [MountedFileSystem]
+        do throws(MountError) {
+            fileSystems = try mount(configuration, over, signals) { () throws(MountError) in
+                try Privileges.giveUp(mountpoints: places)
+            }
+        } catch {
+            guard over != nil, let signal = signals.waiting else { throw error }
+            say("interrupted before the command was started")
+            return ExitStatus.signalBase + signal
         }
+        let fileSystem = fileSystems[0]
         let mounts = ServedMounts()
-        if let line = try mounts.add(fileSystem), !options.quiet { say(line) }
+        for mount in fileSystems {
+            if let line = try mounts.add(mount), !options.quiet { say(line) }
+        }
         defer { mounts.stopControls() }
         tellOfTransport(fileSystem.summary, say)
         var report: RunReport
         do {
-            report = try attend(keeper, fileSystem, command, signals, say)
+            let interruption = Interruption()
+            report = try attend(keeper, fileSystem, command, signals, interruption, say)
             if hasTerminal { csys_take_terminal() }
             if let kept, report.exitStatus != 0 {
                 try copy(to: kept, name, keeper, fileSystem, &report, say)
@@ -145,13 +169,23 @@ package enum ScratchRun {
                 report.saved = path
                 if !options.quiet { say(line) }
             }
+            if let over {
+                let (items, isDone) = try over.end(
+                    fileSystems,
+                    OverRun.Ending(
+                        status: report.exitStatus, signal: report.signal,
+                        isTyped: shell != nil && isatty(STDIN_FILENO) != 0, isQuiet: options.quiet,
+                        wasInterrupted: interruption.take), say)
+                report.over = items
+                if !isDone, report.exitStatus == 0 { report.exitStatus = ExitStatus.runFailed }
+            }
         } catch {
             keeper.end()
             for mount in mounts.fileSystems { _ = try? mount.endInOrder(warn: say) }
             throw error
         }
         keeper.end()
-        report.statistics = fileSystem.statistics()
+        report.statistics = statistics(of: fileSystems)
         if configuration.profile == .exact { report.spared = fileSystem.attributeRequests }
         var areAllEnded = true
         for mount in mounts.fileSystems {
@@ -166,10 +200,70 @@ package enum ScratchRun {
         return report.exitStatus
     }
 
+    /// Mounts one file system, or one on each folder of `over`.
+    ///
+    /// - Parameter beforeServing: called once, before the first is served.
+    private static func mount(
+        _ configuration: MountConfiguration, _ over: OverRun?, _ signals: SignalWatch,
+        beforeServing: () throws(MountError) -> Void
+    ) throws(MountError) -> [MountedFileSystem] {
+        guard let over else {
+            return [try MountedFileSystem(configuration, beforeServing: beforeServing)]
+        }
+        // All are read before rights are given up.
+        let trees = try over.bringIn(configuration) { signals.waiting != nil }
+        var made: [MountedFileSystem] = []
+        do throws(MountError) {
+            for (path, tree) in zip(over.paths, trees) {
+                var configuration = configuration
+                configuration.mountPath = path
+                let isFirst = made.isEmpty
+                let mount = try MountedFileSystem(configuration, tree: tree) {
+                    () throws(MountError) in
+                    if isFirst { try beforeServing() }
+                }
+                made.append(mount)
+            }
+        } catch {
+            for mount in made {
+                try? mount.unmount(.force)
+                mount.waitUntilUnmounted()
+            }
+            throw error
+        }
+        return made
+    }
+
+    /// Whether a signal that asks for an end has come.
+    private final class Interruption: Sendable {
+        private let flag = Atomic<Bool>(false)
+
+        func set() { flag.store(true, ordering: .relaxed) }
+        /// Whether it has since the last call.
+        func take() -> Bool { flag.exchange(false, ordering: .relaxed) }
+    }
+
+    private static var isRoot: Bool {
+        MountConfiguration.mayMount(status: HostFile.text(at: "/proc/self/status"))
+    }
+
+    /// What several have used together: at most, for each may have had its most at another time.
+    private static func statistics(of fileSystems: [MountedFileSystem]) -> MountStatistics {
+        var sum = fileSystems[0].statistics()
+        for other in fileSystems.dropFirst().map({ $0.statistics() }) {
+            sum.usedBytes += other.usedBytes
+            sum.peakBytes += other.peakBytes
+            sum.usedInodes += other.usedInodes
+            sum.peakInodes += other.peakInodes
+            sum.requests += other.requests
+        }
+        return sum
+    }
+
     /// Runs the command to its end, and ends what it has left.
     private static func attend(
         _ keeper: Keeper, _ fileSystem: MountedFileSystem, _ command: [PathBytes],
-        _ signals: SignalWatch, _ say: (String) -> Void
+        _ signals: SignalWatch, _ interruption: Interruption, _ say: (String) -> Void
     ) throws(MountError) -> RunReport {
         let begin = cmem_monotonic_nanoseconds()
         var report = RunReport(
@@ -183,6 +277,7 @@ package enum ScratchRun {
         case .started: break
         }
         try signals.start { event in
+            interruption.set()
             // The terminal has sent it to the command already.
             if !event.fromTerminal { keeper.signal(event.signal) }
         }
@@ -245,9 +340,10 @@ package enum ScratchRun {
 
     /// The environment of this process with what points into the mount.
     private static func environment(
-        root: PathBytes, startsThere: Bool, _ added: [PathBytes]
+        root: PathBytes, startsThere: Bool, isScratch: Bool, _ added: [PathBytes]
     ) -> [PathBytes] {
-        let places: [PathBytes] = ["MAYFLY_ROOT=", "TMPDIR="] + (startsThere ? ["PWD="] : [])
+        let places: [PathBytes] =
+            ["MAYFLY_ROOT="] + (isScratch ? ["TMPDIR="] : []) + (startsThere ? ["PWD="] : [])
         let replaced = places.map { $0 + root } + added
         let names = replaced.map {
             $0.bytes.prefix { $0 != UInt8(ascii: "=") } + [UInt8(ascii: "=")]

@@ -16,8 +16,12 @@ final class ServedMounts: Sendable {
         let control: ControlServer?
     }
 
+    private let log: ServerLog?
     private let items = Mutex<[Item]>([])
     private let live = LiveCount()
+
+    /// - Parameter log: told what happens to the mounts; nil where nobody is.
+    init(_ log: ServerLog? = nil) { self.log = log }
 
     var fileSystems: [MountedFileSystem] { items.withLock { $0.map(\.fileSystem) } }
 
@@ -30,6 +34,7 @@ final class ServedMounts: Sendable {
     /// - Throws: when no thread can be had; the mount is taken back then.
     @discardableResult
     func add(_ fileSystem: MountedFileSystem) throws(MountError) -> String? {
+        if let log { fileSystem.setEventSink { log.say($0) } }
         fileSystem.setForkHost { [weak self] fork throws(MountError) in try self?.add(fork) }
         let line = Mutex<String?>(nil)
         do throws(Errno) {

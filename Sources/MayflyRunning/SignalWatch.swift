@@ -53,6 +53,16 @@ package struct SignalWatch: Sendable {
         thread.detach()
     }
 
+    /// The first of the signals that has come and waits for `start`; nil where none has.
+    var waiting: Int32? {
+        var pending = sigset_t()
+        unsafe sigpending(&pending)
+        var watched = watched
+        return (1..<32).first {
+            unsafe sigismember(&pending, $0) == 1 && sigismember(&watched, $0) == 1
+        }
+    }
+
     private static func isIgnored(_ signal: Int32) -> Bool {
         var action = sigaction()
         guard unsafe sigaction(signal, nil, &action) == 0 else { return false }

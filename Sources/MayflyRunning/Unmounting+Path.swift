@@ -65,15 +65,23 @@ extension Unmounting {
     /// Leaves the working directory, which may lie in the mount that is to go: this process is not to
     /// keep it busy.
     ///
-    /// - Returns: the path from the root on.
-    package static func leaveWorkingDirectory(for path: PathBytes) -> PathBytes {
-        if path.isAbsolute {
-            _ = unsafe chdir("/")
-            return path
+    /// - Returns: the paths from the root on.
+    package static func leaveWorkingDirectory(for paths: [PathBytes]) -> [PathBytes] {
+        let here = HostFile.linkBytes(at: "/proc/self/cwd")
+        let isLeft = unsafe chdir("/") == 0
+        return paths.map { path in
+            guard !path.isAbsolute, let here, isLeft else { return path }
+            return Self.absolute(path, from: here)
         }
-        guard let here = HostFile.linkBytes(at: "/proc/self/cwd"), unsafe chdir("/") == 0 else {
-            return path
-        }
+    }
+
+    /// Where this process sees Mayfly mounts, the last that was made first.
+    package static var ownMountpoints: [PathBytes] {
+        _ = unsafe chdir("/")
+        return MountTable.current().entries.filter(\.isOwn).map(\.mountpoint).reversed()
+    }
+
+    private static func absolute(_ path: PathBytes, from here: PathBytes) -> PathBytes {
         let absolute = here + "/" + path
         // A number is that of a server, where nothing is mounted on such a name here. The name is not
         // looked up, as that would wait for a server that hangs.

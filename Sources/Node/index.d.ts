@@ -19,6 +19,11 @@ export interface Rule {
   every?: number;
   probability?: number;
   seed?: number;
+  flipBits?: number;
+  crash?: 'before' | 'after';
+  dropUnsynced?: boolean;
+  after?: number;
+  times?: number;
 }
 
 export interface Fault {
@@ -54,6 +59,14 @@ export interface Report {
   [field: string]: unknown;
 }
 
+/** A path that was not synced, or lost for it. */
+export interface UnsyncedPath {
+  path: string;
+  change: 'made' | 'removed' | 'replaced' | 'content' | 'attributes';
+  pages?: number;
+  isDropped?: boolean;
+}
+
 export interface Crash {
   seed: number;
   namesKept: number;
@@ -64,6 +77,7 @@ export interface Crash {
   pagesTorn: number;
   notRestored: number;
   nanoseconds: number;
+  lost: UnsyncedPath[];
 }
 
 export class Mount {

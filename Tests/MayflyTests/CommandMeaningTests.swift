@@ -103,7 +103,7 @@ struct CommandMeaningTests {
             refused '(see `mayfly fault add --help`)' "$mayfly" fault add m --probability 30%
             refused "'30%' is invalid for '--probability" "$mayfly" fault add m --probability 30%
             refused '(see `mayfly fault clear --help`)' "$mayfly" fault clear m x
-            refused '`mayfly image --help` lists them' "$mayfly" image biuld x
+            refused 'did you mean `mayfly image build`? `mayfly image --help` lists all' "$mayfly" image biuld x
             refused '(see `mayfly mount --help`)' "$mayfly" mount m --nosuch
             refused '`mayfly run --help` lists those' "$mayfly" run -o nosuch -- true
             refused '`mayfly mount --help` lists those' "$mayfly" mount m -o nosuch

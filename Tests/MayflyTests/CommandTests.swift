@@ -29,14 +29,13 @@ import Testing
             (["mount", "/tmp", "-o", "size=1m,huge"], 1, "unknown option 'huge' in -o"),
             (["mount", "/tmp", "-osize"], 1, "option size needs a value"),
             (
-                ["mount", "/tmp", "--bogus"], 1,
-                "unknown option '--bogus' (see `mayfly mount --help`)"
+                ["mount", "/tmp", "--xyzzyx"], 1,
+                "unknown option '--xyzzyx' (see `mayfly mount --help`)"
             ),
-            (["umount"], 1, "missing expected argument"),
             (["umount", "/proc"], 1, "/proc is not a mayfly mount but proc"),
             (["umount", "/etc"], 1, "/etc is not a mountpoint"),
             (["umount", "/nonexistent"], 1, "/nonexistent does not exist"),
-            (["stat"], 1, "missing expected argument"),
+            (["stat"], 1, ". is not in a mayfly mount but in "),
             (["stat", "/proc"], 1, "/proc is not in a mayfly mount but in proc at /proc"),
             (["stat", "/nonexistent"], 1, "/nonexistent is not in a mayfly mount"),
             (["top", "/proc", "--interval", "0"], 1, "bad --interval '0': give 0.1 to 3600"),
@@ -64,6 +63,16 @@ import Testing
             ),
             (["run", "--at", "", "--", "true"], 125, "--at is empty"),
             (["bogus"], 1, "there is no command 'bogus': `mayfly --help` lists them"),
+            (
+                ["mout", "x"], 1,
+                "there is no command 'mout': did you mean `mayfly mount`? `mayfly --help`"
+            ),
+            (
+                ["fault", "lsit"], 1,
+                "there is no command 'fault lsit': did you mean `mayfly fault list`?"
+            ),
+            (["umount"], 1, "umount needs a directory: name one, or give --all"),
+            (["umount", "--all", "/tmp"], 1, "--all and directories exclude each other"),
         ] as [([String], Int32, String)])
     func errorsAreOneLine(_ arguments: [String], _ status: Int32, _ start: String) throws {
         let outcome = try BuiltCommand.run(arguments)

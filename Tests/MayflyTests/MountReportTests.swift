@@ -37,7 +37,8 @@ import Testing
     @Test func theMemoryLineAddsUp() {
         #expect(
             summary(.ring).memoryLine
-                == "it takes 1.05 GiB of memory at most: 1 GiB size, 32 MiB metadata of 1000 "
+                == "it takes 16 MiB of memory now, and more as it is filled, at most 1.05 GiB: 1 GiB size, "
+                + "32 MiB metadata of 1000 "
                 + "inodes and fragments, 16 MiB ring")
         var unlimited = summary(.device)
         unlimited.sizeBytes = .max

@@ -22,7 +22,7 @@ struct RequestStrictTests {
             [
                 "operation", "path", "errno", "delayNanoseconds", "short", "fullAtBytes", "nth",
                 "every",
-                "probability", "seed",
+                "probability", "seed", "flipBits", "crash", "dropUnsynced", "after", "times",
             ]
         ),
         (

@@ -224,13 +224,17 @@ def check_answers(server, folder):
             "fullAtBytes": 1 << 20, "probability": 0.5, "seed": 3}
     number = good("post", "/v1/faults", rule)["number"]
     good("post", "/v1/faults", {"operation": "write", "errno": "EIO", "nth": 1})
-    good("post", "/v1/faults", {"operation": "fsync", "errno": "EIO", "every": 2})
+    good("post", "/v1/faults", {"operation": "fsync", "errno": "EIO", "every": 2, "after": 1, "times": 3})
+    good("post", "/v1/faults", {"operation": "fsync", "dropUnsynced": True, "errno": "EIO"})
+    good("post", "/v1/faults", {"operation": "read", "flipBits": 1, "seed": 1})
+    good("post", "/v1/faults", {"operation": "unlink", "path": "never", "crash": "before"})
     good("get", "/v1/faults")
     good("post", "/v1/faults/clear", {"numbers": [number]})
     good("post", "/v1/faults/clear", {"numbers": [number]}, 409)
     good("post", "/v1/faults/clear")
     with open(inside + "/lost", "w") as file:
         file.write("x")
+    good("get", "/v1/unsynced")
     good("post", "/v1/crash", {"seed": 0})
     good("post", "/v1/limits", {"sizeBytes": 32 << 20, "inodes": 5000})
     good("post", "/v1/limits", {"sizeBytes": 4096}, 409)

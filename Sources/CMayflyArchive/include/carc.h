@@ -22,6 +22,12 @@ struct carc_entry {
     uint64_t size;
     int64_t seconds;
     uint32_t nanoseconds;
+    // Of what is read from a disk: where it lies there, and when its inode was changed last; else 0.
+    uint64_t disk, inode;
+    int64_t change_seconds;
+    uint32_t change_nanoseconds;
+    // Whether it may not be opened: it has a path and a mode alone, and carc_error says why.
+    int unreadable;
 };
 
 struct carc_reader;
@@ -41,6 +47,12 @@ void carc_close(struct carc_reader *reader);
 
 // Reads the next entry. Returns 1, 0 at the end, -1 when it cannot be read (carc_error).
 int carc_next(struct carc_reader *reader, struct carc_entry *entry);
+
+// Has what may not be opened in a directory be an entry, which is an error of carc_next otherwise.
+void carc_tell_unreadable(struct carc_reader *reader);
+
+// Leaves out what lies in the directory that was read last: it is not even looked into.
+void carc_pass_over(struct carc_reader *reader);
 
 // The next piece of the entry's content; what is between the pieces is a hole. Returns 1, 0 at the
 // end, -1 on failure.

@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 // O_DIRECT as open(2) and FUSE_OPEN have it, and O_TMPFILE; <fcntl.h> names them to _GNU_SOURCE alone.
 // Source: arch/arm64/include/uapi/asm/fcntl.h, include/uapi/asm-generic/fcntl.h.
@@ -63,5 +64,20 @@ int csys_sync_mount(const char *directory, uint32_t minor);
 // nothing else happens. Stores its st_ino. Returns a descriptor or a negative errno; -EXDEV where it is on
 // another device than 0:minor.
 int csys_open_on_device(int directory, const char *path, uint32_t minor, uint64_t *inode);
+
+// Extended attributes of what a path leads to, which may be a link of procfs to something open: listxattr(2),
+// getxattr(2), setxattr(2) and removexattr(2), which set errno.
+ssize_t csys_list_attributes(const char *path, char *names, size_t count);
+ssize_t csys_get_attribute(const char *path, const char *name, void *value, size_t count);
+int csys_set_attribute(const char *path, const char *name, const void *value, size_t count);
+int csys_remove_attribute(const char *path, const char *name);
+
+// Writes all that a file system has not written yet: syncfs(2). Returns 0 or an errno.
+int csys_sync_file_system(int file);
+
+// Gives what has a name in one open folder the flags of chattr(1) that another has, as far as its file system
+// has flags: all that programs set, or without "all" those that hinder no later rename. Returns 0 or an errno,
+// without "all" always 0.
+int csys_copy_file_flags(int from, const char *name, int to, const char *target, int all);
 
 #endif

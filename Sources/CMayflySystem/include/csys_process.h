@@ -45,6 +45,10 @@ int csys_open_process(int process);
 // happens to the terminal reaches it, and it may print there to the end. Source: ioctl_tty(2).
 void csys_leave_terminal(void);
 
+// A copy of this process: 0 in the copy, its number in this one, or -1 with errno. For a process with one
+// thread: fork(2).
+int csys_fork(void);
+
 // Gives the terminal of the standard input to the process group of this process, which need not have it.
 void csys_take_terminal(void);
 
@@ -74,6 +78,12 @@ void csys_fill_standard_descriptors(void);
 // Tells of something that nobody asked for: a line on the standard error, and one in the system's log.
 // Source: syslog(3).
 void csys_log(const char *line);
+
+// A line on the standard error, with its level in front as the journal reads it, if that is not -1.
+void csys_log_line(int level, const char *line);
+
+// A line in the system's log, with a level of syslog(3).
+void csys_log_system(int level, const char *line);
 
 // The environment of this process: environ(7).
 char **csys_environment(void);

@@ -86,6 +86,9 @@ enum ControlInterface {
             try fileSystem.clearFaults(numbers)
             return list(try fileSystem.faults())
         case .sync: return .json(try fileSystem.sync())
+        case .unsynced:
+            let paths = try fileSystem.unsynced()
+            return .jsonList { send in _ = paths.allSatisfy(send) }
         case .crash(let seed): return .json(try fileSystem.crash(seed: seed))
         case .tree(let task): return try task.answer(fileSystem)
         }

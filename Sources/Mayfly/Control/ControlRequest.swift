@@ -21,6 +21,7 @@ enum ControlRequest: Sendable {
     case addFault(FaultRule)
     case clearFaults([Int]?)
     case crash(seed: UInt64?)
+    case unsynced
     case tree(TreeTask)
 }
 
@@ -69,6 +70,7 @@ extension ControlRequest {
         routes.append(Route("GET", "/metrics", .metrics))
         routes.append(Route("POST", "/v1/check", .check))
         routes.append(Route("POST", "/v1/sync", .sync))
+        routes.append(Route("GET", "/v1/unsynced", .unsynced))
         routes.append(Route("GET", "/v1/snapshots", .snapshots))
         routes.append(Route("GET", "/v1/faults", .faults))
         routes.append(
@@ -183,7 +185,8 @@ extension ControlRequest {
         if routes.isEmpty { throw .noSuchPath }
         // A stream has no length to be asked for.
         let isHead =
-            question.method == "HEAD" && !["/v1/faults", "/v1/events"].contains(question.path)
+            question.method == "HEAD"
+            && !["/v1/faults", "/v1/events", "/v1/unsynced"].contains(question.path)
         let method = isHead ? "GET" : question.method
         guard let route = routes.first(where: { $0.method == method }) else { throw .noSuchMethod }
         if let query = question.query, !query.isEmpty, question.path != "/metrics" {
@@ -273,15 +276,17 @@ extension ControlRequest {
         return change
     }
 
-    private static let ruleFields = [
+    static let ruleFields = [
         RequestField("operation", .text), RequestField("path", .text), RequestField("errno", .text),
         RequestField("delayNanoseconds", .count), RequestField("short", .flag),
         RequestField("fullAtBytes", .count), RequestField("nth", .count),
         RequestField("every", .count), RequestField("probability", .fraction),
-        RequestField("seed", .count),
+        RequestField("seed", .count), RequestField("flipBits", .count),
+        RequestField("crash", .text), RequestField("dropUnsynced", .flag),
+        RequestField("after", .count), RequestField("times", .count),
     ]
 
-    private static func rule(_ body: RequestBody) throws(RequestFault) -> FaultRule {
+    static func rule(_ body: RequestBody) throws(RequestFault) -> FaultRule {
         var rule = FaultRule(
             operation: try body.required("operation", "one of \(FaultOperations.names)"),
             path: body.text("path").map { PathBytes($0).text })
@@ -291,6 +296,9 @@ extension ControlRequest {
         rule.fullAtBytes = body.count("fullAtBytes")
         (rule.nth, rule.every) = (body.count("nth"), body.count("every"))
         (rule.probability, rule.seed) = (body.fraction("probability"), body.count("seed"))
+        (rule.flipBits, rule.crash) = (body.count("flipBits"), body.text("crash"))
+        rule.dropUnsynced = body.flag("dropUnsynced")
+        (rule.after, rule.times) = (body.count("after"), body.count("times"))
         if let problem = rule.problem(.fields) {
             throw RequestFault(message: problem.message, field: problem.field, known: problem.known)
         }

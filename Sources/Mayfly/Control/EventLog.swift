@@ -30,6 +30,8 @@ struct EventCounts: Sendable {
     }
 
     private struct State {
+        /// Gets every event that is not made by looking at counters.
+        var sink: (@Sendable (MountEvent) -> Void)?
         var listeners: [Int: Listener] = [:]
         var next = 0
         /// What was counted when the mount ended; nil until then.
@@ -48,13 +50,21 @@ struct EventCounts: Sendable {
     deinit { unsafe word.deallocate() }
 
     /// Whether anybody would hear of an event.
-    var isHeard: Bool { state.withLock { !$0.listeners.isEmpty } }
+    var isHeard: Bool { state.withLock { !$0.listeners.isEmpty || $0.sink != nil } }
+
+    /// Whether there are listeners, not counting the one of `setSink`.
+    private var isListenedTo: Bool { state.withLock { !$0.listeners.isEmpty } }
+
+    /// Has `body` called with each event that is noted, by who notes it.
+    func setSink(_ body: @escaping @Sendable (MountEvent) -> Void) {
+        state.withLock { $0.sink = body }
+    }
 
     /// Tells every listener.
     ///
     /// - Parameter last: what was counted, of the last event: listeners stop after it.
     func note(_ event: MountEvent, last: EventCounts? = nil) {
-        state.withLock { state in
+        let sink = state.withLock { state in
             if let last { state.last = last }
             for number in state.listeners.keys {
                 if state.listeners[number]?.waiting.count ?? 0 < Self.waitingLimit {
@@ -63,7 +73,9 @@ struct EventCounts: Sendable {
                     state.listeners[number]?.dropped += 1
                 }
             }
+            return state.sink
         }
+        sink?(event)
         unsafe _ = word.pointee.wrappingAdd(1, ordering: .releasing)
         unsafe cmem_futex_wake(word)
     }
@@ -107,7 +119,7 @@ struct EventCounts: Sendable {
         while true {
             let version = version
             let now = cmem_monotonic_nanoseconds()
-            if !isHeard || now >= deadline { return }
+            if !isListenedTo || now >= deadline { return }
             wait(while: version, milliseconds: Int64((deadline - now) / 1_000_000) + 1)
         }
     }

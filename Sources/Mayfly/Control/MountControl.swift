@@ -233,14 +233,24 @@ public struct MountControl: Sendable {
     private func faultList(
         _ method: String, _ path: String, _ question: [UInt8] = []
     ) throws(MountError) -> [FaultRecord] {
-        let records = Mutex<[FaultRecord]>([])
+        try list(FaultRecord.self, method, path, question)
+    }
+
+    private func list<Item: Codable & Sendable>(
+        _ type: Item.Type, _ method: String, _ path: String, _ question: [UInt8] = []
+    ) throws(MountError) -> [Item] {
+        let records = Mutex<[Item]>([])
         do throws(ControlError) {
-            try client.list(FaultRecord.self, method, path, body: question, seconds: 600) {
-                record in
+            try client.list(type, method, path, body: question, seconds: 600) { record in
                 records.withLock { $0.append(record) }
             }
         } catch { throw described(error) }
         return records.withLock { $0 }
+    }
+
+    /// What a power loss of this moment would take a part of.
+    public func unsynced() throws(MountError) -> [UnsyncedPath] {
+        try list(UnsyncedPath.self, "GET", "/v1/unsynced")
     }
 
     /// Loses what was not synced.

@@ -129,6 +129,21 @@ extension MountedFileSystem {
         return found
     }
 
+    /// Has `body` called with what happens to the mount: what the control plane does, faults as they come and go,
+    /// that it is full at most once a minute, and its end.
+    ///
+    /// - Concurrency: called by several threads, none of which answers requests.
+    package func setEventSink(_ body: @escaping @Sendable (MountEvent) -> Void) {
+        events.setSink(body)
+        whileMounted { parts in
+            parts.maintenance.setWhenFull { [weak self] count in
+                guard var event = self?.stateEvent(.full) else { return }
+                event.count = count
+                body(event)
+            }
+        }
+    }
+
     /// An event that says how full the mount is.
     func stateEvent(_ kind: MountEvent.Kind) -> MountEvent {
         var event = MountEvent(kind, summary.mountpoint)

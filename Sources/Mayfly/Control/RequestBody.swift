@@ -57,7 +57,10 @@ struct RequestBody {
     ///   - bytes: none is an object without fields.
     ///   - fields: all that it may have; none where there is to be no body.
     init(_ bytes: [UInt8], _ fields: [RequestField]) throws(RequestFault) {
-        if bytes.isEmpty { return }
+        if bytes.isEmpty {
+            try self.init(members: [], fields)
+            return
+        }
         let value: JSONValue
         do throws(JSONFault) { value = try JSONReader.value(of: bytes) } catch {
             throw RequestFault(
@@ -66,6 +69,12 @@ struct RequestBody {
         guard case .object(let members) = value else {
             throw RequestFault(message: "the body is \(value.kind): give \(Self.shape(fields))")
         }
+        try self.init(members: members, fields)
+    }
+
+    /// The same for an object that was read.
+    init(members: [(name: String, value: JSONValue)], _ fields: [RequestField]) throws(RequestFault)
+    {
         for (name, value) in members {
             guard let field = fields.first(where: { $0.name == name }) else {
                 let names = fields.map(\.name)

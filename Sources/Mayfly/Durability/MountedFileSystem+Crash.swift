@@ -31,6 +31,7 @@ extension MountedFileSystem {
             let begin = cmem_monotonic_nanoseconds()
             var summary = log.whileLosing {
                 let loss = log.whileHeld { lose(seed, &$0, parts) }
+                hooks.faults.powerIsBack()
                 for place in loss.names {
                     try? parts.session.notifyInvalidEntry(parent: place.parent, name: place.name)
                 }
@@ -77,13 +78,54 @@ extension MountedFileSystem {
     ) -> (summary: CrashSummary, names: [NamePlace], nodes: [UInt64]) {
         parts.store.whileFrozen {
             let worker = parts.store.worker(0)
+            // By the names of before, of which some are gone after.
+            let paths = log.paths(worker)
             var loss = PowerLoss(seed: seed, worker: worker)
             loss.undo(log)
+            let lost = Self.lost(loss, paths)
+            var summary = CrashSummary(seed: seed, loss.counts)
+            summary.lost = lost
             let nodes = loss.changedNodes.union(log.mappable.keys)
             log.reset(worker)
             let referred = nodes.filter { worker.isReferred(NodeID(rawValue: $0)) }.sorted()
             for node in loss.revivedDirectories { worker.renumberFrozen(node) }
-            return (CrashSummary(seed: seed, loss.counts), loss.changedPlaces, referred)
+            return (summary, loss.changedPlaces, referred)
+        }
+    }
+
+    /// Paths that are not what they were before a loss, up to the limit.
+    private static func lost(_ loss: PowerLoss, _ paths: UnsyncedPaths) -> [UnsyncedPath] {
+        var lost: [UnsyncedPath] = []
+        for name in paths.names where loss.undonePlaces.contains(name.place) {
+            lost.append(UnsyncedPath(path: name.path, change: UnsyncedPath.Change(name.change)))
+        }
+        for file in paths.files {
+            guard let pages = loss.lostPages[file.node] else { continue }
+            lost.append(UnsyncedPath(path: file.path, change: .content, pages: UInt64(pages)))
+        }
+        return Array(lost.prefix(UnsyncedPath.mostInACrash))
+    }
+
+    /// What a power loss of this moment would take a part of: names, and content of files.
+    ///
+    /// - Throws: `.usage` for a mount without durability.
+    /// - Complexity: O(changes since all was synced, and their depth).
+    public func unsynced() throws(MountError) -> [UnsyncedPath] {
+        guard let log = hooks.durability else { throw Self.withoutDurability }
+        return try whileHooked { parts in
+            // What is stored in mappings is in the kernel's pages until now.
+            parts.session.forget(log.whileHeld { $0.mappable.keys.sorted() })
+            let paths = log.whileHeld { state in
+                parts.store.whileFrozen { state.paths(parts.store.worker(0)) }
+            }
+            return paths.names.map {
+                UnsyncedPath(path: $0.path, change: UnsyncedPath.Change($0.change))
+            }
+                + paths.files.map {
+                    UnsyncedPath(
+                        path: $0.path, change: $0.pages == 0 ? .attributes : .content,
+                        pages: UInt64($0.pages), isDropped: $0.isDropped ? true : nil)
+                }
         }
     }
 

@@ -15,6 +15,7 @@ package enum FaultNaming: Sendable {
         guard self == .options else { return field }
         let options = [
             "operation": "--op", "delayNanoseconds": "--delay", "fullAtBytes": "--full-at",
+            "flipBits": "--flip", "dropUnsynced": "--drop-unsynced",
         ]
         return options[field] ?? "--\(field)"
     }
@@ -79,14 +80,20 @@ extension FaultRule {
         _ operations: Set<Opcode>, _ name: FaultNaming
     ) -> FaultRuleProblem? {
         let isShort = short ?? false
-        if errno == nil, delayNanoseconds == nil, !isShort, fullAtBytes == nil {
-            let effects = ["errno", "delayNanoseconds", "short", "fullAtBytes"].map { name($0) }
+        if errno == nil, delayNanoseconds == nil, !isShort, fullAtBytes == nil, flipBits == nil,
+            crash == nil, dropUnsynced != true
+        {
+            let effects = [
+                "errno", "delayNanoseconds", "short", "fullAtBytes", "flipBits", "crash",
+                "dropUnsynced",
+            ].map { name($0) }
             return FaultRuleProblem(
                 message:
                     "the rule does nothing: give \(effects.dropLast().joined(separator: ", ")) or "
-                    + effects[3],
+                    + effects[effects.count - 1],
                 known: effects)
         }
+        if let problem = lossProblem(operations, name) { return problem }
         if let delayNanoseconds, delayNanoseconds > Self.longestDelay {
             return FaultRuleProblem(
                 message: "\(name("delayNanoseconds")) is too long: give at most 60s"
@@ -107,6 +114,38 @@ extension FaultRule {
         return nil
     }
 
+    private func lossProblem(
+        _ operations: Set<Opcode>, _ name: FaultNaming
+    ) -> FaultRuleProblem? {
+        if flipBits != nil, !operations.contains(.read) {
+            return FaultRuleProblem(
+                message:
+                    "only reads can have bits flipped by \(name("flipBits")): give \(name("operation")) "
+                    + "read", field: "flipBits")
+        }
+        if let flipBits, !(1...Self.mostFlippedBits).contains(flipBits) {
+            return FaultRuleProblem(
+                message:
+                    "bad \(name("flipBits")) \(flipBits): give 1 to \(Self.mostFlippedBits) bits",
+                field: "flipBits", known: ["1 to \(Self.mostFlippedBits)"])
+        }
+        if let crash, !Self.crashTimes.contains(crash) {
+            return FaultRuleProblem(
+                message: "bad \(name("crash")) '\(crash)': give before or after", field: "crash",
+                known: Self.crashTimes)
+        }
+        if dropUnsynced == true, !operations.contains(.fsync) {
+            return FaultRuleProblem(
+                message:
+                    "only syncs can be lost by \(name("dropUnsynced")): give \(name("operation")) sync",
+                field: "dropUnsynced")
+        }
+        return nil
+    }
+
+    private static let mostFlippedBits: UInt64 = 1 << 20
+    private static let crashTimes = ["before", "after"]
+
     private func choiceProblem(_ name: FaultNaming) -> FaultRuleProblem? {
         let choices = [
             ("nth", nth != nil), ("every", every != nil), ("probability", probability != nil),
@@ -118,7 +157,7 @@ extension FaultRule {
                     "\(chosen.map { name($0) }.joined(separator: " and ")) exclude each other: give one",
                 field: chosen[1])
         }
-        for (field, value) in [("nth", nth), ("every", every)] where value == 0 {
+        for (field, value) in [("nth", nth), ("every", every), ("times", times)] where value == 0 {
             return FaultRuleProblem(
                 message: "requests are counted from 1: give \(name(field)) of at least 1",
                 field: field)
@@ -128,10 +167,12 @@ extension FaultRule {
                 message: "bad probability \(probability) for \(name("probability")): give 0 to 1",
                 field: "probability", known: ["0 to 1"])
         }
-        if seed != nil, probability == nil {
+        if seed != nil, probability == nil, flipBits == nil, crash == nil {
+            let users = ["probability", "flipBits", "crash"].map { name($0) }
             return FaultRuleProblem(
-                message: "a seed goes with \(name("probability")): give both or none", field: "seed"
-            )
+                message:
+                    "a seed goes with \(users[0]), \(users[1]) or \(users[2]): give one, or no seed",
+                field: "seed")
         }
         return nil
     }

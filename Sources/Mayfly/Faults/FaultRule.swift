@@ -21,14 +21,26 @@ public struct FaultRule: Codable, Sendable, Equatable {
     /// Effect: a file has no room from this byte on: what would be written there is ENOSPC.
     public var fullAtBytes: UInt64?
 
+    /// Effect: so many bits of what a READ carries are the other way round, by the seed.
+    public var flipBits: UInt64?
+    /// Effect: the power fails at the request, "before" it is carried out, which is `EIO` then, or "after": the
+    /// mount loses what was not synced, by the seed.
+    public var crash: String?
+    /// Effect: what an FSYNC was to sync is lost with the next power loss, though later ones succeed.
+    public var dropUnsynced: Bool?
+
     /// Chooses the n-th request that matches, counted from 1.
     public var nth: UInt64?
     /// Chooses the n-th, the 2n-th and so on.
     public var every: UInt64?
     /// Chooses each with this probability, 0 to 1: the same requests for the same seed.
     public var probability: Double?
-    /// Of the probability; nil is 0.
+    /// Of the probability and of flipped bits, where nil is 0; of a power loss, where nil is one by chance.
     public var seed: UInt64?
+    /// Leaves so many requests that match alone, before others are chosen among.
+    public var after: UInt64?
+    /// Is carried out so often at most.
+    public var times: UInt64?
 
     /// A rule without an effect yet.
     public init(operation: String = "any", path: String? = nil) {

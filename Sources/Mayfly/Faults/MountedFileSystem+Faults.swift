@@ -18,8 +18,12 @@ extension MountedFileSystem {
     /// - Throws: `.usage` for what is no rule, and for one that needs a mount with `faults`.
     @discardableResult
     public func addFault(_ rule: FaultRule) throws(MountError) -> FaultRecord {
-        try whileHooked { parts throws(MountError) in
-            let checked = try RequestRule(rule, answersAll: hooks.faults.answersAll)
+        let record = try whileHooked { parts throws(MountError) in
+            let checked = try RequestRule(
+                rule, answersAll: hooks.faults.answersAll, isDurable: hooks.durability != nil)
+            if rule.crash != nil {
+                hooks.faults.setWhenPowerFails { [weak self] seed in self?.crashApart(seed) }
+            }
             let number = hooks.faults.add(checked)
             faultRules.withLock { $0[number] = rule }
             // Requests that began before it are over when everybody has stopped once.
@@ -29,6 +33,8 @@ extension MountedFileSystem {
             if checked.operations.contains(.lookup) { expireNames(parts, rule.path) }
             return FaultRecord(number: number, rule: rule, matched: 0, fired: 0)
         }
+        note(.fault) { $0.fault = record }
+        return record
     }
 
     /// The rules in force, in the order in which they were added, with what they have counted.
@@ -66,9 +72,20 @@ extension MountedFileSystem {
         }
         guard let before else { return }
         for number in numbers ?? before.fired.keys.sorted() {
-            guard let record = before.fired[number], record.fired > 0 else { continue }
-            note(.fault) { $0.fault = record }
+            guard let record = before.fired[number] else { continue }
+            note(.fault) { ($0.fault, $0.count) = (record, record.fired) }
         }
+    }
+
+    /// Loses what was not synced, on a thread of its own: who asks for it is answering a request.
+    private func crashApart(_ seed: UInt64?) {
+        let faults = hooks.faults
+        do throws(Errno) {
+            try HostThread.start(name: "mayfly-crash") { [weak self] in
+                _ = try? self?.crash(seed: seed)
+                faults.powerIsBack()
+            }.detach()
+        } catch { faults.powerIsBack() }
     }
 
     /// Has the kernel look names up again that a rule is about.

@@ -231,14 +231,21 @@ public struct TreeImage: Sendable {
         of source: PathBytes, within limits: ImageLimits
     ) throws(MountError) -> ImageFile {
         let tree = try Self.source(source, oneFileSystem: false)
+        return try temporary(of: source) { descriptor throws(MountError) in
+            _ = try build(tree, to: descriptor, within: limits, inMemory: true) { _ in }
+        }
+    }
+
+    /// The same for who fills the file.
+    static func temporary(
+        of source: PathBytes, filling fill: (Int32) throws(MountError) -> Void
+    ) throws(MountError) -> ImageFile {
         let descriptor = unsafe csys_memory_file("mayfly-image")
         guard descriptor >= 0 else {
             throw MountError(.system, "no memory file can be made: raise `ulimit -n`")
         }
         do throws(MountError) {
-            _ = try FileSignals.held { () throws(MountError) in
-                try build(tree, to: descriptor, within: limits, inMemory: true) { _ in }
-            }
+            try FileSignals.held { () throws(MountError) in try fill(descriptor) }
         } catch {
             close(descriptor)
             throw error

@@ -21,7 +21,18 @@ final class TreeFeed: EntrySource {
     private var isAtEnd = false
 
     /// - Throws: what keeps the source from being opened, or the thread from being started.
-    init(_ source: TreeSource) throws(TreeError) {
+    convenience init(_ source: TreeSource) throws(TreeError) {
+        try self.init(
+            opening: { () throws(TreeError) in try TreeReader(source) }, bytesRead: \.bytesRead)
+    }
+
+    /// - Parameters:
+    ///   - open: opens a source that the thread alone uses.
+    ///   - bytesRead: of the source, so far.
+    init<Source: EntrySource & SendableMetatype>(
+        opening open: @escaping @Sendable () throws(TreeError) -> Source,
+        bytesRead: @escaping @Sendable (Source) -> UInt64
+    ) throws(TreeError) {
         var ends: [Int32] = [-1, -1]
         let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
         guard unsafe socketpair(AF_UNIX, type, 0, &ends) == 0 else {
@@ -30,7 +41,9 @@ final class TreeFeed: EntrySource {
         let (near, far) = (ends[0], ends[1])
         let state = state
         do throws(Errno) {
-            thread = try HostThread.start(name: "mayfly-read") { Self.read(source, far, state) }
+            thread = try HostThread.start(name: "mayfly-read") {
+                Self.read(open, bytesRead, far, state)
+            }
         } catch {
             close(near)
             close(far)
@@ -47,12 +60,15 @@ final class TreeFeed: EntrySource {
         if isAtEnd { thread.join() } else { thread.detach() }
     }
 
-    private static func read(_ source: TreeSource, _ socket: Int32, _ state: State) {
+    private static func read<Source: EntrySource & SendableMetatype>(
+        _ open: () throws(TreeError) -> Source, _ bytesRead: (Source) -> UInt64, _ socket: Int32,
+        _ state: State
+    ) {
         let line = TreeLine(socket: socket) { state.isOver.load(ordering: .relaxed) }
         // Whoever sees the end of the line finds the reason there.
         withExtendedLifetime(line) {
             do throws(TreeError) {
-                let reader = try TreeReader(source)
+                let reader = try open()
                 do throws(Errno) { try line.sendRequest([]) } catch {
                     throw TreeError("there is no memory to read it with (\(error))")
                 }
@@ -60,7 +76,7 @@ final class TreeFeed: EntrySource {
                 try sender.sendAll(
                     reader,
                     progress: { _, _ in
-                        state.bytesRead.store(reader.bytesRead, ordering: .relaxed)
+                        state.bytesRead.store(bytesRead(reader), ordering: .relaxed)
                     })
             } catch {
                 state.failure.withLock { $0 = error }

@@ -27,6 +27,9 @@ package final class DurabilityLog: Sendable {
         /// How often each file is open for reading and writing: what is stored in a mapping of it is
         /// in the kernel's pages until it is written back, at the latest before the last RELEASE.
         package var mappable: [UInt64: Int] = [:]
+        /// What a failed FSYNC has dropped: in memory it is there, and no later sync brings it to the disk, but
+        /// where it is written anew.
+        var dropped: [UInt64: FileChange] = [:]
         /// Changes so far.
         var sequence: UInt64 = 0
 
@@ -47,6 +50,24 @@ package final class DurabilityLog: Sendable {
         .link, .create, .unlink, .rmdir, .rename, .rename2, .fsync, .fsyncdir, .release, .open,
         .tmpfile,
     ]
+
+    /// Whether a request is refused while the power is off: whoever closes a file is not told.
+    static func isRefusedWithoutPower(_ operation: Opcode) -> Bool {
+        changing.contains(operation) && ![.open, .release].contains(operation)
+    }
+
+    /// Has what an FSYNC was to sync never reach the disk, as Linux does when writing back has failed: the next
+    /// FSYNC knows nothing of it.
+    ///
+    /// - Precondition: the worker is entered.
+    func dropUnsynced(_ request: FuseRequest, _ worker: StoreWorker) {
+        guard request.operation == .fsync else { return }
+        worker.leave()
+        state.withLock { state in
+            worker.enter()
+            state.drop(request.nodeID, worker)
+        }
+    }
 
     /// Answers a request, and takes note of what it does.
     ///
@@ -227,7 +248,9 @@ extension DurabilityLog.State {
                 index = next
             }
             if files[node]?.pages[index] == nil {
-                files[node]?.pages[index] = worker.page(id, index)
+                // What was dropped is not what the disk has.
+                let onDisk = dropped[node]?.pages[index] ?? worker.page(id, index)
+                files[node]?.pages[index] = onDisk
             }
             index += 1
         }
@@ -358,7 +381,28 @@ extension DurabilityLog.State {
     }
 
     mutating func syncFile(_ node: UInt64, _ worker: StoreWorker) {
-        if files.removeValue(forKey: node) != nil { unpin(node, worker) }
+        guard let change = files.removeValue(forKey: node) else { return }
+        if dropped[node] != nil {
+            for index in change.pages.keys { dropped[node]?.pages[index] = nil }
+            if dropped[node]?.pages.isEmpty == true { forgetDropped(node, worker) }
+        }
+        unpin(node, worker)
+    }
+
+    /// Moves what has changed of a file to what was dropped.
+    mutating func drop(_ node: UInt64, _ worker: StoreWorker) {
+        guard let change = files.removeValue(forKey: node) else { return }
+        // The reference to the inode is the entry's from now on.
+        guard let before = dropped[node] else {
+            dropped[node] = change
+            return
+        }
+        dropped[node]?.pages = before.pages.merging(change.pages) { old, _ in old }
+        unpin(node, worker)
+    }
+
+    private mutating func forgetDropped(_ node: UInt64, _ worker: StoreWorker) {
+        if dropped.removeValue(forKey: node) != nil { unpin(node, worker) }
     }
 
     /// A name's change is no longer to be undone.
@@ -372,14 +416,18 @@ extension DurabilityLog.State {
 
     /// Nobody can meet again what has no name and had none.
     private mutating func dropIfGone(_ node: UInt64, _ worker: StoreWorker) {
-        guard files[node] != nil, !names.hadName(node) else { return }
-        if worker.durableState(NodeID(rawValue: node))?.links == 0 { syncFile(node, worker) }
+        guard files[node] != nil || dropped[node] != nil, !names.hadName(node) else { return }
+        if worker.durableState(NodeID(rawValue: node))?.links == 0 {
+            syncFile(node, worker)
+            forgetDropped(node, worker)
+        }
     }
 
     /// Everything is synced.
     package mutating func reset(_ worker: StoreWorker) {
         for place in Array(names.changes.keys) { drop(place, worker) }
         for node in Array(files.keys) { syncFile(node, worker) }
+        for node in Array(dropped.keys) { forgetDropped(node, worker) }
         sequence = 0
     }
 }

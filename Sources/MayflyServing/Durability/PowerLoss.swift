@@ -29,6 +29,10 @@ package struct PowerLoss {
     package private(set) var changedNodes: Set<UInt64> = []
     /// Names that do not lead where the kernel may have cached that they lead.
     package private(set) var changedPlaces: [NamePlace] = []
+    /// Names that are what they were when they were synced.
+    package private(set) var undonePlaces: Set<NamePlace> = []
+    /// Files that are not as they were before the loss, with how many pages are old or torn.
+    package private(set) var lostPages: [UInt64: Int] = [:]
     /// Removed directories that have their names back: the kernel must meet them as others.
     package private(set) var revivedDirectories: [NodeID] = []
 
@@ -49,6 +53,29 @@ package struct PowerLoss {
         for (node, change) in log.files.sorted(by: { $0.value.sequence < $1.value.sequence }) {
             undoFile(NodeID(rawValue: node), change)
         }
+        for (node, change) in log.dropped.sorted(by: { $0.key < $1.key }) {
+            let known = log.files[node]?.pages ?? [:]
+            undoDropped(
+                NodeID(rawValue: node), change.pages.filter { known[$0.key] == nil },
+                isCounted: log.files[node] == nil)
+        }
+    }
+
+    /// Puts back what was on the disk of pages that never reached it, whatever the seed.
+    private mutating func undoDropped(
+        _ node: NodeID, _ pages: [UInt64: [UInt8]], isCounted: Bool
+    ) {
+        guard let now = worker.durableState(node), now.isRegular else { return }
+        if isCounted { counts.files += 1 }
+        changedNodes.insert(node.rawValue)
+        let zeros = [UInt8](repeating: 0, count: 4096)
+        let old = pages.filter { $0.key << 12 < now.size }.sorted { $0.key < $1.key }
+            .map { (index: $0.key, bytes: $0.value.isEmpty ? zeros : $0.value) }
+        counts.pagesLost += old.count
+        lostPages[node.rawValue, default: 0] += old.count
+        do throws(Errno) {
+            try worker.restoreContentFrozen(node, size: now.size, pages: old)
+        } catch { counts.notRestored += 1 }
     }
 
     // MARK: names
@@ -65,6 +92,7 @@ package struct PowerLoss {
             } else {
                 counts.namesLost += changes.count
                 undone += changes
+                undonePlaces.formUnion(changes.map(\.0))
             }
         }
         for (place, change) in undone where change.current != 0 {
@@ -112,6 +140,7 @@ package struct PowerLoss {
         counts.files += 1
         changedNodes.insert(node.rawValue)
         let base = change.sequence << 24
+        let before = counts.pagesLost + counts.pagesTorn
         if choice.fraction(base | 2) >= kept { worker.restoreOwnerFrozen(node, change.synced) }
         guard now.isRegular else { return }
         let size = choice.fraction(base | 3) < kept ? now.size : change.synced.size
@@ -127,6 +156,8 @@ package struct PowerLoss {
         do throws(Errno) {
             try worker.restoreContentFrozen(node, size: size, pages: pages)
         } catch { counts.notRestored += 1 }
+        let lost = counts.pagesLost + counts.pagesTorn - before
+        if lost > 0 || size != now.size { lostPages[node.rawValue] = lost }
     }
 
     /// How much of a changed page there may be, in whole sectors: what was cut off and is back can only

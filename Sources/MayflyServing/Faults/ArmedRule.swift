@@ -11,8 +11,25 @@ package struct FaultEffect: Sendable {
     package var isShort = false
     /// From this byte on a file has no room.
     package var fullAt: UInt64?
+    /// So many bits of what a READ carries are the other way round, by `flipSeed`.
+    package var flippedBits: UInt64 = 0
+    package var flipSeed: UInt64 = 0
+    /// The power fails at the request.
+    package var powerLoss: PowerLossTime?
+    /// Of that; nil for one by chance.
+    package var powerLossSeed: UInt64?
+    /// What an FSYNC was to sync is lost, whatever later ones say.
+    package var dropsUnsynced = false
 
     package init() {}
+}
+
+/// When the power fails, beside a request.
+package enum PowerLossTime: Sendable {
+    /// The request is not carried out, and answered by `EIO`.
+    case before
+    /// It is carried out, and perhaps lost.
+    case after
 }
 
 /// A rule about requests: of which, and what happens to them.
@@ -30,6 +47,10 @@ package struct RequestRule: Sendable {
     package var pattern: PathPattern?
     package var effect = FaultEffect()
     package var choice = Choice.all
+    /// So many of the first that match are not counted for the choice.
+    package var skipped: UInt64 = 0
+    /// It is carried out so often at most.
+    package var mostTimes = UInt64.max
 
     package init(_ operations: Set<Opcode>, _ pattern: PathPattern?) {
         self.operations = operations
@@ -65,12 +86,24 @@ struct ArmedRule: Sendable {
     /// Counts a request that matches, and adds what is to happen to it.
     mutating func apply(to effect: inout FaultEffect) {
         count.matched += 1
-        guard isChosen(count.matched) else { return }
+        guard count.matched > rule.skipped, count.fired < rule.mostTimes,
+            isChosen(count.matched - rule.skipped)
+        else { return }
         count.fired += 1
         if effect.errno == 0 { effect.errno = rule.effect.errno }
         effect.delayNanoseconds += rule.effect.delayNanoseconds
         if rule.effect.isShort { effect.isShort = true }
         if let byte = rule.effect.fullAt { effect.fullAt = min(byte, effect.fullAt ?? .max) }
+        if rule.effect.flippedBits > 0 {
+            effect.flippedBits += rule.effect.flippedBits
+            // Each time other bits, and the same for the same seed.
+            effect.flipSeed = SeededChoice(seed: rule.effect.flipSeed).word(count.fired)
+        }
+        if rule.effect.dropsUnsynced { effect.dropsUnsynced = true }
+        if effect.powerLoss == nil, let loss = rule.effect.powerLoss {
+            effect.powerLoss = loss
+            effect.powerLossSeed = rule.effect.powerLossSeed
+        }
     }
 
     private func isChosen(_ index: UInt64) -> Bool {

@@ -38,6 +38,9 @@ package final class FaultEngine: Sendable {
     }
 
     private let state = Mutex(State())
+    /// Whether the power has failed, and the tree is not yet what is left of it.
+    private let powerIsOff = Atomic<Bool>(false)
+    private let whenPowerFails = Mutex<(@Sendable (UInt64?) -> Void)?>(nil)
     /// What OPEN tells where reads come through; without it 0.
     static let directHandle: UInt64 = 1
 
@@ -88,6 +91,26 @@ package final class FaultEngine: Sendable {
         return state.withLock { !$0.rules.isEmpty }
     }
 
+    // MARK: power
+
+    /// Has `body` called when a rule has the power fail, with the rule's seed. It is to return at once, and
+    /// `powerIsBack` to be called when the tree is what is left.
+    package func setWhenPowerFails(_ body: @escaping @Sendable (UInt64?) -> Void) {
+        whenPowerFails.withLock { $0 = body }
+    }
+
+    /// From now on nothing is changed, until the power is back.
+    func failPower(_ seed: UInt64?) {
+        let wasOff = powerIsOff.exchange(true, ordering: .acquiringAndReleasing)
+        if wasOff { return }
+        guard let body = whenPowerFails.withLock({ $0 }) else { return powerIsBack() }
+        body(seed)
+    }
+
+    package func powerIsBack() { powerIsOff.store(false, ordering: .releasing) }
+
+    var isPowerOff: Bool { powerIsOff.load(ordering: .acquiring) }
+
     // MARK: requests
 
     /// Looks at a request that is about to be answered.
@@ -134,7 +157,11 @@ package final class FaultEngine: Sendable {
     /// Has the kernel keep nothing of what a request was answered.
     func after(_ faulted: FaultedRequest, _ request: FuseRequest, _ reply: Reply) {
         guard let operation = request.operation, reply.error == 0 else { return }
-        FaultReply(request: request, reply: reply).keepNothing(operation)
+        let answer = FaultReply(request: request, reply: reply)
+        answer.keepNothing(operation)
+        if faulted.effect.flippedBits > 0 {
+            answer.flip(faulted.effect.flippedBits, seed: faulted.effect.flipSeed)
+        }
         if faulted.opensDirect {
             var open = cfk_open_out()
             open.fh = Self.directHandle

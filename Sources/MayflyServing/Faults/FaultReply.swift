@@ -53,6 +53,19 @@ struct FaultReply {
     let request: FuseRequest
     let reply: Reply
 
+    /// Turns bits round in what a READ carries.
+    func flip(_ count: UInt64, seed: UInt64) {
+        guard request.operation == .read, reply.bytes > 0 else { return }
+        let choice = SeededChoice(seed: seed)
+        let bits = UInt64(reply.bytes) * 8
+        for index in 0..<min(count, bits) {
+            let bit = choice.word(index) % bits
+            let place = unsafe request.reply + Int(bit / 8)
+            let byte = unsafe place.load(as: UInt8.self)
+            unsafe place.storeBytes(of: byte ^ 1 << UInt8(bit % 8), as: UInt8.self)
+        }
+    }
+
     /// Has the kernel ask for names and attributes each time.
     func keepNothing(_ operation: Opcode) {
         switch operation {

@@ -36,6 +36,9 @@ package final class Maintenance: Sendable {
     private let gate: YieldGate
     private let imageName: String
     private let sight: ServingSight
+    /// Called with how many requests were refused because the mount is full, at most once a minute.
+    private let whenFull = Mutex<(@Sendable (UInt64) -> Void)?>(nil)
+    private static let fullSeconds: UInt64 = 60
 
     /// - Parameters:
     ///   - imageName: the path of the image that the store was opened from; empty for none.
@@ -57,6 +60,12 @@ package final class Maintenance: Sendable {
 
     package func end() { bell.end() }
 
+    /// Has `body` called when requests were answered ENOSPC, by the maintenance thread: at once, and then at most
+    /// once a minute.
+    package func setWhenFull(_ body: @escaping @Sendable (UInt64) -> Void) {
+        whenFull.withLock { $0 = body }
+    }
+
     /// The highest use that a round has seen, in pages and inodes.
     package var peak: (pages: UInt64, inodes: UInt64) {
         observe()
@@ -71,6 +80,7 @@ package final class Maintenance: Sendable {
         var served = totalServed
         var starvation = StarvationGuard()
         var hasTold = false
+        var full = FullWatch()
         while !bell.hasEnded {
             if quietRounds >= Self.roundsUntilRest {
                 rest(served)
@@ -97,6 +107,9 @@ package final class Maintenance: Sendable {
             served = now
             allowWhatThereIs()
             observe()
+            if let count = full.look(counters, everySeconds: Self.fullSeconds) {
+                whenFull.withLock { $0 }?(count)
+            }
             for index in 0..<workerCount {
                 store.worker(index).maintain(trims: round % Self.roundsPerTrim == 0)
             }
@@ -144,5 +157,21 @@ package final class Maintenance: Sendable {
         let now = store.worker(0).statistics
         peakPages.max(now.pages - now.pagesFree, ordering: .relaxed)
         peakInodes.max(now.inodes - now.inodesFree, ordering: .relaxed)
+    }
+}
+
+/// Whether requests were refused because the mount is full.
+private struct FullWatch {
+    private var told: UInt64 = 0
+    private var lastNanoseconds: UInt64?
+
+    /// - Returns: how many since the last time that this was not nil.
+    mutating func look(_ counters: [RequestCounters], everySeconds seconds: UInt64) -> UInt64? {
+        let count = counters.reduce(0) { $0 + $1.errors(errno: ENOSPC) }
+        if count == told { return nil }
+        let now = cmem_monotonic_nanoseconds()
+        if let lastNanoseconds, now - lastNanoseconds < seconds * 1_000_000_000 { return nil }
+        defer { (told, lastNanoseconds) = (count, now) }
+        return count - told
     }
 }

@@ -106,17 +106,45 @@ package struct RequestLoop: Sendable {
     @inline(never)
     private func answerHooked(_ request: FuseRequest, _ retry: Retry) -> Reply {
         guard isHooked.hasFaults else { return answerLogged(request, retry) }
+        if hooks.faults.isPowerOff, let reply = answerWithoutPower(request) { return reply }
         let faulted = hooks.faults.before(request, operations.worker)
         delay(faulted.effect.delayNanoseconds)
         var error = faulted.effect.errno
         if error == 0 { error = faulted.effect.applied(to: request) }
+        if faulted.effect.dropsUnsynced, let log = hooks.durability {
+            log.dropUnsynced(request, operations.worker)
+        }
+        if faulted.effect.powerLoss == .before {
+            hooks.faults.failPower(faulted.effect.powerLossSeed)
+            if error == 0 { error = Errno.ioError.rawValue }
+        }
         if error != 0 {
             operations.counters.count(request.opcode)
             return Reply(error: error, bytes: 0)
         }
         let reply = answerLogged(request, retry)
         hooks.faults.after(faulted, request, reply)
+        if faulted.effect.powerLoss == .after {
+            hooks.faults.failPower(faulted.effect.powerLossSeed)
+        }
         return reply
+    }
+
+    /// What a request is answered between a power loss and the moment in which the tree is what is left: nothing
+    /// is changed any more, and whoever looks waits.
+    ///
+    /// - Returns: nil where it is to be answered as ever.
+    private func answerWithoutPower(_ request: FuseRequest) -> Reply? {
+        if let operation = request.operation, DurabilityLog.isRefusedWithoutPower(operation) {
+            operations.counters.count(request.opcode)
+            return Reply(error: Errno.ioError.rawValue, bytes: 0)
+        }
+        operations.worker.leave()
+        // Bounded: who brings the power back may wait for a lock of the kernel's that this request holds.
+        let end = cmem_monotonic_nanoseconds() + 1_000_000_000
+        while hooks.faults.isPowerOff, cmem_monotonic_nanoseconds() < end { cmem_nap(200) }
+        operations.worker.enter()
+        return nil
     }
 
     /// Answers a request under the eyes of the log of what was synced, if there is one.

@@ -99,6 +99,11 @@ class Rule(TypedDict, total=False):
     every: int
     probability: float
     seed: int
+    flipBits: int
+    crash: str
+    dropUnsynced: bool
+    after: int
+    times: int
 
 
 class Fault(TypedDict):
@@ -108,6 +113,18 @@ class Fault(TypedDict):
     rule: Rule
     matched: int
     fired: int
+
+
+class _UnsyncedPath(TypedDict):
+    path: str
+    change: str
+
+
+class UnsyncedPath(_UnsyncedPath, total=False):
+    """A path that was not synced, or lost for it: made, removed, replaced, content or attributes."""
+
+    pages: int
+    isDropped: bool
 
 
 class Crash(TypedDict):
@@ -122,6 +139,7 @@ class Crash(TypedDict):
     pagesTorn: int
     notRestored: int
     nanoseconds: int
+    lost: List[UnsyncedPath]
 
 
 class Sync(TypedDict):

@@ -170,6 +170,11 @@ class Mount:
         every: Optional[int] = None,
         probability: Optional[float] = None,
         seed: Optional[int] = None,
+        flip_bits: Optional[int] = None,
+        crash: Optional[str] = None,
+        drop_unsynced: Optional[bool] = None,
+        after: Optional[int] = None,
+        times: Optional[int] = None,
     ) -> Fault:
         """Makes requests go wrong from now on, as `mayfly fault add` does.
 
@@ -187,6 +192,11 @@ class Mount:
             "every": every,
             "probability": probability,
             "seed": seed,
+            "flipBits": flip_bits,
+            "crash": crash,
+            "dropUnsynced": drop_unsynced,
+            "after": after,
+            "times": times,
         }
         return cast(Fault, self.control.call("POST", "/v1/faults", body))
 
