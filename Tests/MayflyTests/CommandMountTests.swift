@@ -88,7 +88,9 @@ struct CommandMountTests {
             #expect(mounted.status == 0 && mounted.errors.isEmpty, "\(mounted.report)")
             let way = transport == .ring ? "io_uring: " : "/dev/fuse, "
             #expect(mounted.output.hasPrefix("mayfly: \(folder) is mounted over \(way)"))
-            #expect(mounted.output.contains(" of memory at most: 64 MiB size, "))
+            #expect(
+                mounted.output.contains(" of memory now, and more as it is filled, at most ")
+                    && mounted.output.contains(": 64 MiB size, "))
 
             let server = try #require(Self.server(of: folder))
             let used = try ChildProcess.run([

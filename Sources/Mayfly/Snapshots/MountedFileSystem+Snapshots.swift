@@ -7,6 +7,7 @@ internal import Glibc
 internal import InodeStore
 internal import MayflyArena
 public import MayflyHost
+internal import MayflyServing
 internal import Synchronization
 internal import SystemPackage
 
@@ -224,7 +225,17 @@ extension MountedFileSystem {
     }
 
     /// What programs have stored in mappings is in the kernel's pages until now.
+    ///
+    /// A log of what was synced knows which files may be mapped: the kernel writes each back before it
+    /// forgets it. Otherwise syncfs(2) asks for all of them, for which newer kernels do not wait.
+    ///
+    /// - Source: fs/fs-writeback.c, `sync_inodes_sb()`: SB_I_NO_DATA_INTEGRITY, which FUSE has since Linux 7.0
+    ///   and in 6.18.y.
     func writeBack(_ parts: Parts) {
+        if let log = hooks.durability {
+            parts.session.forget(log.whileHeld { $0.mappable.keys.sorted() })
+            return
+        }
         // Where the mountpoint is not reachable, nobody can have mapped much of it since.
         guard let identity, let place = identity.place else { return }
         _ = unsafe place.withCString {
