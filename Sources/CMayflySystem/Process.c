@@ -48,11 +48,6 @@ void csys_fill_standard_descriptors(void) {
 
 void csys_name_process(const char *name) { prctl(PR_SET_NAME, name); }
 
-void csys_log(const char *line) {
-    dprintf(STDERR_FILENO, "mayfly: %s\n", line);
-    syslog(LOG_DAEMON | LOG_WARNING, "mayfly: %s", line);
-}
-
 void csys_log_line(int level, const char *line) {
     if (level >= 0) dprintf(STDERR_FILENO, "<%d>mayfly: %s\n", level, line);
     else dprintf(STDERR_FILENO, "mayfly: %s\n", line);
@@ -60,6 +55,11 @@ void csys_log_line(int level, const char *line) {
 
 void csys_log_system(int level, const char *line) {
     syslog(LOG_DAEMON | level, "mayfly: %s", line);
+}
+
+void csys_log(const char *line) {
+    csys_log_line(-1, line);
+    csys_log_system(LOG_WARNING, line);
 }
 
 int csys_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }

@@ -23,8 +23,7 @@ struct CrashCommand: ParsableCommand {
               32   the server is dead or does not answer
             """)
 
-    @Argument(
-        help: "A directory in the mount. Default: the one that you are in.", completion: .mounts)
+    @Argument(help: .ownMount, completion: .mounts)
     var directory: PathBytes = "."
 
     @Option(help: "The same losses for the same changes. Default: by chance.")
@@ -76,8 +75,7 @@ struct UnsyncedCommand: ParsableCommand {
               32   the server is dead or does not answer
             """)
 
-    @Argument(
-        help: "A directory in the mount. Default: the one that you are in.", completion: .mounts)
+    @Argument(help: .ownMount, completion: .mounts)
     var directory: PathBytes = "."
 
     @Flag(help: "Print JSON.")

@@ -44,8 +44,7 @@ struct FaultAdd: ParsableCommand {
               mayfly fault add /mnt/fast --rules flaky-disk.json
             """)
 
-    @Argument(
-        help: "A directory in the mount. Default: the one that you are in.", completion: .mounts)
+    @Argument(help: .ownMount, completion: .mounts)
     var directory: PathBytes = "."
 
     @Option(
@@ -174,8 +173,7 @@ struct FaultList: ParsableCommand {
         commandName: "list",
         abstract: "List the rules in force, with what they have matched and done.")
 
-    @Argument(
-        help: "A directory in the mount. Default: the one that you are in.", completion: .mounts)
+    @Argument(help: .ownMount, completion: .mounts)
     var directory: PathBytes = "."
 
     @Flag(help: "Print JSON.")
@@ -199,8 +197,7 @@ struct FaultClear: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "clear", abstract: "Take rules back: all of them, or those of some numbers.")
 
-    @Argument(
-        help: "A directory in the mount. Default: the one that you are in.", completion: .mounts)
+    @Argument(help: .ownMount, completion: .mounts)
     var directory: PathBytes = "."
 
     @Argument(help: "Numbers of rules. Default: all.")

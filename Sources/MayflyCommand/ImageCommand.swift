@@ -385,8 +385,7 @@ struct DiffCommand: ParsableCommand {
               32   the server is dead or does not answer
             """)
 
-    @Argument(
-        help: "A directory in the mount. Default: the one that you are in.", completion: .mounts)
+    @Argument(help: .ownMount, completion: .mounts)
     var directory: PathBytes = "."
 
     @Argument(help: "The snapshot. Default: the newest.", completion: .snapshots)

@@ -124,7 +124,7 @@ struct MountCommand: ParsableCommand {
             let own = ["mount", "--memory-fd", PathBytes("\(Guardian.memoryDescriptor)")]
             let given = Invocation.arguments.dropFirst().map { PathBytes($0) }
             let status = try Guardian.run(
-                arguments: own + given, first: [],
+                arguments: own + given,
                 again: ["--recover", "--at", configuration.mountPath], readyDescriptor: ready)
             throw ExitCode(status)
         }

@@ -8,3 +8,9 @@ public import MayflyHost
 extension PathBytes: ExpressibleByArgument {
     public init?(argument: String) { self.init(argument) }
 }
+
+extension ArgumentHelp {
+    /// Of a command that is about one mount.
+    static let ownMount: ArgumentHelp =
+        "A directory in the mount. Default: the one that you are in."
+}

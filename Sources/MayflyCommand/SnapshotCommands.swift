@@ -21,8 +21,7 @@ struct SnapshotCommand: ParsableCommand {
               32   the server is dead, does not answer, or has no memory for it
             """)
 
-    @Argument(
-        help: "A directory in the mount. Default: the one that you are in.", completion: .mounts)
+    @Argument(help: .ownMount, completion: .mounts)
     var directory: PathBytes = "."
 
     @Argument(
@@ -65,8 +64,7 @@ struct SnapshotsCommand: ParsableCommand {
               32   the server is dead or does not answer
             """)
 
-    @Argument(
-        help: "A directory in the mount. Default: the one that you are in.", completion: .mounts)
+    @Argument(help: .ownMount, completion: .mounts)
     var directory: PathBytes = "."
 
     @Option(help: "Give this snapshot up first.")
@@ -117,8 +115,7 @@ struct RollbackCommand: ParsableCommand {
               32   the server is dead or does not answer
             """)
 
-    @Argument(
-        help: "A directory in the mount. Default: the one that you are in.", completion: .mounts)
+    @Argument(help: .ownMount, completion: .mounts)
     var directory: PathBytes = "."
 
     @Argument(help: "The snapshot. Default: the newest.", completion: .snapshots)

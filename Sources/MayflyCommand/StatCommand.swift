@@ -22,8 +22,7 @@ struct StatCommand: ParsableCommand {
               32   the server is dead or does not answer
             """)
 
-    @Argument(
-        help: "A directory in the mount. Default: the one that you are in.", completion: .mounts)
+    @Argument(help: .ownMount, completion: .mounts)
     var directory: PathBytes = "."
 
     @Flag(help: "Print JSON.")

@@ -28,8 +28,7 @@ struct TopCommand: ParsableCommand {
               32   the server is dead or does not answer
             """)
 
-    @Argument(
-        help: "A directory in the mount. Default: the one that you are in.", completion: .mounts)
+    @Argument(help: .ownMount, completion: .mounts)
     var directory: PathBytes = "."
 
     @Option(help: "Seconds between two pictures, 0.1 to 3600. Default: 1.")

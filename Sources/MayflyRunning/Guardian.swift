@@ -20,13 +20,12 @@ package enum Guardian {
     /// Guards a mount until its server ends by itself.
     ///
     /// - Parameters:
-    ///   - arguments: of the server, but for the two lists below.
-    ///   - first: what else the first one gets.
-    ///   - again: what else those get that take over.
+    ///   - arguments: of the first server.
+    ///   - again: what those get beside them that take over.
     ///   - readyDescriptor: gets one byte once the mount answers.
     /// - Returns: the exit status.
     package static func run(
-        arguments: [PathBytes], first: [PathBytes], again: [PathBytes], readyDescriptor: Int32?
+        arguments: [PathBytes], again: [PathBytes], readyDescriptor: Int32?
     ) throws(MountError) -> Int32 {
         _ = KillerPreference.beLast()
         let memory = unsafe csys_memory_file("mayfly-survive")
@@ -36,7 +35,7 @@ package enum Guardian {
         }
         var mask = sigset_t()
         unsafe sigprocmask(SIG_BLOCK, nil, &mask)
-        return unsafe withCStrings(["mayfly"] + arguments + first) { first in
+        return unsafe withCStrings(["mayfly"] + arguments) { first in
             unsafe withCStrings(["mayfly"] + arguments + again) { again in
                 unsafe withUnsafePointer(to: &mask) { mask in
                     var plan = unsafe csys_guarded(

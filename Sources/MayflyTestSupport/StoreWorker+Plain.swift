@@ -68,6 +68,16 @@ extension StoreWorker {
         try Name.with(name) { name throws(Errno) in try peek(parent, name) }
     }
 
+    /// What a path from the root leads to.
+    package func node(at path: String) throws(Errno) -> NodeID {
+        var node = NodeID.root
+        for name in path.split(separator: "/") {
+            guard let next = try peek(node, String(name)) else { throw .noSuchFileOrDirectory }
+            node = next
+        }
+        return node
+    }
+
     package func makeFile(_ parent: NodeID, _ name: String) throws(Errno) -> NodeID {
         NodeID(rawValue: try make(parent, name, mode: FileMode.regular | 0o644).nodeID)
     }

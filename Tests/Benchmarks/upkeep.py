@@ -6,7 +6,7 @@ a client waits meanwhile. Medians of rounds.
 
 Run it on a machine where nothing else runs. It needs about 4 GiB of memory.
 """
-import argparse, http.client, json, os, re, socket, statistics, subprocess, tempfile, threading, time
+import argparse, http.client, json, os, socket, statistics, subprocess, tempfile, time
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--rounds", type=int, default=9)
@@ -59,8 +59,6 @@ def show(what, seconds, bound=""):
 
 def waits(folder, work):
     """The longest that a client waits for an answer while something is done."""
-    longest, stop = [0.0], threading.Event()
-
     # A process of its own, which Python's lock does not hold up.
     client = subprocess.Popen(["python3", "-c", """
 import os, select, sys, time
@@ -73,6 +71,17 @@ print(longest)
     time.sleep(0.3)
     work()
     return float(client.communicate("x")[0])
+
+
+def show_start(what, folder, image):
+    """How long a mount takes to start from an image, which is removed then."""
+    took = []
+    for _ in range(options.rounds):
+        mount = Mount(folder, "--from", image)
+        took.append(mount.seconds)
+        mount.end()
+    show(f"mount from an image of {what}", took)
+    os.remove(image)
 
 
 print(f"Linux {os.uname().release}, {os.cpu_count()} CPUs, {options.rounds} rounds; median, most")
@@ -119,25 +128,14 @@ with tempfile.TemporaryDirectory() as top:
         show(f"longest that a write waits during {what}", [waits(mount.folder, work) for _ in range(3)])
     mount.end()
 
-    took = []
-    for _ in range(options.rounds):
-        mount = Mount(f"{top}/m", "--from", f"{top}/large.mayfly")
-        took.append(mount.seconds)
-        mount.end()
-    show(f"mount from an image of {files:,} files", took)
-    os.remove(f"{top}/large.mayfly")
+    show_start(f"{files:,} files", f"{top}/m", f"{top}/large.mayfly")
 
     mount = Mount(f"{top}/m", "--size", "2g")
     for number in range(1024 // part):
         with open(f"{mount.folder}/{number}", "wb") as file: file.write(os.urandom(1 << 20))
     mount.ask("/v1/save", {"path": f"{top}/large.mayfly"})
     mount.end()
-    took = []
-    for _ in range(options.rounds):
-        mount = Mount(f"{top}/m", "--from", f"{top}/large.mayfly")
-        took.append(mount.seconds)
-        mount.end()
-    show(f"mount from an image of {1024 // part:,} MiB in as many files", took)
+    show_start(f"{1024 // part:,} MiB in as many files", f"{top}/m", f"{top}/large.mayfly")
 
     mount = Mount(f"{top}/m", "--size", "64m")
     file = os.open(f"{mount.folder}/f", os.O_CREAT | os.O_RDWR)

@@ -33,57 +33,59 @@ private struct SeededChange {
         switch random.below(14) {
         case 0, 1:
             body = { worker throws(Errno) in
-                let made = try worker.makeFile(try worker.at(folder), name)
+                let made = try worker.makeFile(try worker.node(at: folder), name)
                 worker.forget(made, count: 1)
             }
         case 2:
             body = { worker throws(Errno) in
-                let made = try worker.makeDirectory(try worker.at(folder), name)
+                let made = try worker.makeDirectory(try worker.node(at: folder), name)
                 worker.forget(made, count: 1)
             }
         case 3:
             body = { worker throws(Errno) in
                 let made = try worker.makeSymlink(
-                    try worker.at(folder), name, target: [UInt8](bytes.prefix(300)))
+                    try worker.node(at: folder), name, target: [UInt8](bytes.prefix(300)))
                 worker.forget(NodeID(rawValue: made.nodeID), count: 1)
             }
         case 4:
             body = { worker throws(Errno) in
-                let file = try worker.at(path)
-                _ = try worker.link(file, try worker.at(other), otherName)
+                let file = try worker.node(at: path)
+                _ = try worker.link(file, try worker.node(at: other), otherName)
                 worker.forget(file, count: 1)
             }
         case 5:
-            body = { worker throws(Errno) in try worker.unlink(try worker.at(folder), name) }
+            body = { worker throws(Errno) in try worker.unlink(try worker.node(at: folder), name) }
         case 6:
             body = { worker throws(Errno) in
-                try worker.removeDirectory(try worker.at(folder), name)
+                try worker.removeDirectory(try worker.node(at: folder), name)
             }
         case 7, 8:
             body = { worker throws(Errno) in
                 try worker.rename(
-                    try worker.at(folder), name, try worker.at(other), otherName, flags: flags)
+                    try worker.node(at: folder), name, try worker.node(at: other), otherName,
+                    flags: flags)
             }
         case 9, 10:
             torn = path
             body = { worker throws(Errno) in
-                _ = try worker.write(try worker.at(path), offset: offset, bytes)
+                _ = try worker.write(try worker.node(at: path), offset: offset, bytes)
             }
         case 11:
             body = { worker throws(Errno) in
-                try worker.truncate(try worker.at(path), to: offset)
+                try worker.truncate(try worker.node(at: path), to: offset)
             }
         case 12:
             torn = path
             let mode = random.pick([0, AllocateMode.keepSize, 3])
             body = { worker throws(Errno) in
                 try worker.allocate(
-                    try worker.at(path), offset: offset, length: UInt64(bytes.count), mode: mode)
+                    try worker.node(at: path), offset: offset, length: UInt64(bytes.count),
+                    mode: mode)
             }
         default:
             let isRemoval = random.oneIn(3)
             body = { worker throws(Errno) in
-                let file = try worker.at(path)
+                let file = try worker.node(at: path)
                 if isRemoval {
                     try worker.removeXattr(file, "user.x")
                 } else {
@@ -102,17 +104,6 @@ private struct SeededChange {
         worker.enter()
         try? body(worker)
         worker.leave()
-    }
-}
-
-extension StoreWorker {
-    fileprivate func at(_ path: String) throws(Errno) -> NodeID {
-        var node = NodeID.root
-        for name in path.split(separator: "/") {
-            guard let next = try peek(node, String(name)) else { throw .noSuchFileOrDirectory }
-            node = next
-        }
-        return node
     }
 }
 

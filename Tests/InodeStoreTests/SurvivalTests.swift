@@ -22,15 +22,6 @@ struct TreeChange: CustomTestStringConvertible, Sendable {
 }
 
 extension StoreWorker {
-    fileprivate func node(_ path: String) throws(Errno) -> NodeID {
-        var node = NodeID.root
-        for name in path.split(separator: "/") {
-            guard let next = try peek(node, String(name)) else { throw .noSuchFileOrDirectory }
-            node = next
-        }
-        return node
-    }
-
     /// Makes a file that nobody has open.
     fileprivate func file(_ parent: NodeID, _ name: String, _ bytes: [UInt8] = []) throws(Errno) {
         let node = try makeFile(parent, name)
@@ -48,7 +39,7 @@ extension StoreWorker {
         var change = AttributeChange()
         change.valid = valid
         fill(&change)
-        _ = try setAttributes(try node(path), change, caller: .root)
+        _ = try setAttributes(try node(at: path), change, caller: .root)
     }
 }
 
@@ -109,16 +100,16 @@ private let changes: [TreeChange] = [
     TreeChange(name: "link") { worker throws(Errno) in
         try worker.file(.root, "file", bytes(10))
     } make: { worker throws(Errno) in
-        _ = try worker.link(try worker.node("file"), .root, "new")
+        _ = try worker.link(try worker.node(at: "file"), .root, "new")
     },
     TreeChange(name: "link, the third") { worker throws(Errno) in
         try worker.file(.root, "file", bytes(10))
         try worker.folder(.root, "d")
-        let file = try worker.node("file")
-        _ = try worker.link(file, try worker.node("d"), "second")
+        let file = try worker.node(at: "file")
+        _ = try worker.link(file, try worker.node(at: "d"), "second")
         worker.forget(file, count: 1)
     } make: { worker throws(Errno) in
-        _ = try worker.link(try worker.node("file"), .root, "new")
+        _ = try worker.link(try worker.node(at: "file"), .root, "new")
     },
     TreeChange(name: "a temporary file") { worker throws(Errno) in
         _ = try worker.makeTemporary(.root, mode: 0o600, isLinkable: true, caller: .root)
@@ -149,9 +140,9 @@ private let changes: [TreeChange] = [
     TreeChange(name: "unlink of the first of three names") { worker throws(Errno) in
         try worker.file(.root, "file", bytes(10))
         try worker.folder(.root, "d")
-        let file = try worker.node("file")
+        let file = try worker.node(at: "file")
         for name in ["second", "third"] {
-            _ = try worker.link(file, try worker.node("d"), name)
+            _ = try worker.link(file, try worker.node(at: "d"), name)
             worker.forget(file, count: 1)
         }
     } make: { worker throws(Errno) in
@@ -159,7 +150,7 @@ private let changes: [TreeChange] = [
     },
     TreeChange(name: "unlink of the second of two names") { worker throws(Errno) in
         try worker.file(.root, "file", bytes(10))
-        let file = try worker.node("file")
+        let file = try worker.node(at: "file")
         _ = try worker.link(file, .root, "second")
         worker.forget(file, count: 1)
     } make: { worker throws(Errno) in
@@ -169,7 +160,7 @@ private let changes: [TreeChange] = [
         try worker.folder(.root, "d")
         try worker.file(.root, "other")
         // One that was large once.
-        let folder = try worker.node("d")
+        let folder = try worker.node(at: "d")
         for index in 0..<20 { try worker.file(folder, "f\(index)") }
         for index in 0..<20 { try worker.unlink(folder, "f\(index)") }
     } make: { worker throws(Errno) in
@@ -186,7 +177,7 @@ private let changes: [TreeChange] = [
         try worker.file(.root, "file", bytes(10))
         try worker.folder(.root, "d")
     } make: { worker throws(Errno) in
-        try worker.rename(.root, "file", try worker.node("d"), "new")
+        try worker.rename(.root, "file", try worker.node(at: "d"), "new")
     },
     TreeChange(name: "rename over another") { worker throws(Errno) in
         try worker.file(.root, "file", bytes(10))
@@ -197,33 +188,33 @@ private let changes: [TreeChange] = [
     TreeChange(name: "rename over another of two names, in another folder") {
         worker throws(Errno) in
         try worker.folder(.root, "d")
-        let folder = try worker.node("d")
+        let folder = try worker.node(at: "d")
         try worker.file(.root, "file", bytes(10))
         try worker.file(folder, "old", bytes(100))
-        _ = try worker.link(try worker.node("d/old"), .root, "twin")
-        _ = try worker.link(try worker.node("file"), folder, "second")
-        worker.forget(try worker.node("twin"), count: 1)
-        worker.forget(try worker.node("file"), count: 1)
+        _ = try worker.link(try worker.node(at: "d/old"), .root, "twin")
+        _ = try worker.link(try worker.node(at: "file"), folder, "second")
+        worker.forget(try worker.node(at: "twin"), count: 1)
+        worker.forget(try worker.node(at: "file"), count: 1)
     } make: { worker throws(Errno) in
-        try worker.rename(try worker.node("d"), "second", .root, "twin")
+        try worker.rename(try worker.node(at: "d"), "second", .root, "twin")
     },
     TreeChange(name: "rename of a folder over an empty one elsewhere") { worker throws(Errno) in
         try worker.folder(.root, "from")
         try worker.folder(.root, "to")
-        try worker.folder(try worker.node("from"), "d")
-        try worker.folder(try worker.node("to"), "d")
-        try worker.file(try worker.node("from/d"), "inside", bytes(5))
+        try worker.folder(try worker.node(at: "from"), "d")
+        try worker.folder(try worker.node(at: "to"), "d")
+        try worker.file(try worker.node(at: "from/d"), "inside", bytes(5))
     } make: { worker throws(Errno) in
-        try worker.rename(try worker.node("from"), "d", try worker.node("to"), "d")
+        try worker.rename(try worker.node(at: "from"), "d", try worker.node(at: "to"), "d")
     },
     TreeChange(name: "exchange of a folder and a file") { worker throws(Errno) in
         try worker.folder(.root, "from")
         try worker.folder(.root, "to")
-        try worker.folder(try worker.node("from"), "one")
-        try worker.file(try worker.node("to"), "two", bytes(5))
+        try worker.folder(try worker.node(at: "from"), "one")
+        try worker.file(try worker.node(at: "to"), "two", bytes(5))
     } make: { worker throws(Errno) in
         try worker.rename(
-            try worker.node("from"), "one", try worker.node("to"), "two",
+            try worker.node(at: "from"), "one", try worker.node(at: "to"), "two",
             flags: RenameFlags.exchange)
     },
     TreeChange(name: "rename that leaves a whiteout") { worker throws(Errno) in
@@ -231,92 +222,92 @@ private let changes: [TreeChange] = [
         try worker.folder(.root, "d")
     } make: { worker throws(Errno) in
         try worker.rename(
-            .root, "file", try worker.node("d"), "new", flags: RenameFlags.whiteout)
+            .root, "file", try worker.node(at: "d"), "new", flags: RenameFlags.whiteout)
     },
 
     // MARK: content
     TreeChange(name: "first bytes") { worker throws(Errno) in
         try worker.file(.root, "file")
     } make: { worker throws(Errno) in
-        _ = try worker.write(try worker.node("file"), offset: 0, bytes(100))
+        _ = try worker.write(try worker.node(at: "file"), offset: 0, bytes(100))
     },
     TreeChange(name: "small content overwritten") { worker throws(Errno) in
         try worker.file(.root, "file", bytes(300))
     } make: { worker throws(Errno) in
-        _ = try worker.write(try worker.node("file"), offset: 50, bytes(100, 0x80))
+        _ = try worker.write(try worker.node(at: "file"), offset: 50, bytes(100, 0x80))
     },
     TreeChange(name: "small content appended to") { worker throws(Errno) in
         try worker.file(.root, "file", bytes(300))
     } make: { worker throws(Errno) in
-        _ = try worker.write(try worker.node("file"), offset: 300, bytes(200, 0x80))
+        _ = try worker.write(try worker.node(at: "file"), offset: 300, bytes(200, 0x80))
     },
     TreeChange(name: "small content that grows to pages") { worker throws(Errno) in
         try worker.file(.root, "file", bytes(300))
     } make: { worker throws(Errno) in
-        _ = try worker.write(try worker.node("file"), offset: 300, bytes(10_000, 0x80))
+        _ = try worker.write(try worker.node(at: "file"), offset: 300, bytes(10_000, 0x80))
     },
     TreeChange(name: "first pages") { worker throws(Errno) in
         try worker.file(.root, "file")
     } make: { worker throws(Errno) in
-        _ = try worker.write(try worker.node("file"), offset: 0, bytes(20_000))
+        _ = try worker.write(try worker.node(at: "file"), offset: 0, bytes(20_000))
     },
     TreeChange(name: "pages appended to") { worker throws(Errno) in
         try worker.file(.root, "file", bytes(9000))
     } make: { worker throws(Errno) in
-        _ = try worker.write(try worker.node("file"), offset: 9000, bytes(9000, 0x80))
+        _ = try worker.write(try worker.node(at: "file"), offset: 9000, bytes(9000, 0x80))
     },
     TreeChange(name: "a write far behind the end") { worker throws(Errno) in
         try worker.file(.root, "file", bytes(9000))
     } make: { worker throws(Errno) in
-        _ = try worker.write(try worker.node("file"), offset: 5 << 20, bytes(5000, 0x80))
+        _ = try worker.write(try worker.node(at: "file"), offset: 5 << 20, bytes(5000, 0x80))
     },
     TreeChange(name: "pages overwritten", torn: "/file") { worker throws(Errno) in
         try worker.file(.root, "file", bytes(20_000))
     } make: { worker throws(Errno) in
-        _ = try worker.write(try worker.node("file"), offset: 3000, bytes(6000, 0x80))
+        _ = try worker.write(try worker.node(at: "file"), offset: 3000, bytes(6000, 0x80))
     },
     TreeChange(name: "a hole filled", torn: "/file") { worker throws(Errno) in
         try worker.file(.root, "file", bytes(3000))
-        try worker.truncate(try worker.node("file"), to: 40_000)
+        try worker.truncate(try worker.node(at: "file"), to: 40_000)
     } make: { worker throws(Errno) in
-        _ = try worker.write(try worker.node("file"), offset: 10_000, bytes(9000, 0x80))
+        _ = try worker.write(try worker.node(at: "file"), offset: 10_000, bytes(9000, 0x80))
     },
     TreeChange(name: "a write that takes set-user-ID and capability") { worker throws(Errno) in
         try worker.file(.root, "file", bytes(300))
-        try worker.setXattr(try worker.node("file"), "security.capability", bytes(20))
+        try worker.setXattr(try worker.node(at: "file"), "security.capability", bytes(20))
         try worker.set("file", AttributeChange.mode) { $0.mode = 0o6755 }
     } make: { worker throws(Errno) in
         _ = try worker.write(
-            try worker.node("file"), offset: 0, bytes(10), killPrivileges: true)
+            try worker.node(at: "file"), offset: 0, bytes(10), killPrivileges: true)
     },
     TreeChange(name: "copy_file_range", torn: "/file") { worker throws(Errno) in
         try worker.file(.root, "from", bytes(9000))
         try worker.file(.root, "file", bytes(12_000, 0x80))
     } make: { worker throws(Errno) in
         _ = try worker.copyRange(
-            from: try worker.node("from"), at: 100, to: try worker.node("file"), at: 2000,
+            from: try worker.node(at: "from"), at: 100, to: try worker.node(at: "file"), at: 2000,
             count: 8000)
     },
     TreeChange(name: "truncate to nothing") { worker throws(Errno) in
         try worker.file(.root, "file", bytes(20_000))
     } make: { worker throws(Errno) in
-        try worker.truncate(try worker.node("file"), to: 0)
+        try worker.truncate(try worker.node(at: "file"), to: 0)
     },
     TreeChange(name: "truncate of small content") { worker throws(Errno) in
         try worker.file(.root, "file", bytes(1000))
     } make: { worker throws(Errno) in
-        try worker.truncate(try worker.node("file"), to: 400)
+        try worker.truncate(try worker.node(at: "file"), to: 400)
     },
     TreeChange(name: "truncate within a page") { worker throws(Errno) in
         try worker.file(.root, "file", bytes(20_000))
         // Room behind the end, which goes too.
-        try worker.allocate(try worker.node("file"), offset: 0, length: 40_000, mode: 1)
+        try worker.allocate(try worker.node(at: "file"), offset: 0, length: 40_000, mode: 1)
     } make: { worker throws(Errno) in
-        try worker.truncate(try worker.node("file"), to: 5000)
+        try worker.truncate(try worker.node(at: "file"), to: 5000)
     },
     TreeChange(name: "truncate that drops leaves") { worker throws(Errno) in
         try worker.file(.root, "file", bytes(5000))
-        _ = try worker.write(try worker.node("file"), offset: 9 << 20, bytes(5000))
+        _ = try worker.write(try worker.node(at: "file"), offset: 9 << 20, bytes(5000))
     } make: { worker throws(Errno) in
         try worker.set("file", AttributeChange.size | AttributeChange.mode) {
             $0.size = 4100
@@ -326,29 +317,29 @@ private let changes: [TreeChange] = [
     TreeChange(name: "truncate to more") { worker throws(Errno) in
         try worker.file(.root, "file", bytes(5000))
     } make: { worker throws(Errno) in
-        try worker.truncate(try worker.node("file"), to: 50_000)
+        try worker.truncate(try worker.node(at: "file"), to: 50_000)
     },
     TreeChange(name: "fallocate of an empty file") { worker throws(Errno) in
         try worker.file(.root, "file")
     } make: { worker throws(Errno) in
-        try worker.allocate(try worker.node("file"), offset: 0, length: 40_000, mode: 0)
+        try worker.allocate(try worker.node(at: "file"), offset: 0, length: 40_000, mode: 0)
     },
     TreeChange(name: "fallocate around what there is", torn: "/file") { worker throws(Errno) in
         try worker.file(.root, "file", bytes(9000))
-        _ = try worker.write(try worker.node("file"), offset: 30_000, bytes(100))
+        _ = try worker.write(try worker.node(at: "file"), offset: 30_000, bytes(100))
     } make: { worker throws(Errno) in
-        try worker.allocate(try worker.node("file"), offset: 0, length: 60_000, mode: 0)
+        try worker.allocate(try worker.node(at: "file"), offset: 0, length: 60_000, mode: 0)
     },
     TreeChange(name: "a hole punched", torn: "/file") { worker throws(Errno) in
         try worker.file(.root, "file", bytes(30_000))
     } make: { worker throws(Errno) in
-        try worker.allocate(try worker.node("file"), offset: 3000, length: 20_000, mode: 3)
+        try worker.allocate(try worker.node(at: "file"), offset: 3000, length: 20_000, mode: 3)
     },
     TreeChange(name: "a range zeroed", torn: "/file") { worker throws(Errno) in
         try worker.file(.root, "file", bytes(30_000))
     } make: { worker throws(Errno) in
         try worker.allocate(
-            try worker.node("file"), offset: 3000, length: 9000, mode: AllocateMode.zeroRange)
+            try worker.node(at: "file"), offset: 3000, length: 9000, mode: AllocateMode.zeroRange)
     },
 
     // MARK: attributes
@@ -359,13 +350,13 @@ private let changes: [TreeChange] = [
     },
     TreeChange(name: "chmod of a file with an access list") { worker throws(Errno) in
         try worker.file(.root, "file")
-        try worker.setXattr(try worker.node("file"), accessName, accessList)
+        try worker.setXattr(try worker.node(at: "file"), accessName, accessList)
     } make: { worker throws(Errno) in
         try worker.set("file", AttributeChange.mode) { $0.mode = 0o640 }
     },
     TreeChange(name: "chown that takes set-user-ID and capability") { worker throws(Errno) in
         try worker.file(.root, "file")
-        try worker.setXattr(try worker.node("file"), "security.capability", bytes(20))
+        try worker.setXattr(try worker.node(at: "file"), "security.capability", bytes(20))
         try worker.set("file", AttributeChange.mode) { $0.mode = 0o6755 }
     } make: { worker throws(Errno) in
         try worker.set("file", AttributeChange.userID | AttributeChange.groupID) {
@@ -386,44 +377,44 @@ private let changes: [TreeChange] = [
     TreeChange(name: "chattr") { worker throws(Errno) in
         try worker.file(.root, "file")
     } make: { worker throws(Errno) in
-        try worker.setFlags(try worker.node("file"), InodeFlags.append)
+        try worker.setFlags(try worker.node(at: "file"), InodeFlags.append)
     },
     TreeChange(name: "the first xattr") { worker throws(Errno) in
         try worker.file(.root, "file")
     } make: { worker throws(Errno) in
-        try worker.setXattr(try worker.node("file"), "user.a", bytes(100))
+        try worker.setXattr(try worker.node(at: "file"), "user.a", bytes(100))
     },
     TreeChange(name: "an xattr replaced") { worker throws(Errno) in
         try worker.file(.root, "file")
         for name in ["user.a", "user.b", "user.c"] {
-            try worker.setXattr(try worker.node("file"), name, bytes(100))
+            try worker.setXattr(try worker.node(at: "file"), name, bytes(100))
         }
     } make: { worker throws(Errno) in
-        try worker.setXattr(try worker.node("file"), "user.b", bytes(5000, 0x80))
+        try worker.setXattr(try worker.node(at: "file"), "user.b", bytes(5000, 0x80))
     },
     TreeChange(name: "an xattr removed") { worker throws(Errno) in
         try worker.file(.root, "file")
         for name in ["user.a", "user.b", "user.c"] {
-            try worker.setXattr(try worker.node("file"), name, bytes(3000))
+            try worker.setXattr(try worker.node(at: "file"), name, bytes(3000))
         }
     } make: { worker throws(Errno) in
-        try worker.removeXattr(try worker.node("file"), "user.b")
+        try worker.removeXattr(try worker.node(at: "file"), "user.b")
     },
     TreeChange(name: "a capability set") { worker throws(Errno) in
         try worker.file(.root, "file")
     } make: { worker throws(Errno) in
-        try worker.setXattr(try worker.node("file"), "security.capability", bytes(20))
+        try worker.setXattr(try worker.node(at: "file"), "security.capability", bytes(20))
     },
     TreeChange(name: "an access list set") { worker throws(Errno) in
         try worker.file(.root, "file")
     } make: { worker throws(Errno) in
-        try worker.setXattr(try worker.node("file"), accessName, accessList)
+        try worker.setXattr(try worker.node(at: "file"), accessName, accessList)
     },
     TreeChange(name: "an access list removed") { worker throws(Errno) in
         try worker.file(.root, "file")
-        try worker.setXattr(try worker.node("file"), accessName, accessList)
+        try worker.setXattr(try worker.node(at: "file"), accessName, accessList)
     } make: { worker throws(Errno) in
-        try worker.removeXattr(try worker.node("file"), accessName)
+        try worker.removeXattr(try worker.node(at: "file"), accessName)
     },
 ]
 
