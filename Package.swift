@@ -45,12 +45,9 @@ let package = Package(
             name: "CMayflyMemory", dependencies: ["CMayflySystem"],
             cSettings: [.define("_GNU_SOURCE")]),
         .systemLibrary(
-            name: "CMayflyLibarchive", pkgConfig: "libarchive",
-            providers: [.apt(["libarchive-dev"])]),
-        .systemLibrary(
             name: "CMayflyZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .target(
-            name: "CMayflyArchive", dependencies: ["CMayflyLibarchive", "CMayflyZlib"],
+            name: "CMayflyArchive", dependencies: ["CMayflyZlib"],
             cSettings: [.define("_GNU_SOURCE")]),
         .systemLibrary(
             name: "CMayflyLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),

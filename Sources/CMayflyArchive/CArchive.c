@@ -1,8 +1,7 @@
 #include "carc_disk.h"
+#include "carc_library.h"
 #include "carc_source.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -73,7 +72,7 @@ static int begin(struct carc_reader *reader, int is_utf8) {
     archive_read_support_format_cpio(reader->archive);
     archive_read_support_format_7zip(reader->archive);
     archive_read_support_format_iso9660(reader->archive);
-#ifndef CARC_WITHOUT_XAR // which takes libxml2, and that ICU: more than all the rest of a static program
+#ifndef CARC_LINKED // It takes libxml2, and that ICU: more than all the rest of a static program.
     archive_read_support_format_xar(reader->archive);
 #endif
     // What is no archive is told at the first entry, by then with its reason.
@@ -87,6 +86,7 @@ static int begin(struct carc_reader *reader, int is_utf8) {
 }
 
 struct carc_reader *carc_read_archive(const char *path, int descriptor) {
+    if (carc_library_load() != 0) return NULL;
     struct carc_reader *reader = calloc(1, sizeof *reader);
     if (!reader) return NULL;
     reader->source = carc_source_open(path, descriptor);
@@ -405,6 +405,7 @@ static struct archive *compress(const char *filter, int descriptor) {
 }
 
 struct carc_writer *carc_write_tar(int descriptor, const char *filter) {
+    if (carc_library_load() != 0) return NULL;
     struct carc_writer *writer = calloc(1, sizeof *writer);
     if (!writer) return NULL;
     use_locale(1);

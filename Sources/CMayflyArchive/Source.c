@@ -1,9 +1,9 @@
 #include "carc_source.h"
 
 #include "carc_gunzip.h"
+#include "carc_library.h"
 #include "carc_zip.h"
 
-#include <archive.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -16,25 +16,27 @@ extension MountConfiguration {
         try MountError.checkPages()
         guard permissionChecks != .never || !allowOther else {
             throw MountError(
-                .usage, "noperm and allow_other: with both, anybody might do everything")
+                .usage, code: .conflict,
+                "noperm and allow_other: with both, anybody might do everything")
         }
         guard !writesBack || durability == .none else {
             throw MountError(
-                .usage,
-                "writeback and --durability exclude each other, as the kernel keeps sizes of files with "
+                .usage, code: .conflict,
+                "writeback and \(setting: .durability) exclude each other, as the kernel keeps sizes of files with "
                     + "writeback: give one")
         }
         guard !asksSync || durability == .none else {
             throw MountError(
-                .usage,
-                "sync and dirsync go with no --durability: what is to outlive a power loss is what a program "
+                .usage, code: .conflict,
+                "sync and dirsync go with no \(setting: .durability): what is to outlive a power loss is what a program "
                     + "syncs itself; leave them out")
         }
         if survives {
             guard from == nil, durability == .none else {
                 throw MountError(
-                    .usage,
-                    "--survive goes with an empty tree, and without --durability: leave out the other"
+                    .usage, code: .conflict,
+                    "\(setting: .survives) goes with an empty tree, and without \(setting: .durability): "
+                        + "leave out the other"
                 )
             }
         }
@@ -99,8 +101,7 @@ extension MountConfiguration {
     }
 
     private static func effectiveCapabilities(status: String?) -> UInt64? {
-        let line = status?.split(separator: "\n").first { $0.hasPrefix("CapEff:") }
-        return line?.split(whereSeparator: \.isWhitespace).last.flatMap { UInt64($0, radix: 16) }
+        HostFile.field("CapEff", in: status ?? "")?.last.flatMap { UInt64($0, radix: 16) }
     }
 
     /// Whether the kernel is to check modes and owners.

@@ -10,14 +10,15 @@ extension MountError {
         switch error.code {
         case .tooManyOpenFiles, .tooManyOpenFilesInSystem:
             MountError(
-                .system, "no descriptor is left for the mount: raise `ulimit -n` or fs.file-max")
+                .system, code: .noDescriptors,
+                "no descriptor is left for the mount: raise `ulimit -n` or fs.file-max")
         case .noMemory:
             MountError(
-                .system,
+                .system, code: .noMemory,
                 "no memory for the queues, or too little that may be locked: raise `ulimit -l`, "
-                    + "or lower --queue-depth or --max-payload")
+                    + "or lower \(setting: .queueDepth) or \(setting: .maxPayload)")
         case .resourceTemporarilyUnavailable:
-            MountError(.system, "no thread can be started: raise `ulimit -u`")
+            MountError(.system, code: .noThreads, "no thread can be started: raise `ulimit -u`")
         case .resourceBusy:
             MountError(
                 .busy, "mountpoint \(mountpoint) is busy: end what uses it, or name another")

@@ -9,12 +9,15 @@ extension MountError {
 
     static func missing(_ mountpoint: String) -> MountError {
         MountError(
-            .usage, "mountpoint \(mountpoint) does not exist: make it with `mkdir -p \(mountpoint)`"
+            .usage, code: .noMountpoint,
+            "mountpoint \(mountpoint) does not exist: make it with `mkdir -p \(mountpoint)`"
         )
     }
 
     static func notDirectory(_ mountpoint: String) -> MountError {
-        MountError(.usage, "mountpoint \(mountpoint) is not a directory: name one that is")
+        MountError(
+            .usage, code: .notDirectory,
+            "mountpoint \(mountpoint) is not a directory: name one that is")
     }
 
     /// What is given back, and what is mapped of a file, are pages of 4 KiB everywhere.
@@ -31,7 +34,7 @@ extension MountError {
     /// A second mount would hide the first and everything in it.
     static func mountedAlready(_ mountpoint: String) -> MountError {
         MountError(
-            .mount,
+            .mount, code: .mountedAlready,
             "\(mountpoint) is a mayfly mount already: run `mayfly umount \(mountpoint)` first, or "
                 + "name another directory")
     }
@@ -39,7 +42,7 @@ extension MountError {
     static func unreachable(_ mountpoint: String, _ error: Errno) -> MountError {
         if error == .socketNotConnected {
             return MountError(
-                .mount,
+                .mount, code: .noServer,
                 "\(mountpoint) holds a mount whose server has died: run `mayfly umount "
                     + "\(mountpoint)` first")
         }
@@ -48,7 +51,7 @@ extension MountError {
     }
 
     static let notPermitted = MountError(
-        .usage,
+        .usage, code: .notPermitted,
         "mounting is not permitted: run as root, or inside "
             + "`unshare --user --map-root-user --mount`")
 
@@ -56,10 +59,11 @@ extension MountError {
         switch error {
         case .noSuchFileOrDirectory, .noSuchAddressOrDevice, .operationNotSupportedByDevice:
             MountError(
-                .mount, "there is no /dev/fuse: load the kernel's module with `modprobe fuse`")
+                .mount, code: .noFUSE,
+                "there is no /dev/fuse: load the kernel's module with `modprobe fuse`")
         case .permissionDenied, .notPermitted:
             MountError(
-                .usage,
+                .usage, code: .notPermitted,
                 "/dev/fuse may not be opened: run as root, or let everyone with "
                     + "`chmod 666 /dev/fuse`")
         default:
@@ -68,14 +72,14 @@ extension MountError {
     }
 
     static let ringSwitchedOff = MountError(
-        .mount,
+        .mount, code: .noRing,
         "the ring is switched off: turn it on with `\(ringSwitchCommand)`, "
-            + "or leave out --transport ring")
+            + "or leave out \(setting: .transport) ring")
 
     static let ringUnknown = MountError(
-        .mount,
+        .mount, code: .noRing,
         "this kernel has no FUSE over io_uring: it takes Linux 6.14 or later; "
-            + "leave out --transport ring")
+            + "leave out \(setting: .transport) ring")
 
     /// The error for a mount(2) that failed with `error`.
     package static func mounting(_ mountpoint: String, _ error: Errno) -> MountError {
@@ -86,9 +90,12 @@ extension MountError {
         case .socketNotConnected: unreachable(mountpoint, error)
         case Errno(rawValue: ENODEV):
             MountError(
-                .mount, "the kernel knows no FUSE: load its module with `modprobe fuse`")
+                .mount, code: .noFUSE,
+                "the kernel knows no FUSE: load its module with `modprobe fuse`")
         case .noMemory:
-            MountError(.system, "no memory to mount \(mountpoint): lower --queue-depth")
+            MountError(
+                .system, code: .noMemory,
+                "no memory to mount \(mountpoint): lower \(setting: .queueDepth)")
         default:
             MountError(
                 .mount, "mounting \(mountpoint) failed (\(error)): `dmesg | tail` may say why")
@@ -104,11 +111,12 @@ extension MountError {
     static func shortage(_ what: String, _ bytes: UInt64, _ advice: String) -> MountError {
         let left = MemoryClaim.available
         if left >= bytes {
-            return MountError(.system, "the system has no memory for \(what): \(advice)")
+            return MountError(
+                .system, code: .noMemory, "the system has no memory for \(what): \(advice)")
         }
         let needed = SizeText.described(bytes: bytes)
         return MountError(
-            .system,
+            .system, code: .noMemory,
             "\(what) takes \(needed) of memory and \(SizeText.described(bytes: left)) is left: \(advice)"
         )
     }
@@ -116,8 +124,8 @@ extension MountError {
     /// The error for memory that could not be reserved or filled.
     package static func noMemory(_ what: String, bytes: UInt64) -> MountError {
         MountError(
-            .system,
+            .system, code: .noMemory,
             "no memory for \(what) (\(SizeText.described(bytes: bytes))): "
-                + "lower --size, --queue-depth or --max-payload")
+                + "lower \(setting: .size), \(setting: .queueDepth) or \(setting: .maxPayload)")
     }
 }

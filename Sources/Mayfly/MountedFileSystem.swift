@@ -127,7 +127,8 @@ public final class MountedFileSystem: Sendable {
         try configuration.check()
         guard !configuration.survives || configuration.survivingMemory != nil else {
             throw MountError(
-                .usage, "a mount that survives is made by `mayfly mount --survive` alone")
+                .usage, code: .unsupported,
+                "a mount that survives is made by `mayfly mount --survive` alone")
         }
         MemoryHeadroom.watch()
         let memory = SystemMemory.current()
@@ -172,7 +173,8 @@ public final class MountedFileSystem: Sendable {
             session.end()
             store.unmap()
             throw MountError(
-                .system, "no memory for the counters of requests (\(error)): free some")
+                .system, code: .noMemory,
+                "no memory for the counters of requests (\(error)): free some")
         }
         // What an image holds may be more than the default.
         let most = store.limits
@@ -220,7 +222,8 @@ public final class MountedFileSystem: Sendable {
         } catch {
             session.end()
             waitUntilUnmounted()
-            throw MountError(.system, "no thread can be started (\(error)): raise `ulimit -u`")
+            throw MountError(
+                .system, code: .noThreads, "no thread can be started (\(error)): raise `ulimit -u`")
         }
     }
 
@@ -242,13 +245,15 @@ public final class MountedFileSystem: Sendable {
         let inodes = max(1, limits.inodes)
         guard InodeStore.accepts(pageLimit: pages, inodeLimit: 1) else {
             throw MountError(
-                .usage,
+                .usage, code: .badSize,
                 "a size of \(SizeText.described(bytes: limits.sizeBytes)) is more than a mount can "
-                    + "have: give a --size below 64t")
+                    + "have: give a \(setting: .size) below 64t")
         }
         guard InodeStore.accepts(pageLimit: 1, inodeLimit: inodes) else {
             throw MountError(
-                .usage, "\(inodes) inodes are more than a mount can have: give --inodes below 4g")
+                .usage, code: .badSize,
+                "\(inodes) inodes are more than a mount can have: give \(setting: .inodes) below 4g"
+            )
         }
         let growth = (memory.usableBytes / SizeText.pageBytes, memory.defaultInodes)
         let options = configuration.storeOptions
@@ -281,16 +286,16 @@ public final class MountedFileSystem: Sendable {
             }
         } catch {
             if case .image(let file) = origin, error != .system(.noMemory) {
-                throw MountError(.usage, error.described(file.path))
+                throw MountError(.usage, code: .damagedImage, error.described(file.path))
             }
             if case .snapshot(let snapshot) = origin, error == .system(.noMemory) {
                 throw shortage("a fork", snapshot.privateBytes)
             }
             let reason = if case .system(let errno) = error { "\(errno)" } else { "\(error)" }
             throw MountError(
-                .system,
+                .system, code: .noMemory,
                 "no memory for a file system of \(SizeText.described(bytes: limits.sizeBytes)) "
-                    + "(\(reason)): give a smaller --size or --inodes")
+                    + "(\(reason)): give a smaller \(setting: .size) or \(setting: .inodes)")
         }
     }
 

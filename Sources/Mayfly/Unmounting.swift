@@ -30,11 +30,11 @@ package enum Unmounting {
         case .resourceBusy: busy(identity, name)
         case .notPermitted, .permissionDenied:
             MountError(
-                .usage,
+                .usage, code: .notPermitted,
                 "unmounting \(name) is not permitted: run as root, or in the namespace "
                     + "that mounted it")
         case .invalidArgument, .noSuchFileOrDirectory:
-            MountError(.usage, "\(name) is not mounted: there is nothing to do")
+            MountError(.usage, code: .notMounted, "\(name) is not mounted: there is nothing to do")
         case .staleNFSFileHandle:
             MountError(
                 .busy,
@@ -42,7 +42,9 @@ package enum Unmounting {
                     + "folder above it: unmount that first")
         default:
             MountError(
-                .mount, "unmounting \(name) failed (\(failure)): try --force or --lazy")
+                .mount,
+                "unmounting \(name) failed (\(failure)): try \(setting: .force) or \(setting: .lazy)"
+            )
         }
     }
 
@@ -66,7 +68,7 @@ package enum Unmounting {
             return MountError(
                 .busy,
                 "\(name) is busy, because \(mount.mountpoint)\(more) is mounted in it: unmount that "
-                    + "first, or use --lazy")
+                    + "first, or use \(setting: .lazy)")
         }
         let holders = identity.map {
             MountHolders.of(mountID: $0.mountID, device: "0:\($0.connection)")
@@ -74,7 +76,7 @@ package enum Unmounting {
         let others = holders?.filter { $0.processID != getpid() } ?? []
         if let who = MountHolders.described(others) {
             return MountError(
-                .busy, "\(name) is busy, kept so by \(who): end them, or use --lazy")
+                .busy, "\(name) is busy, kept so by \(who): end them, or use \(setting: .lazy)")
         }
         if holders?.isEmpty == false {
             return MountError(
@@ -85,6 +87,6 @@ package enum Unmounting {
         return MountError(
             .busy,
             "\(name) is busy, and nothing that can be seen from here keeps it so: look for other "
-                + "users' processes as root, or use --lazy")
+                + "users' processes as root, or use \(setting: .lazy)")
     }
 }

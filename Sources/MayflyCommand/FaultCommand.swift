@@ -136,7 +136,9 @@ struct FaultAdd: ParsableCommand {
         if dropUnsynced { rule.dropUnsynced = true }
         let control = try MountControl(directory)
         rule.path = try path.map { path throws(MountError) in try control.pattern(path).text }
-        if let problem = rule.problem(.options) { throw MountError(.usage, problem.message) }
+        if let problem = rule.problem(FaultRule.option) {
+            throw MountError(.usage, problem.message)
+        }
         let record = try control.addFault(rule)
         if json { return Console.write(ControlJSON.encoded(record, isPretty: true)) }
         Self.tell(record, control)
@@ -215,6 +217,15 @@ struct FaultClear: ParsableCommand {
 }
 
 extension FaultRule {
+    /// The option of `mayfly fault add` for a field.
+    static func option(_ field: String) -> String {
+        let options = [
+            "operation": "--op", "delayNanoseconds": "--delay", "fullAtBytes": "--full-at",
+            "flipBits": "--flip", "dropUnsynced": "--drop-unsynced",
+        ]
+        return options[field] ?? "--\(field)"
+    }
+
     /// As the command line has it.
     fileprivate var described: String {
         var words = ["--op \(operation)"]

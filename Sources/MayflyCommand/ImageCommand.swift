@@ -3,6 +3,7 @@ import Glibc
 import Mayfly
 import MayflyHost
 import MayflyImages
+import MayflyRunning
 import Synchronization
 
 /// `mayfly image`
@@ -358,7 +359,7 @@ struct ImageDiffCommand: ParsableCommand {
                 DiffCommand.tell(difference, json: json, null: null)
             }
         } catch {
-            Console.complain(error.message)
+            Console.complain(error.line)
             throw ExitCode(2)
         }
         if count > 0 { throw ExitCode(1) }
@@ -406,7 +407,7 @@ struct DiffCommand: ParsableCommand {
             }
         } catch {
             guard error.kind == .usage else { throw error }
-            Console.complain(error.message)
+            Console.complain(error.line)
             throw ExitCode(2)
         }
         if hasChanges.load(ordering: .relaxed) { throw ExitCode(1) }

@@ -53,7 +53,7 @@ struct MayflyCommand: ParsableCommand {
         } catch let error as MountError {
             // The options of mount are those of others too.
             let help = (["mayfly"] + commandPath(arguments) + ["--help"]).joined(separator: " ")
-            Console.complain(error.message.replacing("`mayfly mount --help`", with: "`\(help)`"))
+            Console.complain(error.line.replacing("`mayfly mount --help`", with: "`\(help)`"))
             Glibc.exit(failed ?? error.exitCode)
         } catch let status as ExitCode {
             Glibc.exit(status.rawValue)

@@ -21,15 +21,29 @@ struct Table {
 
     /// The rows as lines, without blanks at their ends.
     var lines: [String] {
-        let widths = sides.indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+        let widths = sides.indices.map { column in rows.map { Self.width($0[column]) }.max() ?? 0 }
         return rows.map { row in
-            let cells = row.indices.map { column in
-                let blanks = String(repeating: " ", count: widths[column] - row[column].count)
-                return sides[column] == .left ? row[column] + blanks : blanks + row[column]
+            var line = ""
+            // Those before the next cell that has something in it.
+            var blanks = 0
+            for (column, cell) in row.enumerated() {
+                let space = widths[column] - Self.width(cell)
+                if sides[column] == .right { blanks += space }
+                if !cell.isEmpty {
+                    for _ in 0..<blanks { line.append(" ") }
+                    line += cell
+                    blanks = 0
+                }
+                if sides[column] == .left { blanks += space }
+                blanks += 2
             }
-            let line = cells.joined(separator: "  ")
-            return String(line.reversed().drop { $0 == " " }.reversed())
+            return line
         }
+    }
+
+    /// In characters; told by bytes where each is one, as nearly everywhere.
+    private static func width(_ cell: String) -> Int {
+        cell.utf8.allSatisfy { $0 < 0x80 } ? cell.utf8.count : cell.count
     }
 }
 

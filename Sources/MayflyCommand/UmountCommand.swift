@@ -60,7 +60,7 @@ struct UmountCommand: ParsableCommand {
                 if let line { Console.complain(line) }
             } catch {
                 // Only the last is told by who called.
-                if let failure { Console.complain(failure.message) }
+                if let failure { Console.complain(failure.line) }
                 failure = error
             }
         }

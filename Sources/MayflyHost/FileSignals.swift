@@ -26,10 +26,6 @@ package enum ProcessFacts {
     /// The umask of this process, which can be asked for without being changed since Linux 4.7.
     package static var umask: UInt32 {
         let status = HostFile.text(at: "/proc/self/status") ?? ""
-        let line = status.split(separator: "\n").first { $0.hasPrefix("Umask:") }
-        return line.flatMap {
-            UInt32($0.split(whereSeparator: \.isWhitespace).last ?? "", radix: 8)
-        }
-            ?? 0o022
+        return HostFile.field("Umask", in: status)?.last.flatMap { UInt32($0, radix: 8) } ?? 0o022
     }
 }

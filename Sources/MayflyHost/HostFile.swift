@@ -9,6 +9,23 @@ package enum HostFile {
         bytes(at: path).map { ByteText.text(of: $0) }
     }
 
+    /// The words of a line `name: words`, as /proc/PID/status and fdinfo have them; nil where there is no such line.
+    ///
+    /// Bytes are looked at, not characters: `mayfly mount` reads such files several times, and its user waits.
+    package static func field(_ name: String, in text: String) -> [Substring]? {
+        var lines = text.utf8[...]
+        while !lines.isEmpty {
+            let line = lines.prefix { $0 != UInt8(ascii: "\n") }
+            lines = lines[line.endIndex...].dropFirst()
+            guard line.starts(with: name.utf8) else { continue }
+            let rest = line.dropFirst(name.utf8.count)
+            guard rest.first == UInt8(ascii: ":") else { continue }
+            return rest.dropFirst().split { $0 == UInt8(ascii: "\t") || $0 == UInt8(ascii: " ") }
+                .map { Substring($0) }
+        }
+        return nil
+    }
+
     /// What the file at `path` holds; nil when it cannot be read.
     ///
     /// - Parameter limit: where to stop; a file of /proc is made no further than it is read.

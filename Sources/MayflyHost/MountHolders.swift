@@ -127,10 +127,8 @@ package enum MountHolders {
         var numbers: [UInt32] = []
         for name in names where HostFile.link(at: "\(folder)/fd/\(name)") == "/dev/fuse" {
             guard let information = HostFile.text(at: "\(folder)/fdinfo/\(name)") else { continue }
-            let line = information.split(separator: "\n").first { $0.hasPrefix("fuse_connection:") }
-            guard let line else { return nil }
-            numbers += [line.split(whereSeparator: \.isWhitespace).last.flatMap { UInt32($0) }]
-                .compactMap(\.self)
+            guard let words = HostFile.field("fuse_connection", in: information) else { return nil }
+            if let number = words.last.flatMap({ UInt32($0) }) { numbers.append(number) }
         }
         return numbers
     }
@@ -140,9 +138,8 @@ package enum MountHolders {
     /// - Source: proc_pid_status(5). The owner of /proc/PID says less: it is root for a process that
     ///   cannot be dumped.
     package static func userID(of processID: Int32) -> UInt32? {
-        let status = HostFile.text(at: "/proc/\(processID)/status")
-        let line = status?.split(separator: "\n").first { $0.hasPrefix("Uid:") }
-        return line?.split(whereSeparator: \.isWhitespace).dropFirst(2).first.flatMap { UInt32($0) }
+        let status = HostFile.text(at: "/proc/\(processID)/status") ?? ""
+        return HostFile.field("Uid", in: status)?.dropFirst().first.flatMap { UInt32($0) }
     }
 
     /// The numbers of a process's descriptors, and the folder of its first thread that has any: of

@@ -53,8 +53,7 @@ package struct MountTarget {
 
     /// - Source: fs/fuse/dev.c, `fuse_dev_show_fdinfo()`.
     private static func connection(of device: Int32) -> UInt32? {
-        let text = HostFile.text(at: "/proc/self/fdinfo/\(device)")
-        let line = text?.split(separator: "\n").first { $0.hasPrefix("fuse_connection:") }
-        return line?.split(whereSeparator: \.isWhitespace).last.flatMap { UInt32($0) }
+        let text = HostFile.text(at: "/proc/self/fdinfo/\(device)") ?? ""
+        return HostFile.field("fuse_connection", in: text)?.last.flatMap { UInt32($0) }
     }
 }

@@ -48,7 +48,7 @@ package enum TreeExporter {
             unsafe begun = unsafe carc_write_tar(descriptor, nil)
         }
         guard let writer = unsafe begun else {
-            throw TreeError("the archive cannot be begun (\(Errno(rawValue: errno)))")
+            throw TreeError("the archive cannot be begun (\(TreeError.reason(of: errno)))")
         }
         var export = unsafe Export(writer: writer, worker: store.worker(0))
         var failure: TreeError?

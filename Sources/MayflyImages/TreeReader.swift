@@ -23,6 +23,13 @@ package enum TreeSource: Sendable, Equatable {
 package struct TreeError: Error, Equatable, CustomStringConvertible {
     package let description: String
     package init(_ description: String) { self.description = description }
+
+    /// Why a reader or a writer of archives cannot be begun.
+    static func reason(of error: Int32) -> String {
+        error == ELIBACC
+            ? "libarchive.so.13 cannot be loaded: install Debian's package libarchive13, or your system's"
+            : "\(Errno(rawValue: error))"
+    }
 }
 
 /// One thing in a source.
@@ -121,7 +128,7 @@ package protocol EntrySource {
             unsafe opened = carc_read_archive(nil, descriptor)
         }
         guard let opened = unsafe opened else {
-            throw TreeError("\(name) cannot be read (\(Errno(rawValue: errno)))")
+            throw TreeError("\(name) cannot be read (\(TreeError.reason(of: errno)))")
         }
         unsafe reader = opened
     }

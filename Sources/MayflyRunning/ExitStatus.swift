@@ -1,4 +1,4 @@
-// What the command exits with.
+// What the command says of a failure, and exits with.
 
 package import Mayfly
 
@@ -27,6 +27,21 @@ extension MountError {
         case .usage: ExitStatus.usage
         case .system: ExitStatus.system
         case .mount, .busy: ExitStatus.mount
+        }
+    }
+
+    /// The message, with settings as the command's options.
+    package var line: String { text.described(\.option) }
+}
+
+extension MountSetting {
+    /// As it is typed: "--queue-depth".
+    package var option: String {
+        switch self {
+        case .queueDepth: "--queue-depth"
+        case .maxPayload: "--max-payload"
+        case .survives: "--survive"
+        default: "--\(rawValue)"
         }
     }
 }

@@ -124,7 +124,7 @@ package enum ForegroundServer {
             var isLeft = false
             for fileSystem in mounts.fileSystems {
                 do { try fileSystem.endForAll() } catch {
-                    log.error("\(error.message)")
+                    log.error("\(error.line)")
                     isLeft = true
                 }
             }
@@ -149,7 +149,7 @@ package enum ForegroundServer {
                     // Not exit(3): its handlers would run beside threads that still serve.
                     _exit(isGone ? 0 : ExitStatus.mount)
                 }
-                log.error("\(error.message)")
+                log.error("\(error.line)")
             }
         }
     }

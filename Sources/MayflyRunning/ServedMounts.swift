@@ -48,7 +48,7 @@ final class ServedMounts: Sendable {
                 } catch {
                     note(Item(fileSystem: fileSystem, control: nil))
                     line.withLock {
-                        $0 = "\(error.message): `mayfly stat` and others will not find the mount"
+                        $0 = "\(error.line): `mayfly stat` and others will not find the mount"
                     }
                 }
             }.join()

@@ -14,6 +14,7 @@ parser.add_argument("--json", action="store_true", help="the shortest time of ea
 parser.add_argument("mayfly", nargs="*",
                     default=[os.path.join(os.path.dirname(__file__), "../../.build/release/mayfly")])
 options = parser.parse_args()
+options.mayfly = [os.path.abspath(mayfly) for mayfly in options.mayfly]
 
 
 def fresh(mayfly, folder, note):
@@ -61,7 +62,7 @@ times = [{} for _ in options.mayfly]
 with tempfile.TemporaryDirectory() as folder:
     for _ in range(options.rounds):
         for index, mayfly in enumerate(options.mayfly):
-            fresh(os.path.abspath(mayfly), folder,
+            fresh(mayfly, folder,
                   lambda name, seconds: times[index].setdefault(name, []).append(seconds * 1000))
 
 if options.json:

@@ -72,7 +72,7 @@ struct ControlServerTests {
                 let report = try mount.client.post(MountReport.self, "/v1/limits", change)
                 return "\(report.bytes.limit / 4096) \(report.inodes.limit)"
             } catch {
-                if case .refused(let message) = error { return message }
+                if case .refused(let text, _) = error { return text.description }
                 return "\(error)"
             }
         }

@@ -26,6 +26,29 @@ struct FirstUseTests {
         #expect(outcome.status == 0, "\(outcome.report)")
     }
 
+    /// libarchive brings fifteen more libraries, which a mount has no use for.
+    @Test func whatAMountDoesNotNeedIsNotLoaded() throws {
+        let outcome = try BuiltCommand.script(
+            #"""
+            cd "$folder"; mkdir m tree; echo x > tree/f; tar czf t.tgz tree
+            libraries() { grep -oE 'lib(archive|xml2|icu)[^ ]*' /proc/$1/maps | sort -u | wc -l; }
+            "$mayfly" mount m --quiet
+            server=$("$mayfly" list --json | python3 -c 'import json, sys
+            print(*[each["processID"] for each in json.load(sys.stdin) if each["mountpoint"] == sys.argv[1]])' "$folder/m")
+            echo "a mount: $(libraries $server)"
+            "$mayfly" umount m
+            mkdir broken; : > broken/libarchive.so.13
+            LD_LIBRARY_PATH=$folder/broken "$mayfly" image build i --from t.tgz || echo "status $?"
+            LD_LIBRARY_PATH=$folder/broken "$mayfly" image build i --from tree --quiet && echo "a folder needs none"
+            "$mayfly" image build j --from t.tgz --quiet && echo "an archive"
+            """#)
+        #expect(
+            outcome.output == "a mount: 0\nstatus 1\na folder needs none\nan archive\n"
+                && outcome.errors.hasPrefix(
+                    "mayfly: t.tgz cannot be read (libarchive.so.13 cannot be loaded: install"),
+            "\(outcome.report)")
+    }
+
     /// The program is loaded and its arguments are read once: the server is a fork of the command.
     @Test func oneProgramIsStarted() throws {
         let outcome = try BuiltCommand.script(

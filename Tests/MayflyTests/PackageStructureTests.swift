@@ -44,6 +44,31 @@ import Testing
         return rows
     }()
 
+    /// What a program embeds knows no command line: its errors speak of settings (`ErrorText`).
+    @Test(arguments: [
+        "Mayfly", "MayflyArena", "MayflyHTTP", "MayflyHost", "MayflyImages", "MayflyServing",
+        "MayflyTesting",
+        "FuseTransport", "InodeStore",
+    ])
+    func noErrorOfTheLibraryNamesAnOption(_ target: String) throws {
+        // A command that is to be typed as a whole, and what is said to other programs.
+        let others = ["`mayfly ", "unshare --user", "tarOption: "]
+        var named: [String] = []
+        for file in Self.swiftFiles(below: "Sources/\(target)") {
+            for line in Self.text(file).split(separator: "\n") {
+                let code = line.drop { $0 == " " }
+                guard !code.hasPrefix("//"), let quote = code.firstIndex(of: "\"") else { continue }
+                let text = Array(code[quote...])
+                let isOption = text.indices.dropLast(2).contains {
+                    text[$0] == "-" && text[$0 + 1] == "-" && text[$0 + 2].isLetter
+                }
+                guard isOption, !others.contains(where: { code.contains($0) }) else { continue }
+                named.append("\(file): \(code)")
+            }
+        }
+        #expect(named.isEmpty, "\(named.joined(separator: "\n"))")
+    }
+
     @Test func theTableNamesEveryTarget() {
         #expect(Set(Self.table.keys) == Self.targets)
     }

@@ -67,7 +67,7 @@ struct StartRefusalTests {
         for body in bodies {
             #expect(
                 throws: ControlError.refused(
-                    "the body has a NUL, which no name or path can have: leave it out")
+                    "the body has a NUL, which no name or path can have: leave it out", nil)
             ) { try mount.client.exchange("POST", path, body: body) }
         }
         #expect(MountTable.current().entry(at: place.path) == nil)

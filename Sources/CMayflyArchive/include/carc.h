@@ -40,7 +40,7 @@ struct carc_reader *carc_read_directory(const char *path, int one_device);
 struct carc_reader *carc_read_file(const char *path, const char *name);
 
 // Opens an archive in any form that libarchive knows: a file, or a descriptor with path NULL. NULL
-// with errno; what is no archive is found at the first entry.
+// with errno, ELIBACC where libarchive cannot be loaded; what is no archive is found at the first entry.
 struct carc_reader *carc_read_archive(const char *path, int descriptor);
 
 void carc_close(struct carc_reader *reader);
@@ -76,7 +76,7 @@ uint64_t carc_bytes_read(struct carc_reader *reader);
 struct carc_writer;
 
 // Begins a tar archive (pax) on a descriptor, compressed by one of libarchive's filters, or with filter NULL
-// as it is. NULL with errno.
+// as it is. NULL with errno, ELIBACC where libarchive cannot be loaded.
 struct carc_writer *carc_write_tar(int descriptor, const char *filter);
 
 // Begins an entry. Extended attributes, access lists and stretches of data come before `begun`.

@@ -18,7 +18,7 @@ enum ControlError: Error, Equatable {
     /// The answer began and did not end.
     case cut
     /// It answered, and that it will not.
-    case refused(String)
+    case refused(ErrorText, MountError.Code?)
 }
 
 /// The server of one connection, as a client sees it.
@@ -195,7 +195,11 @@ package struct ControlClient: Sendable {
         }
         guard answer.status == 200 else {
             let failure = ControlJSON.decoded(ControlFailure.self, answer.body)
-            throw .refused(failure?.error ?? "the server answered \(answer.status)")
+            throw .refused(
+                failure.map { failure in
+                    failure.parts.map(ErrorText.init(parts:)) ?? ErrorText(failure.error)
+                } ?? "the server answered \(answer.status)",
+                failure?.code.map(MountError.Code.init(rawValue:)))
         }
         return answer.body
     }

@@ -7,6 +7,10 @@ internal import MayflyHost
 struct ControlFailure: Codable, Sendable, Equatable {
     /// One line that says what to do.
     var error: String
+    /// Which failure it is, for programs: one of `MountError.Code`.
+    var code: String?
+    /// The line in pieces, of which each second names a setting; where it names one.
+    var parts: [String]?
     /// Of 400: the field of the request that is wrong, where it is one.
     var field: String?
     /// Of 400: the fields or values that there are.
@@ -32,7 +36,7 @@ enum ControlInterface {
             }
         }
         do throws(MountError) { return try answer(request, fileSystem) } catch {
-            return .failure(409, error.message)
+            return .failure(409, error.text, error.code)
         }
     }
 
@@ -117,7 +121,7 @@ enum ControlInterface {
         return .json(report)
     }
 
-    private static var gone: HTTPAnswer { .failure(410, "the mount is unmounted") }
+    private static var gone: HTTPAnswer { .failure(410, "the mount is unmounted", .notMounted) }
 }
 
 extension HTTPAnswer {
@@ -125,7 +129,11 @@ extension HTTPAnswer {
         HTTPAnswer(status: status, type: "application/json", body: ControlJSON.encoded(value))
     }
 
-    static func failure(_ status: Int, _ message: String) -> HTTPAnswer {
-        json(ControlFailure(error: message), status: status)
+    static func failure(
+        _ status: Int, _ text: ErrorText, _ code: MountError.Code? = nil
+    ) -> HTTPAnswer {
+        json(
+            ControlFailure(error: text.description, code: code?.rawValue, parts: text.parts),
+            status: status)
     }
 }

@@ -299,7 +299,7 @@ extension ControlRequest {
         (rule.flipBits, rule.crash) = (body.count("flipBits"), body.text("crash"))
         rule.dropUnsynced = body.flag("dropUnsynced")
         (rule.after, rule.times) = (body.count("after"), body.count("times"))
-        if let problem = rule.problem(.fields) {
+        if let problem = rule.problem() {
             throw RequestFault(message: problem.message, field: problem.field, known: problem.known)
         }
         return rule

@@ -31,7 +31,7 @@ extension MountControl {
         else { return given }
         throw MountError(
             .usage,
-            "--path \(given) is not in the mount \(PathBytes(mountpoint)): give a path from the mount's root, "
+            "\(setting: .path) \(given) is not in the mount \(PathBytes(mountpoint)): give a path from the mount's root, "
                 + "without a slash in front")
     }
 }

@@ -22,7 +22,7 @@ package struct MountPlace: Sendable {
             entry.isOwn, let rest = place.below(entry.mountpoint)
         else {
             throw MountError(
-                .usage,
+                .usage, code: .notMounted,
                 "\(given) is not in a mayfly mount: `mayfly list` names those there are")
         }
         control = try MountControl(entry.mountpoint)

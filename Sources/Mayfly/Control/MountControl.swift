@@ -34,7 +34,7 @@ public struct MountControl: Sendable {
             }
             let place = found.map { " but in \($0.type) at \($0.mountpoint)" } ?? ""
             throw MountError(
-                .usage,
+                .usage, code: .notMounted,
                 "\(path) is not in a mayfly mount\(place): `mayfly list` names those there are")
         }
         mountpoint = entry.mountpoint.text
@@ -272,7 +272,8 @@ public struct MountControl: Sendable {
             throw described(error)
         }
         guard descriptor >= 0 else {
-            throw MountError(.system, "no descriptor is left: raise `ulimit -n`")
+            throw MountError(
+                .system, code: .noDescriptors, "no descriptor is left: raise `ulimit -n`")
         }
         // Whoever connects to a control socket does not wait.
         _ = fcntl(descriptor, F_SETFL, 0)
@@ -296,20 +297,22 @@ public struct MountControl: Sendable {
         case .notPermitted: Self.foreign(mountpoint)
         case .silent:
             MountError(
-                .mount,
+                .mount, code: .noServer,
                 Self.silence(
                     mountpoint, connection: client.connection, server: client.believedServer))
         case .cut:
             MountError(
-                .mount,
+                .mount, code: .noServer,
                 "the answer about \(mountpoint) broke off: ask again, or see with `mayfly list` "
                     + "whether it is mounted still")
-        case .refused(let message): MountError(.usage, message)
+        case .refused(let text, let code): MountError(.usage, code: code, text)
         }
     }
 
     private static func foreign(_ mountpoint: String) -> MountError {
-        MountError(.usage, "\(mountpoint) is another user's mount: ask as its owner or as root")
+        MountError(
+            .usage, code: .notPermitted,
+            "\(mountpoint) is another user's mount: ask as its owner or as root")
     }
 
     /// Why a server that is there may not answer, and what to do.
@@ -339,12 +342,12 @@ public struct MountControl: Sendable {
         // Root sees every process, so one that is not to be seen is not there.
         if geteuid() == 0, let connection, MountHolders.server(ofConnection: connection) == nil {
             return MountError(
-                .mount,
+                .mount, code: .noServer,
                 "the server of \(mountpoint) is dead: take the mount away with "
                     + "`mayfly umount \(mountpoint)`")
         }
         return MountError(
-            .mount,
+            .mount, code: .noServer,
             "the server of \(mountpoint) cannot be asked: it is another user's, or dead "
                 + "(`mayfly list` tells), or a program that serves no control socket")
     }

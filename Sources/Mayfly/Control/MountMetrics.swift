@@ -31,7 +31,7 @@ public enum MountMetrics {
         guard path.bytes.suffix(5).elementsEqual(".prom".utf8) else {
             throw MountError(
                 .usage,
-                "--textfile \(path) does not end with .prom: the node exporter reads no other files"
+                "\(setting: .textfile) \(path) does not end with .prom: the node exporter reads no other files"
             )
         }
         let bytes = Array(text(mounts).utf8)
@@ -63,7 +63,7 @@ public enum MountMetrics {
         guard let port else {
             throw MountError(
                 .usage,
-                "bad --listen '\(address)': give a port, 127.0.0.1:PORT or [::1]:PORT. Other addresses are not for "
+                "bad \(setting: .listen) '\(address)': give a port, 127.0.0.1:PORT or [::1]:PORT. Other addresses are not for "
                     + "figures that name files: put a proxy in front where others are to ask")
         }
         let socket: Int32

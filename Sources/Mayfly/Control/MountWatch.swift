@@ -68,7 +68,8 @@ public final class MountWatch: Sendable {
 
     private func start(_ body: @escaping @Sendable () -> Void) throws(MountError) -> HostThread {
         guard let thread = try? HostThread.start(name: "mayfly-watch", body) else {
-            throw MountError(.system, "no thread can be started: raise `ulimit -u`")
+            throw MountError(
+                .system, code: .noThreads, "no thread can be started: raise `ulimit -u`")
         }
         return thread
     }

@@ -127,22 +127,26 @@ extension MountedFileSystem {
         let refusal: MountError?? = whileMounted { parts in
             if let bytes = change.sizeBytes {
                 let pages = bytes / SizeText.pageBytes
-                if pages == 0 { return MountError(.usage, "the size is 0: give at least 4k") }
+                if pages == 0 {
+                    return MountError(.usage, code: .badSize, "the size is 0: give at least 4k")
+                }
                 if let refusal = parts.store.resize(pages: pages) {
-                    return Self.error(refusal, unit: SizeText.pageBytes, option: "--size")
+                    return Self.error(refusal, unit: SizeText.pageBytes, setting: .size)
                 }
             }
             if let inodes = change.inodes {
-                if inodes == 0 { return MountError(.usage, "the inodes are 0: give at least 1") }
+                if inodes == 0 {
+                    return MountError(.usage, code: .badSize, "the inodes are 0: give at least 1")
+                }
                 if let refusal = parts.store.resize(inodes: inodes) {
-                    return Self.error(refusal, unit: nil, option: "--inodes")
+                    return Self.error(refusal, unit: nil, setting: .inodes)
                 }
             }
             // What may be taken follows at once, whether requests come or not.
             parts.maintenance.allowWhatThereIs()
             return nil
         }
-        guard let refusal else { throw MountError(.mount, "the mount is gone") }
+        guard let refusal else { throw MountError(.mount, code: .notMounted, "the mount is gone") }
         if let refusal { throw refusal }
         if events.isHeard {
             var event = stateEvent(.resized)
@@ -152,7 +156,7 @@ extension MountedFileSystem {
     }
 
     private static func error(
-        _ refusal: LimitRefusal, unit: UInt64?, option: String
+        _ refusal: LimitRefusal, unit: UInt64?, setting: MountSetting
     ) -> MountError {
         func text(_ amount: UInt64) -> String {
             guard let unit else { return "\(amount) inodes" }
@@ -161,12 +165,14 @@ extension MountedFileSystem {
         switch refusal {
         case .inUse(let used):
             return MountError(
-                .usage, "\(text(used)) are in use: remove files first, or give a larger \(option)")
+                .usage, code: .badSize,
+                "\(text(used)) are in use: remove files first, or give a larger \(setting: setting)"
+            )
         case .reservation(let most):
             return MountError(
-                .usage,
+                .usage, code: .badSize,
                 "\(text(most)) are the most that this mount reserved room for: give no more, or "
-                    + "mount anew with a larger \(option)")
+                    + "mount anew with a larger \(setting: setting)")
         }
     }
 

@@ -66,7 +66,8 @@ extension MountedFileSystem {
 
     private static var withoutDurability: MountError {
         MountError(
-            .usage, "the mount does not know what was synced: mount with --durability fsync")
+            .usage, code: .unsupported,
+            "the mount does not know what was synced: mount with \(setting: .durability) fsync")
     }
 
     /// Changes the tree.

@@ -4,22 +4,8 @@ internal import FuseTransport
 internal import Glibc
 internal import MayflyServing
 
-/// What a part of a rule is called by whoever writes it.
-package enum FaultNaming: Sendable {
-    /// As fields, in JSON and in Swift.
-    case fields
-    /// As options of `mayfly fault add`.
-    case options
-
-    fileprivate func callAsFunction(_ field: String) -> String {
-        guard self == .options else { return field }
-        let options = [
-            "operation": "--op", "delayNanoseconds": "--delay", "fullAtBytes": "--full-at",
-            "flipBits": "--flip", "dropUnsynced": "--drop-unsynced",
-        ]
-        return options[field] ?? "--\(field)"
-    }
-}
+/// What a field of `FaultRule` is called by whoever wrote the rule.
+package typealias FaultNaming = (_ field: String) -> String
 
 /// Why a rule is none.
 package struct FaultRuleProblem: Sendable {
@@ -40,7 +26,9 @@ extension FaultRule {
     private static let longestDelay: UInt64 = 60_000_000_000
 
     /// What is wrong with the rule, whatever the mount; nil where nothing is.
-    package func problem(_ name: FaultNaming) -> FaultRuleProblem? {
+    ///
+    /// - Parameter name: of a field; in JSON and in Swift its own.
+    package func problem(_ name: FaultNaming = { $0 }) -> FaultRuleProblem? {
         let groups = FaultOperations.names
         guard let operations = FaultOperations.named(operation) else {
             return FaultRuleProblem(
@@ -96,8 +84,8 @@ extension FaultRule {
         if let problem = lossProblem(operations, name) { return problem }
         if let delayNanoseconds, delayNanoseconds > Self.longestDelay {
             return FaultRuleProblem(
-                message: "\(name("delayNanoseconds")) is too long: give at most 60s"
-                    + (name == .fields ? ", 60000000000" : ""),
+                message:
+                    "\(name("delayNanoseconds")) is too long: give at most 60s (60000000000 ns)",
                 field: "delayNanoseconds")
         }
         if isShort, operations.isDisjoint(with: [.read, .write]) {

@@ -61,7 +61,8 @@ extension MountedFileSystem {
             let hasRules: Bool
             do throws(UnknownRule) { hasRules = try hooks.faults.clear(numbers) } catch {
                 throw MountError(
-                    .usage, "there is no fault \(error.number): `mayfly fault list` shows them")
+                    .usage, code: .noSuchFault,
+                    "there is no fault \(error.number): `mayfly fault list` shows them")
             }
             faultRules.withLock { rules in
                 for number in numbers ?? Array(rules.keys) { rules[number] = nil }
@@ -138,7 +139,7 @@ extension MountedFileSystem {
                 return .failure(error)
             }
         }
-        guard let result else { throw MountError(.mount, "the mount is gone") }
+        guard let result else { throw MountError(.mount, code: .notMounted, "the mount is gone") }
         return try result.get()
     }
 }

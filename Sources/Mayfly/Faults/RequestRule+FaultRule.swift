@@ -10,21 +10,22 @@ extension RequestRule {
     ///   - isDurable: whether it knows what was synced.
     /// - Throws: `.usage` for what is no rule, or cannot come about on this mount.
     init(_ rule: FaultRule, answersAll: Bool, isDurable: Bool) throws(MountError) {
-        if let problem = rule.problem(.fields) { throw MountError(.usage, problem.message) }
+        if let problem = rule.problem() { throw MountError(.usage, problem.message) }
         let operations = FaultOperations.named(rule.operation) ?? []
         let needsAll =
             operations.isSubset(of: FaultOperations.onlyWhereAnswered)
             || rule.short == true && operations == [.read]
         if needsAll && !answersAll {
             throw MountError(
-                .usage,
-                "the kernel does not ask for '\(rule.operation)' in this way: mount with --faults")
+                .usage, code: .unsupported,
+                "the kernel does not ask for '\(rule.operation)' in this way: mount with \(setting: .faults)"
+            )
         }
         if !isDurable, rule.crash != nil || rule.dropUnsynced == true {
             throw MountError(
-                .usage,
+                .usage, code: .unsupported,
                 "the mount does not know what was synced, and so cannot lose the rest: mount with "
-                    + "--durability fsync")
+                    + "\(setting: .durability) fsync")
         }
         self.init(operations, rule.path.map(PathPattern.init))
         effect.errno = rule.errno.flatMap(FaultOperations.errno) ?? 0

@@ -46,6 +46,6 @@ extension MountSummary {
         guard let release, transport == .ring, release < KernelRelease(6, 18, 3) else { return nil }
         let name = "\(release.major).\(release.minor).\(release.patch)"
         return "Linux \(name) may corrupt its lists when a client of the ring is killed "
-            + "(CVE-2025-68805): update to 6.18.3 or later, or take --transport dev"
+            + "(CVE-2025-68805): update to 6.18.3 or later, or mount over /dev/fuse"
     }
 }

@@ -25,7 +25,9 @@ enum ImageChain {
                 let file: LayerFile
                 do throws(ImageError) {
                     file = try LayerFile(reading: lowest.descriptor)
-                } catch { throw MountError(.usage, error.described(lowest.path)) }
+                } catch {
+                    throw MountError(.usage, code: .damagedImage, error.described(lowest.path))
+                }
                 // What is below has one layer less, so that there is no loop.
                 if let above = layers.last, above.file.depth != file.depth + 1 {
                     throw Self.wrongDepth(above.path, lowest.path)
@@ -41,9 +43,10 @@ enum ImageChain {
             let header: ImageHeader
             do throws(ImageError) {
                 header = try ImageHeader(reading: lowest.descriptor)
-            } catch { throw MountError(.usage, error.described(lowest.path)) }
+            } catch { throw MountError(.usage, code: .damagedImage, error.described(lowest.path)) }
             guard let digest = header.digest else {
-                throw MountError(.usage, ImageError.foreign.described(lowest.path))
+                throw MountError(
+                    .usage, code: .damagedImage, ImageError.foreign.described(lowest.path))
             }
             var pages = ImagePages(plain: lowest.descriptor, header, digest: digest)
             for layer in layers.reversed() {
@@ -53,7 +56,7 @@ enum ImageChain {
             guard let top = layers.first else { return (pages, header) }
             do throws(ImageError) {
                 return (pages, try ImageHeader(ofLayer: top.file, top.descriptor))
-            } catch { throw MountError(.usage, error.described(top.path)) }
+            } catch { throw MountError(.usage, code: .damagedImage, error.described(top.path)) }
         } catch {
             if lowest.descriptor >= 0 { close(lowest.descriptor) }
             for layer in layers { close(layer.descriptor) }
@@ -63,7 +66,7 @@ enum ImageChain {
 
     private static func wrongDepth(_ above: PathBytes, _ below: PathBytes) -> MountError {
         MountError(
-            .usage,
+            .usage, code: .damagedImage,
             "\(above) is a damaged layer (\(below) is not as many layers above a plain image as it says): "
                 + "get it again")
     }
@@ -105,12 +108,12 @@ enum ImageChain {
         let known = "\(name) (\(layer.base.short))"
         guard unsafe beside.withCString({ unsafe access($0, F_OK) }) == 0 else {
             throw MountError(
-                .usage,
+                .usage, code: .noBase,
                 "\(path) is a layer on \(known), which is neither beside it nor in the store: put it "
                     + "there, or `mayfly image store add` it")
         }
         throw MountError(
-            .usage,
+            .usage, code: .noBase,
             "\(path) is a layer on \(known), and \(beside) is another or was changed: get that again"
         )
     }

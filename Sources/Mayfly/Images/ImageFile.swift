@@ -40,7 +40,8 @@ struct ImageFile: Sendable {
         }
         guard descriptor >= 0 else {
             throw MountError(
-                .usage, "\(path) cannot be opened (\(Errno(rawValue: errno))): name an image")
+                .usage, code: .noSuchImage,
+                "\(path) cannot be opened (\(Errno(rawValue: errno))): name an image")
         }
         try self.init(descriptor: descriptor, path: path)
     }
@@ -57,8 +58,9 @@ struct ImageFile: Sendable {
             self = try TreeImage.temporary(of: path, within: limits)
         } else if !isThere {
             throw MountError(
-                .usage,
-                "--from \(path) cannot be opened (\(Errno(rawValue: errno))): name \(Self.sources)")
+                .usage, code: .noSuchImage,
+                "\(setting: .from) \(path) cannot be opened (\(Errno(rawValue: errno))): name \(Self.sources)"
+            )
         } else {
             try self.init(path: path)
         }
@@ -126,7 +128,7 @@ struct ImageFile: Sendable {
                 throw MountError(
                     .system,
                     "\(path) cannot be copied to memory (\(error)): free some, or raise limits")
-            default: throw MountError(.usage, error.described(path))
+            default: throw MountError(.usage, code: .damagedImage, error.described(path))
             }
         }
         let file = ImageFile(
@@ -138,12 +140,14 @@ struct ImageFile: Sendable {
 
     /// What was read is perhaps neither the old file nor the new one.
     var changed: MountError {
-        MountError(.usage, "\(path) was changed while it was read: use it when nobody writes it")
+        MountError(
+            .usage, code: .changedImage,
+            "\(path) was changed while it was read: use it when nobody writes it")
     }
 
     private var noMemory: MountError {
         MountError(
-            .system,
+            .system, code: .noMemory,
             "there is no memory for the names and maps of \(path): free some, or raise the memory limit"
         )
     }
@@ -168,7 +172,7 @@ struct ImageFile: Sendable {
             return KnownImages.addMaps(store.broughtRuns, of: pages)
         }
         throw MountError(
-            .usage,
+            .usage, code: .damagedImage,
             "\(path) is damaged (\(problem)): get it again; `mayfly image check` tells all of it")
     }
 }
@@ -222,11 +226,14 @@ extension MountConfiguration {
         let count = file.header.inodeSpaceInUse / InodeStore.inodeSpaceUnit
         if let sizeBytes, sizeBytes != 0, sizeBytes < bytes {
             throw MountError(
-                .usage,
-                "\(file.path) holds \(SizeText.described(bytes: bytes)): give a larger --size")
+                .usage, code: .badSize,
+                "\(file.path) holds \(SizeText.described(bytes: bytes)): give a larger \(setting: .size)"
+            )
         }
         if let inodes, inodes != 0, inodes < count {
-            throw MountError(.usage, "\(file.path) holds \(count) inodes: give more --inodes")
+            throw MountError(
+                .usage, code: .badSize,
+                "\(file.path) holds \(count) inodes: give more \(setting: .inodes)")
         }
     }
 }

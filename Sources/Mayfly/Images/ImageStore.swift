@@ -128,7 +128,7 @@ package enum ImageStore {
 
     static func missing(_ name: PathBytes) -> MountError {
         MountError(
-            .usage,
+            .usage, code: .noSuchImage,
             "there is no \(name) in the store: `mayfly image store list` tells what there is")
     }
 
@@ -149,7 +149,7 @@ package enum ImageStore {
     package static func absolute(_ path: PathBytes) throws(MountError) -> PathBytes {
         guard let absolute = HostFile.canonical(found(path)) else {
             throw MountError(
-                .usage,
+                .usage, code: .noSuchImage,
                 "there is no \(path), neither a file nor in the store: name an image "
                     + "(`mayfly image store list`)")
         }

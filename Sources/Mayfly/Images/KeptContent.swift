@@ -27,7 +27,7 @@ package enum KeptContent {
         defer { found.store.unmap() }
         if let problem = found.report.problems.first {
             throw MountError(
-                .mount,
+                .mount, code: .damagedImage,
                 "what is kept of \(path) is damaged, and nothing of it is written: \(problem)")
         }
         return try ReplacedFile.write(out) { descriptor throws(Errno) in
@@ -59,8 +59,8 @@ package enum KeptContent {
             }
         }
         throw MountError(
-            .usage,
-            "nothing is kept of \(path): only mounts with --survive are, while their guardian lives, "
+            .usage, code: .unsupported,
+            "nothing is kept of \(path): only mounts with \(setting: .survives) are, while their guardian lives, "
                 + "and by the same user")
     }
 

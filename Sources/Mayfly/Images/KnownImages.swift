@@ -152,7 +152,10 @@ enum KnownImages {
         where anew || !isKnown(layer.descriptor, layer.file.digest) {
             do throws(ImageError) {
                 try layer.file.checkPages(of: layer.descriptor)
-            } catch { throw MountError(.usage, error.described(path(of: layer, in: file))) }
+            } catch {
+                throw MountError(
+                    .usage, code: .damagedImage, error.described(path(of: layer, in: file)))
+            }
             add(layer.descriptor, layer.file.digest)
         }
         if !anew, isKnown(pages.descriptor, pages.digest) { return }
@@ -175,8 +178,8 @@ enum KnownImages {
             try TreeImage(try ImageFile(descriptor: copy, path: path)).proveWhole()
         } catch {
             throw MountError(
-                error.kind,
-                "\(file.path) is a layer on \(path), which is not what it was: \(error.message)")
+                error.kind, code: .noBase,
+                "\(file.path) is a layer on \(path), which is not what it was: \(error.text)")
         }
     }
 

@@ -287,7 +287,7 @@ public struct TreeImage: Sendable {
         guard unsafe path.withCString({ unsafe stat($0, &status) }) == 0 else {
             throw MountError(
                 .usage,
-                "--from \(path) cannot be read (\(Errno(rawValue: errno))): name a directory, an archive "
+                "\(setting: .from) \(path) cannot be read (\(Errno(rawValue: errno))): name a directory, an archive "
                     + "(tar, cpio, zip and others), or - for an archive on the standard input")
         }
         return status.st_mode & S_IFMT == S_IFDIR
@@ -340,7 +340,7 @@ public struct TreeImage: Sendable {
         let problems = problems(store, Self.report(of: store, file))
         guard problems.isEmpty else {
             throw MountError(
-                .usage,
+                .usage, code: .damagedImage,
                 "\(file.path) is damaged (\(problems[0])): `mayfly image check` tells all of it")
         }
         let result = try body(store)
@@ -469,7 +469,7 @@ public struct TreeImage: Sendable {
     /// The same for a path as it is.
     @discardableResult
     public func exportTar(toFile path: PathBytes) throws(MountError) -> [String] {
-        let form = try ArchiveForm.ofTar(path, option: "--tar")
+        let form = try ArchiveForm.ofTar(path, option: "the archive")
         return try withStore { store throws(MountError) in
             let output = try OutputFile(path)
             var (target, image) = (stat(), stat())

@@ -91,16 +91,17 @@ extension MountedFileSystem {
             }
         } catch {
             throw MountError(
-                .system, "there is no memory for a rollback (\(error)): free some, or raise limits")
+                .system, code: .noMemory,
+                "there is no memory for a rollback (\(error)): free some, or raise limits")
         }
     }
 
     private static func refusal(_ lost: [String], _ snapshot: String) -> MountError {
         let more = lost.count > 1 ? " (and \(lost.count - 1) more)" : ""
         return MountError(
-            .usage,
+            .usage, code: .mountInside,
             "\(lost[0])\(more) carries a mount, and is not in the snapshot \(snapshot): unmount it "
-                + "there, or give --force")
+                + "there, or give \(setting: .force)")
     }
 
     /// Tells the kernel what changed.

@@ -183,13 +183,13 @@ extension MountedFileSystem {
     ) throws(MountError) -> StoreSnapshot {
         if configuration.survives {
             throw MountError(
-                .usage,
-                "\(what) cannot be had of a mount with --survive, whose memory is a file already: mount "
+                .usage, code: .unsupported,
+                "\(what) cannot be had of a mount with \(setting: .survives), whose memory is a file already: mount "
                     + "without it")
         }
         if let image, image.isChanged {
             throw MountError(
-                .system,
+                .system, code: .changedImage,
                 "the image \(image.name) was changed, and with it what the mount holds: copy what is "
                     + "still read, and mount the image anew")
         }
@@ -212,7 +212,8 @@ extension MountedFileSystem {
             throw Self.shortage(what, parts.store.snapshotBytes(base: shelf.base))
         } catch {
             throw MountError(
-                .system, "\(what) cannot be made (\(error)): raise `ulimit -n`")
+                .system, code: .noDescriptors,
+                "\(what) cannot be made (\(error)): raise `ulimit -n`")
         }
     }
 

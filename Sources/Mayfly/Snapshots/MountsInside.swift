@@ -97,8 +97,7 @@ private struct ProcessRoot {
         guard descriptor >= 0 else { return nil }
         defer { close(descriptor) }
         guard let facts = HostFile.text(at: "/proc/self/fdinfo/\(descriptor)"),
-            let line = facts.split(separator: "\n").first(where: { $0.hasPrefix("mnt_id:") }),
-            let mount = line.split(whereSeparator: \.isWhitespace).last.flatMap({ UInt64($0) })
+            let mount = HostFile.field("mnt_id", in: facts)?.last.flatMap({ UInt64($0) })
         else { return nil }
         self.process = process
         node = NodeID(rawValue: inode)

@@ -46,14 +46,15 @@ struct SnapshotShelf: Sendable {
         guard let name else {
             guard let last = items.last else {
                 throw MountError(
-                    .usage, "there is no snapshot yet: take one with `mayfly snapshot DIR`")
+                    .usage, code: .noSuchSnapshot,
+                    "there is no snapshot yet: take one with `mayfly snapshot DIR`")
             }
             return last
         }
         guard let item = items.first(where: { Self.isSame($0.record.name, name) }) else {
             let names = items.map { ShellQuote.quoted($0.record.name) }.joined(separator: ", ")
             throw MountError(
-                .usage,
+                .usage, code: .noSuchSnapshot,
                 "there is no snapshot \(Self.inQuotes(name)): "
                     + (names.isEmpty ? "take one with `mayfly snapshot DIR`" : "there are \(names)")
             )
@@ -72,8 +73,8 @@ struct SnapshotShelf: Sendable {
         guard Self.isName(plain) else { throw MountError(.usage, Self.badName(plain)) }
         if !replacing, items.contains(where: { Self.isSame($0.record.name, plain) }) {
             throw MountError(
-                .usage,
-                "there is a snapshot \(Self.inQuotes(name)) already: give another name, or --replace"
+                .usage, code: .nameTaken,
+                "there is a snapshot \(Self.inQuotes(name)) already: give another name, or \(setting: .replace)"
             )
         }
         return plain

@@ -109,7 +109,9 @@ extension MountedFileSystem {
         _ filter: TreeFilter = TreeFilter()
     ) throws(MountError) -> TreeSummary {
         if configuration.readOnly { throw Self.readOnly }
-        guard treeWork.begin() else { throw MountError(.mount, "the mount is unmounted") }
+        guard treeWork.begin() else {
+            throw MountError(.mount, code: .notMounted, "the mount is unmounted")
+        }
         defer { treeWork.end() }
         let begin = cmem_monotonic_nanoseconds()
         let staging = try stage(for: place)
@@ -155,7 +157,8 @@ extension MountedFileSystem {
     private var slash: UInt8 { UInt8(ascii: "/") }
 
     static let readOnly = MountError(
-        .usage, "the mount is read-only: `mount -o remount,rw` changes that, if it was not made so")
+        .usage, code: .readOnly,
+        "the mount is read-only: `mount -o remount,rw` changes that, if it was not made so")
 
     // MARK: places
 
@@ -174,7 +177,9 @@ extension MountedFileSystem {
             }
             return (node, state.isDirectory)
         } failing: {
-            MountError(.usage, "there is no \(path) in the mount (\($0)): name what is there")
+            MountError(
+                .usage, code: .noSuchPath,
+                "there is no \(path) in the mount (\($0)): name what is there")
         }
         return (found.0, isDirectory: found.1)
     }
@@ -203,7 +208,9 @@ extension MountedFileSystem {
     private func entered<Result: Sendable>(
         _ body: (StoreWorker) throws(Errno) -> Result, failing error: (Errno) -> MountError
     ) throws(MountError) -> Result {
-        guard treeWork.begin() else { throw MountError(.mount, "the mount is unmounted") }
+        guard treeWork.begin() else {
+            throw MountError(.mount, code: .notMounted, "the mount is unmounted")
+        }
         defer { treeWork.end() }
         do throws(Errno) {
             return try treeTurn.entered { worker throws(Errno) in try body(worker) }
@@ -251,7 +258,7 @@ extension MountedFileSystem {
             switch error {
             case .noSuchFileOrDirectory, .notDirectory, .staleNFSFileHandle:
                 MountError(
-                    .usage,
+                    .usage, code: .noSuchPath,
                     "there is no directory /\(place.directory) in the mount: make it with mkdir(1)")
             default:
                 MountError(
@@ -359,7 +366,9 @@ extension MountedFileSystem {
             throw MountError(
                 .usage, "the root of a mount cannot be removed: `mayfly umount` ends the mount")
         }
-        guard treeWork.begin() else { throw MountError(.mount, "the mount is unmounted") }
+        guard treeWork.begin() else {
+            throw MountError(.mount, code: .notMounted, "the mount is unmounted")
+        }
         var handsOver = false
         defer { if !handsOver { treeWork.end() } }
         let begin = cmem_monotonic_nanoseconds()
@@ -394,7 +403,8 @@ extension MountedFileSystem {
         let found = inside.first { $0.start == .root && $0.names.starts(with: names) }
         if let found {
             throw MountError(
-                .busy, "\(found.description) carries a mount: unmount it there, and remove it then")
+                .busy, code: .mountInside,
+                "\(found.description) carries a mount: unmount it there, and remove it then")
         }
     }
 

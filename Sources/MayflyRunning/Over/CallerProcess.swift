@@ -178,7 +178,7 @@ final class CallerProcess {
                         answer = try apply(
                             list: first.descriptor, tree: second.descriptor,
                             to: targets[Int(first.argument)], force: second.order == 1)
-                    } catch { answer = (Answer.refusal, [error.message]) }
+                    } catch { answer = (Answer.refusal, [error.line]) }
                     // Who hears the end may unmount the tree.
                     close(first.descriptor)
                     close(second.descriptor)
@@ -189,7 +189,7 @@ final class CallerProcess {
                         let (file, path) = try make(NewFile(rawValue: first.argument) ?? .rescued)
                         tell(Answer.file, path.text, file)
                         close(file)
-                    } catch { tell(Answer.refusal, error.message) }
+                    } catch { tell(Answer.refusal, error.line) }
                 default:
                     if let made { _ = unsafe made.withCString { unsafe unlink($0) } }
                     made = nil

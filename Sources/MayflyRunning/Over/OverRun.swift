@@ -161,7 +161,7 @@ final class OverRun {
             } catch {
                 throw MountError(
                     error.kind,
-                    "\(error.message); or leave parts of \(folder.path) out with --exclude")
+                    "\(error.text); or leave parts of \(folder.path) out with --exclude")
             }
             var status = stat()
             let first = folder.stamps[[]]
@@ -337,7 +337,7 @@ final class OverRun {
                 throw error
             }
             return path
-        } catch { throw MountError(.system, "the changes are lost: \(error.message)") }
+        } catch { throw MountError(.system, "the changes are lost: \(error.text)") }
     }
 
     private func writeTar(
