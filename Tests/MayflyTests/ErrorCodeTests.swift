@@ -56,10 +56,10 @@ struct ErrorCodeTests {
             ask() { curl --silent --show-error --unix-socket "$socket" -d "$2" "http://m/v1/$1" | python3 -c 'import json, sys
             answer = json.load(sys.stdin); print(answer["code"], "|", answer["error"])'; }
             ask rollback '{"name": "nosuch"}'
-            ask snapshot '{"name": "a"}'
+            ask snapshots '{"name": "a"}'
             "$mayfly" snapshot m a || true
             "$mayfly" resize m --size 4k || true
-            ask resize '{"sizeBytes": 4096}'
+            ask limits '{"sizeBytes": 4096}'
             ask crash '{}'
             ask faults '{"operation": "fsync", "crash": "before"}'
             ask remove '{"path": "nosuch"}'
