@@ -162,6 +162,7 @@ let package = Package(
             dependencies: [
                 "CFuseKernel", "CMayflyMemory", "CMayflySystem", "CMayflyTestSupport", "Mayfly",
                 "InodeStore", "MayflyBench", "MayflyCommand", "MayflyHTTP", "MayflyHost",
+                "MayflyImages",
                 "MayflyMeasure", "MayflyRunning", "MayflyServing", "MayflyTesting",
                 "MayflyTestSupport", errno,
             ],

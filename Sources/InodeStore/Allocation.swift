@@ -43,6 +43,8 @@ extension StoreWorker {
         if what != 0 {
             try fetchPage(inode, at: offset)
             try fetchPage(inode, at: end)
+            try ownPage(inode, at: offset)
+            try ownPage(inode, at: end)
         }
         if isPunch {
             guard canDropPages(inode, from: max(1, offset >> 12)) else { throw .noMemory }
@@ -51,6 +53,7 @@ extension StoreWorker {
             guard isAffordable(inode, from: offset, to: end, zeroing: isZero) else {
                 throw .noSpace
             }
+            if isZero { try ownPages(inode, from: offset, to: end) }
             try allocateLocked(inode, from: offset, to: end)
             if isZero { zeroLocked(inode, from: offset, to: end) }
         }
@@ -311,6 +314,13 @@ extension StoreWorker {
             var piece = extent(map, at: sourceOffset + done, atMost: wanted - done)
             if piece.memory == 0 { piece = (Content.zeroPage, min(piece.bytes, 4096)) }
             do throws(Errno) {
+                let shared = try sharePages(
+                    of: from, at: sourceOffset + done, to: to, at: targetOffset + done,
+                    count: wanted - done)
+                if shared > 0 {
+                    done += shared
+                    continue
+                }
                 let written = try unsafe writeLocked(
                     to, offset: targetOffset + done, from: region.pointer(piece.memory),
                     count: piece.bytes)

@@ -214,6 +214,9 @@ extension StoreWorker {
             guard change.size <= Int64.max else { throw .fileTooLarge }
             guard canDropPages(inode, from: (change.size + 4095) >> 12) else { throw .noMemory }
             try fetchPage(inode, at: change.size)
+            if change.size <= region.load(inode + Inode.size) {
+                try ownPage(inode, at: change.size)
+            }
         }
         if change.has(AttributeChange.mode) && flags & InodeFlags.accessACL != 0 {
             try changeMask(inode, mode: change.mode)
@@ -342,8 +345,9 @@ extension StoreWorker {
         let inode = try inode(node)
         lock(inode)
         beginUpdate(inode)
-        let kept = region.load32(inode + Inode.flags) & ~InodeFlags.settable
-        changes.store32(inode + Inode.flags, kept | flags)
+        let old = region.load32(inode + Inode.flags)
+        countFixed(from: old, to: flags)
+        changes.store32(inode + Inode.flags, old & ~InodeFlags.settable | flags)
         setTime(inode, TimeField.change, cmem_now())
         endUpdate(inode)
         changes.commit()

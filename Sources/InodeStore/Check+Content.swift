@@ -40,9 +40,13 @@ extension StoreCheck {
             return arena.note("inode \(inode): page \(index) is beyond any file's end")
         }
         let page = value & ~Content.unwritten
-        guard arena.claim(.pages, page, 1, "page \(index) of inode \(inode)"), !isForServing,
-            value & Content.unwritten == 0
-        else { return }
+        // What was never written is nobody else's.
+        let isUnwritten = value & Content.unwritten != 0
+        let isClaimed =
+            isUnwritten
+            ? arena.claim(.pages, page, 1, "page \(index) of inode \(inode)")
+            : arena.claimContent(page, "page \(index) of inode \(inode)")
+        guard isClaimed, !isForServing, !isUnwritten else { return }
         let start = index << 12
         if start >= size {
             // fallocate(2) wrote it, being asked twice.

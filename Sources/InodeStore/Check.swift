@@ -84,6 +84,8 @@ struct StoreCheck {
     private var generations: Set<UInt32> = []
     private(set) var spaceInUse: UInt64 = 0
     private(set) var pagesInUse: UInt64 = 0
+    /// Inodes that are immutable or append-only.
+    private(set) var fixedInodes: UInt64 = 0
 
     var region: Region { worker.region }
 
@@ -126,6 +128,10 @@ struct StoreCheck {
             walk()
         }
         checkAllLinks()
+        let counted = region.load(StoreSuperblock.fixedInodes)
+        if counted != 0, counted != fixedInodes + 1 {
+            arena.note("superblock: \(counted) for \(fixedInodes) inodes that chattr(1) has fixed")
+        }
         arena.finish(pagesInUse: pagesInUse, inodeSpaceInUse: spaceInUse)
     }
 
@@ -227,6 +233,7 @@ struct StoreCheck {
             InodeFlags.settable | InodeFlags.capability | InodeFlags.accessACL
             | InodeFlags.defaultACL | InodeFlags.linkable | InodeFlags.staging
         if flags & ~known != 0 { arena.note("inode \(inode): flags \(flags)") }
+        if flags & InodeFlags.fixed != 0 { fixedInodes += 1 }
         if flags & InodeFlags.linkable != 0
             && (region.load32(inode + Inode.links) != 0
                 || worker.type(inode) != FileMode.regular)

@@ -337,13 +337,34 @@ extension StoreWorker {
                 continue
             }
             let page = value & ~Content.unwritten
+            let isShared = value & Content.unwritten == 0 && store.arena.isShared(page)
             var run: UInt64 = 1
             if value & Content.unwritten == 0 {
                 while entry + run < entries
                     && region.load(slot + (entry + run) * 8) == page + run << 12
+                    && store.arena.isShared(page + run << 12) == isShared
                 {
                     run += 1
                 }
+            }
+            if isShared {
+                guard let own = replacementPages(inode, at: index + entry, atMost: run) else {
+                    return done
+                }
+                let until = min(end, (index + entry + own.count) << 12 - offset)
+                unsafe replace(
+                    page, by: own, start: pageStart, offset: offset, from: source, done: done,
+                    until: until)
+                var published: UInt64 = 0
+                while published < own.count {
+                    region.storeRelease(
+                        slot + (entry + published) * 8, own.offset + published << 12)
+                    published += 1
+                }
+                retire(.pages, page, units: own.count)
+                done = until
+                entry += own.count
+                continue
             }
             run = region.affordable(page, pages: run)
             if run == 0 { return done }
@@ -376,7 +397,7 @@ extension StoreWorker {
     }
 
     /// Where the page before `index` ends, as a place to go on.
-    @_noLocks private func previousPage(_ inode: UInt64, _ index: UInt64) -> UInt64 {
+    @_noLocks func previousPage(_ inode: UInt64, _ index: UInt64) -> UInt64 {
         let value = mapValue(region.load(inode + Inode.content), index - 1)
         return value == 0 ? 0 : (value & ~Content.unwritten) + Geometry.pageBytes
     }

@@ -70,6 +70,8 @@ package enum InodeFlags {
     package static var immutable: UInt32 { @_noLocks get { 0x10 } }
     /// `FS_APPEND_FL`
     package static var append: UInt32 { @_noLocks get { 0x20 } }
+    /// Those under which a name cannot be removed.
+    package static var fixed: UInt32 { @_noLocks get { immutable | append } }
     /// `FS_NODUMP_FL`
     package static var noDump: UInt32 { @_noLocks get { 0x40 } }
     /// `FS_NOATIME_FL`

@@ -16,6 +16,9 @@ package import SystemPackage
 /// Words of the superblock that are the store's.
 enum StoreSuperblock {
     static var root: UInt64 { @_noLocks get { Superblock.storeWords } }
+    /// Inodes that chattr(1) has made immutable or append-only, and 1; 0 where nobody has counted them,
+    /// in an image of an older version (FixedInodes.swift).
+    static var fixedInodes: UInt64 { @_noLocks get { Superblock.storeWords + 8 } }
 }
 
 /// How a mount's access times move, and who refuses to open what chattr(1) protects. Trivial.
@@ -110,6 +113,7 @@ enum StoreSuperblock {
         worker.region.store(slot.offset + Inode.parent, slot.offset)
         worker.region.store32(slot.offset + Inode.links, 2)
         worker.region.store(StoreSuperblock.root, slot.offset)
+        worker.region.store(StoreSuperblock.fixedInodes, 1)
         return slot.offset
     }
 
@@ -313,6 +317,7 @@ enum StoreSuperblock {
     /// Its space is free at once; its memory when the last reader has left.
     @_noLocks func endIfUnused(_ inode: UInt64) {
         guard region.load32(inode + Inode.links) == 0, markDead(inode) else { return }
+        countFixed(from: region.load32(inode + Inode.flags), to: 0)
         store.arena.pages.release(region.load(inode + Inode.pages), shard: shard)
         var space = InodeStore.inodeSpaceUnit
         space += xattrSpace(inode)

@@ -199,12 +199,14 @@ extension StoreWorker {
         _ node: NodeID, size: UInt64, pages: [(index: UInt64, bytes: [UInt8])]
     ) throws(Errno) {
         let inode = try regular(node)
+        try ownPage(inode, at: size)
         resizeLocked(inode, to: size)
         for page in pages where page.index << 12 < size {
             let start = page.index << 12
             let count = min(4096, size - start)
             // A hole that stays one costs nothing.
             if page.bytes.allSatisfy({ $0 == 0 }) {
+                try ownPages(inode, from: start, to: start + count)
                 zeroLocked(inode, from: start, to: start + count)
                 continue
             }

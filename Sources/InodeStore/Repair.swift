@@ -53,6 +53,8 @@ private struct StoreRepair {
     var report = RepairReport()
     /// Files whose pages behind their end are to go.
     private var cut: Set<UInt64> = []
+    /// Files whose last page has bytes behind their end, and is another file's, too.
+    private var shared: [(inode: UInt64, size: UInt64)] = []
 
     private var region: Region { store.arena.region }
 
@@ -90,7 +92,7 @@ private struct StoreRepair {
 
     // MARK: files
 
-    private func mendFiles() {
+    private mutating func mendFiles() {
         let arena = store.arena
         for chunk in 0..<region.load(Superblock.freshChunk) where arena.holdsInodes(chunk) {
             arena.forEachUsedUnit(ofInodes: chunk) { inode in
@@ -103,7 +105,7 @@ private struct StoreRepair {
         }
     }
 
-    private func mend(_ inode: UInt64) {
+    private mutating func mend(_ inode: UInt64) {
         let map = region.load(inode + Inode.content)
         let size = region.load(inode + Inode.size)
         var pages: UInt64 = 0
@@ -127,7 +129,7 @@ private struct StoreRepair {
         if region.load(inode + Inode.pages) != pages { region.store(inode + Inode.pages, pages) }
     }
 
-    private func isKept(
+    private mutating func isKept(
         _ entry: (index: UInt64, value: UInt64), of inode: UInt64, size: UInt64
     ) -> Bool {
         // Of an allocation that did not come to its end.
@@ -140,9 +142,28 @@ private struct StoreRepair {
             return region.isZero(entry.value, Geometry.pageBytes)
         }
         if size - start < Geometry.pageBytes {
-            clear(entry.value + (size - start), Geometry.pageBytes - (size - start))
+            let (tail, count) = (entry.value + (size - start), Geometry.pageBytes - (size - start))
+            if !store.arena.isShared(entry.value) {
+                clear(tail, count)
+            } else if !region.isZero(tail, count) {
+                shared.append((inode, size))
+            }
         }
         return true
+    }
+
+    /// What others have, too, is copied before it is changed, as soon as there can be a copy.
+    private mutating func clearShared() {
+        worker.enter()
+        defer { worker.leave() }
+        for (inode, size) in shared {
+            do throws(Errno) {
+                try worker.ownPage(inode, at: size)
+                worker.zeroLocked(inode, from: size, to: (size + 4095) & ~4095)
+            } catch {
+                report.problems.append("inode \(inode): no memory for its last page (\(error))")
+            }
+        }
     }
 
     /// Zeroes what is not zero; most of it is.
@@ -161,5 +182,7 @@ private struct StoreRepair {
         guard report.problems.isEmpty else { return }
         check.arena.rebuild(
             pagesInUse: check.pagesInUse, inodeSpaceInUse: check.spaceInUse)
+        region.store(StoreSuperblock.fixedInodes, check.fixedInodes + 1)
+        clearShared()
     }
 }

@@ -75,8 +75,10 @@ extension StoreWorker {
             mode & FileMode.typeMask | attributes.permissions & FileMode.permissions)
         region.store32(inode + Inode.userID, attributes.userID)
         region.store32(inode + Inode.groupID, attributes.groupID)
-        let flags = region.load32(inode + Inode.flags) & ~InodeFlags.settable
-        region.store32(inode + Inode.flags, flags | attributes.flags & InodeFlags.settable)
+        let old = region.load32(inode + Inode.flags)
+        let flags = attributes.flags & InodeFlags.settable
+        countFixed(from: old, to: flags)
+        region.store32(inode + Inode.flags, old & ~InodeFlags.settable | flags)
         setTimeUnnoted(inode, TimeField.modification, attributes.time)
         for field in [TimeField.access, TimeField.change, TimeField.birth] {
             setTimeUnnoted(inode, field, now ?? attributes.time)

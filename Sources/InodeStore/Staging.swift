@@ -119,9 +119,9 @@ extension StoreWorker {
         for inode in [inode, try? directory(parent)] {
             guard let inode else { continue }
             let flags = region.load32(inode + Inode.flags)
-            if flags & (InodeFlags.immutable | InodeFlags.append) != 0 {
-                region.store32(
-                    inode + Inode.flags, flags & ~(InodeFlags.immutable | InodeFlags.append))
+            if flags & InodeFlags.fixed != 0 {
+                countFixed(from: flags, to: 0)
+                region.store32(inode + Inode.flags, flags & ~InodeFlags.fixed)
             }
         }
         if let inode, needsNotice(inode, beside: isDirectory ? 1 : 0) {

@@ -40,6 +40,13 @@ package enum XattrFlags {
 }
 
 extension StoreWorker {
+    /// Whether an inode has any extended attribute.
+    ///
+    /// - Throws: `ESTALE`.
+    @_noLocks package func hasXattrs(_ node: NodeID) throws(Errno) -> Bool {
+        region.loadAcquire(try inode(node) + Inode.xattrs) != 0
+    }
+
     /// The value of an attribute: memory that stays valid until the worker leaves.
     ///
     /// - Throws: `ENODATA` when there is none, `ESTALE`, `EINVAL` for an impossible name.

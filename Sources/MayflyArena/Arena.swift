@@ -52,7 +52,7 @@ package import SystemPackage
             mapping: header.regionBytes, shardCount: header.shardCount, workerCount: workerCount,
             backing: .surviving(descriptor: descriptor))
         guard region.load(Superblock.magic) == Superblock.magicValue,
-            region.load(Superblock.version) == Superblock.formatVersion,
+            Superblock.knownVersions.contains(region.load(Superblock.version)),
             region.load(Superblock.shardCount) == UInt64(header.shardCount)
         else {
             unmap()

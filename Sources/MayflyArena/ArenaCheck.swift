@@ -12,6 +12,8 @@ package struct ArenaCheck {
     var claimed: [UInt64: Claims] = [:]
     /// Chunks that were ever handed out.
     let used: UInt64
+    /// Entries that lead to each page of a chunk that has a table of shared pages.
+    var entries: [UInt64: [UInt32]] = [:]
     /// The list that each chunk was found on.
     private var places: [UInt64: String] = [:]
 
@@ -22,6 +24,7 @@ package struct ArenaCheck {
         self.arena = arena
         used = arena.region.load(Superblock.freshChunk)
         checkSuperblock()
+        claimShareTables()
     }
 
     /// Notes a broken invariant; the first hundred are enough.
@@ -31,7 +34,7 @@ package struct ArenaCheck {
 
     private mutating func checkSuperblock() {
         if region.load(Superblock.magic) != Superblock.magicValue { note("superblock: magic") }
-        if region.load(Superblock.version) != Superblock.formatVersion {
+        if !Superblock.knownVersions.contains(region.load(Superblock.version)) {
             note("superblock: version \(region.load(Superblock.version))")
         }
         if region.load(Superblock.shardCount) != geometry.shardCount {
@@ -127,6 +130,7 @@ package struct ArenaCheck {
         for shard in 0..<geometry.shardCount { checkLists(shard) }
         checkPool()
         for chunk in 0..<min(used, geometry.chunkCount) { checkChunk(chunk) }
+        checkShares()
         checkQuota(arena.pages, Superblock.pageQuota, "pages", inUse: pagesInUse)
         checkQuota(arena.inodeSpace, Superblock.inodeQuota, "inode space", inUse: inodeSpaceInUse)
         for index in 0..<arena.workerCount {

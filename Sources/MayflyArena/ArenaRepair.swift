@@ -60,6 +60,7 @@ extension ArenaCheck {
             region.store(descriptor + Descriptor.clean, kind.unitCount)
         }
         if kind.rawValue == ChunkKind.inodes.rawValue { emptySlots(chunk, claims) }
+        rebuildShares(chunk)
         if kind.capacity - count < kind.capacity / 8 {
             region.store(descriptor + Descriptor.state, Descriptor.full)
         } else {

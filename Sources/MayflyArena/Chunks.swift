@@ -33,6 +33,8 @@ enum Descriptor {
     static var clean: UInt64 { @_noLocks get { 40 } }
     /// Of a chunk in the pool: what is in it is not known.
     static var notZero: UInt64 { @_noLocks get { .max } }
+    /// Of a chunk of pages: where the counts of its shared pages are, or 0 (SharedPages.swift).
+    static var shares: UInt64 { @_noLocks get { 48 } }
     /// 512 bits of the `pages` kind.
     static var bitmap: UInt64 { @_noLocks get { 64 } }
 
@@ -291,14 +293,19 @@ extension ArenaWorker {
             let chunk = geometry.chunk(containing: at)
             let unit = (at - geometry.chunkStart(chunk)) >> kind.unitShift
             let here = min(left, kind.unitCount - unit)
-            freeInside(kind, chunk: chunk, unit: unit, count: here)
+            let shares = kind.rawValue == 0 ? arena.shareTable(chunk) : 0
+            if shares == 0 {
+                freeInside(kind, chunk: chunk, unit: unit, count: here)
+            } else {
+                freeUnshared(shares, chunk: chunk, unit: unit, count: here)
+            }
             at += here << kind.unitShift
             left -= here
         }
     }
 
     @_noLocks
-    private func freeInside(_ kind: ChunkKind, chunk: UInt64, unit: UInt64, count: UInt64) {
+    func freeInside(_ kind: ChunkKind, chunk: UInt64, unit: UInt64, count: UInt64) {
         let descriptor = arena.geometry.descriptor(chunk)
         arena.bitmap(kind, chunk).clear(unit, count)
         let used = region.subtract(descriptor + Descriptor.used, count)
@@ -397,6 +404,7 @@ extension ArenaWorker {
                 left -= 1
                 if region.loadAcquire(arena.geometry.descriptor(chunk) + Descriptor.used) == 0 {
                     if kind.rawValue == ChunkKind.inodes.rawValue { onEmptyInodes(chunk) }
+                    dropShareTable(kind, chunk)
                     arena.giveBack(chunk)
                     given += 1
                 } else {
@@ -409,6 +417,7 @@ extension ArenaWorker {
             {
                 region.store(lists, 0)
                 if kind.rawValue == ChunkKind.inodes.rawValue { onEmptyInodes(current - 1) }
+                dropShareTable(kind, current - 1)
                 arena.giveBack(current - 1)
                 given += 1
             }

@@ -124,6 +124,10 @@ package enum Superblock {
     package static let magicValue: UInt64 = 0x3147_4D49_594C_464D  // "MFLYIMG1"
     /// 2: descriptors in the first chunk of each group; sealed images. 3: inodes know their names.
     package static let formatVersion: UInt64 = 3
+    /// 4: pages that several files share (SharedPages.swift). An image without them is of 3.
+    @inlinable package static var sharingVersion: UInt64 { @_noLocks get { 4 } }
+    /// What is understood.
+    package static let knownVersions = formatVersion...sharingVersion
 
     @inlinable package static var magic: UInt64 { @_noLocks get { 0 } }
     @inlinable package static var version: UInt64 { @_noLocks get { 8 } }

@@ -69,7 +69,7 @@ package struct ImageHeader: Sendable, Equatable {
         func word(_ offset: UInt64) -> UInt64 { words[Int(offset / 8)] }
         guard word(Superblock.magic) == Superblock.magicValue else { throw .foreign }
         version = word(Superblock.version)
-        guard version == Superblock.formatVersion else { throw .version(version) }
+        guard Superblock.knownVersions.contains(version) else { throw .version(version) }
         guard word(Superblock.imageBytes) != 0 else { throw .unfinished }
         imageBytes = word(Superblock.imageBytes)
         let checksum = word(Superblock.headerChecksum)
@@ -86,9 +86,9 @@ package struct ImageHeader: Sendable, Equatable {
         else { throw .damagedHeader }
         pagesInUse = word(Superblock.pageQuota + 8)
         inodeSpaceInUse = word(Superblock.inodeQuota + 8)
-        // Whatever is counted takes one of the smallest units, for which nobody counts more than a
-        // page, or 1 KiB of inode space: nothing that is computed from them overflows.
-        guard pagesInUse <= imageBytes / 64, inodeSpaceInUse <= imageBytes * 16 else {
+        // Whatever is counted takes an entry of a map or one of the smallest units, for which nobody
+        // counts more than a page, or 1 KiB of inode space: nothing that is computed from them overflows.
+        guard pagesInUse <= imageBytes / 8, inodeSpaceInUse <= imageBytes * 16 else {
             throw .damagedHeader
         }
         bodyChecksum = word(Superblock.bodyChecksum)

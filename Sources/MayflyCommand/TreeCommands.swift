@@ -211,14 +211,41 @@ struct CopyCommand: ParsableCommand {
         let place = try MountPlace(target)
         try TreeTarget.mayWrite(HostFile.isDirectory(target) ? target : target.parent)
         let summary: TreeSummary
-        if let inside = try? MountPlace(source), inside.control.isSame(as: place.control) {
+        let inside = try? MountPlace(source)
+        if let inside, inside.control.isSame(as: place.control) {
             summary = try place.control.copy(inside.path, to: place.path, tree.options)
+        } else if let inside, !tree.verbose, kind != .directory || holdsNoMount(source) {
+            summary = try pass(inside, kind, to: place)
         } else {
             var options = tree.options
             options.oneFileSystem = oneFileSystem
             summary = try bring(source, kind, to: place, options)
         }
         tree.say(summary, "copied", to: target)
+    }
+
+    private func holdsNoMount(_ folder: PathBytes) -> Bool {
+        HostFile.canonical(folder).map { !MountTable.current().hasMount(below: $0) } ?? false
+    }
+
+    /// Between two mounts their servers pass it on.
+    private func pass(
+        _ source: MountPlace, _ kind: HostFile.Kind, to place: MountPlace
+    ) throws(MountError) -> TreeSummary {
+        let rights = TreeTarget.rights(keepsOwners: nil, keepsPermissions: true)
+        let target =
+            kind == .directory
+            ? TreeTarget.named(place) : TreePlace(directory: place.path.parent, name: nil)
+        var bar = BuildLine(isShown: !tree.quiet && !tree.json)
+        defer { bar.clear() }
+        return try place.control.put(
+            source, named: PathBytes(bytes: Array(place.path.names.last ?? [])), at: target, rights,
+            tree.options,
+            progress: {
+                bar.show(
+                    BuildProgress(
+                        entries: $0, contentBytes: 0, readBytes: 0, sourceBytes: nil))
+            })
     }
 
     private func bring(

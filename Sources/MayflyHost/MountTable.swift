@@ -78,6 +78,11 @@ package struct MountTable: Sendable {
     /// The same for a path that was given as text.
     package func entry(at path: String) -> Entry? { entry(at: PathBytes(path)) }
 
+    /// Whether something is mounted below a path, which is absolute and has no links.
+    package func hasMount(below path: PathBytes) -> Bool {
+        entries.contains { $0.mountpoint != path && $0.mountpoint.names.starts(with: path.names) }
+    }
+
     /// The mount that `path`, absolute and without links, lies in.
     package func entry(around path: PathBytes) -> Entry? {
         var folder = path.bytes[...]

@@ -26,29 +26,34 @@ package struct TreeCaller: Sendable {
 }
 
 extension StoreWorker {
-    /// Proves that somebody may remove a name and all that lies below it.
+    /// Proves that somebody may remove a name and all that lies below it, as rm(1) would.
     ///
     /// - Precondition: entered.
-    /// - Throws: `EPERM` where chattr(1) forbids it, `EACCES` where a directory may not be written.
-    /// - Complexity: O(names below), in memory O(depth).
+    /// - Throws: `EPERM` where chattr(1) forbids it, `EACCES` where a directory may not be listed or
+    ///   written.
+    /// - Complexity: for root O(1), for others O(directories, and names beside directories), as long as
+    ///   no inode of the store is immutable or append-only; O(names below) else. In memory O(depth).
     /// - Source: fs/namei.c, `may_delete()`.
     package func checkRemoval(
         of node: NodeID, from parent: NodeID, by caller: TreeCaller
     ) throws(Errno) {
+        let mayHoldFixed = mayHoldFixed
+        if caller.userID == 0, !mayHoldFixed { return }
         var waiting: [(node: NodeID, attributes: Attributes, cookie: UInt64)] = []
-        func check(_ node: NodeID, in directory: Attributes) throws(Errno) {
+        func check(
+            _ node: NodeID, in directory: Attributes, needing bits: UInt32
+        ) throws(Errno) {
             let attributes = try attributes(node)
-            let fixed = InodeFlags.immutable | InodeFlags.append
-            if (attributes.flags | directory.flags) & fixed != 0 { throw .notPermitted }
+            if (attributes.flags | directory.flags) & InodeFlags.fixed != 0 { throw .notPermitted }
             let isOthers =
                 caller.userID != 0 && caller.userID != attributes.userID
                 && caller.userID != directory.userID
-            if !caller.may(3, directory) || directory.mode & 0o1000 != 0 && isOthers {
+            if !caller.may(bits, directory) || directory.mode & FileMode.sticky != 0 && isOthers {
                 throw .permissionDenied
             }
             if attributes.isDirectory { waiting.append((node, attributes, 0)) }
         }
-        try check(node, in: try attributes(parent))
+        try check(node, in: try attributes(parent), needing: 3)
         while let (directory, attributes, cookie) = waiting.last {
             guard let handle = peekDirectory(directory),
                 let entry = nextEntry(handle, from: cookie)
@@ -56,10 +61,16 @@ extension StoreWorker {
                 waiting.removeLast()
                 continue
             }
-            waiting[waiting.count - 1].cookie = entry.nextCookie
+            let index = waiting.count - 1
+            waiting[index].cookie = entry.nextCookie
             do throws(Errno) {
-                try check(NodeID(rawValue: entry.nodeID), in: attributes)
+                try check(NodeID(rawValue: entry.nodeID), in: attributes, needing: 7)
             } catch .staleNFSFileHandle { continue }
+            // One answer for all: there is no directory in it, and no name of it is protected by itself.
+            let areAlike =
+                attributes.links == 2 && !mayHoldFixed
+                && (attributes.mode & FileMode.sticky == 0 || attributes.userID == caller.userID)
+            if areAlike { waiting.remove(at: index) }
         }
     }
 }
@@ -70,6 +81,9 @@ package final class StoreTreeSource: EntrySource {
     private let rollbacks: UInt64
     private let caller: TreeCaller
     private let isWanted: ([UInt8]) -> Bool
+    /// Content is read by whoever has the source; else it is copied within the store.
+    private let readsContent: Bool
+    private var buffer: [UInt8] = []
     /// What is still to be listed, the deepest last.
     private var folders: [(node: NodeID, cookie: UInt64, pathCount: Int)] = []
     private var path = WalkedPath()
@@ -80,15 +94,17 @@ package final class StoreTreeSource: EntrySource {
 
     /// - Parameters:
     ///   - name: what a source that is no directory is called.
+    ///   - readsContent: whether `forEachPiece` tells content, for another store.
     ///   - isWanted: whether a path is to be there, with all that is below it.
     package init(
         _ node: NodeID, turn: TreeTurn, rollbacks: UInt64, caller: TreeCaller, name: [UInt8] = [],
-        isWanted: @escaping ([UInt8]) -> Bool = { _ in true }
+        readsContent: Bool = false, isWanted: @escaping ([UInt8]) -> Bool = { _ in true }
     ) {
         self.turn = turn
         self.rollbacks = rollbacks
         self.caller = caller
         self.isWanted = isWanted
+        self.readsContent = readsContent
         start = node
         path.append(name)
     }
@@ -171,15 +187,48 @@ package final class StoreTreeSource: EntrySource {
         if type == FileMode.symlink { entry.target = unsafe [UInt8](try worker.readLink(node)) }
         if type == FileMode.regular {
             guard caller.may(4, attributes) else { throw .permissionDenied }
-            entry.original = node
+            if !readsContent { entry.original = node }
         }
         return entry
     }
 
-    /// Content is copied within the store.
     package func forEachPiece(
         _ body: (UInt64, UnsafeRawBufferPointer) throws(TreeError) -> Void
-    ) throws(TreeError) {}
+    ) throws(TreeError) {
+        guard readsContent, let current else { return }
+        if buffer.isEmpty { buffer = [UInt8](repeating: 0, count: 256 << 10) }
+        var at: UInt64 = 0
+        while true {
+            let start = at
+            let piece: (offset: UInt64, count: Int)?
+            do throws(Errno) {
+                piece = try turn.entered { worker throws(Errno) in
+                    guard worker.rollbacks == rollbacks else { throw Errno.canceled }
+                    return try readPiece(of: current, from: start, worker)
+                }
+            } catch {
+                throw TreeError("\(ByteText.shortened(path.bytes)) cannot be read (\(error))")
+            }
+            guard let piece else { return }
+            try unsafe buffer[..<piece.count].withUnsafeBufferPointer { bytes throws(TreeError) in
+                try unsafe body(piece.offset, UnsafeRawBufferPointer(bytes))
+            }
+            at = piece.offset + UInt64(piece.count)
+        }
+    }
+
+    /// Reads what is no hole; nil at the end.
+    private func readPiece(
+        of node: NodeID, from start: UInt64, _ worker: StoreWorker
+    ) throws(Errno) -> (offset: UInt64, count: Int)? {
+        let data: UInt64
+        do throws(Errno) {
+            data = try worker.seek(node, offset: start, hole: false)
+        } catch .noSuchAddressOrDevice { return nil }
+        let end = try worker.seek(node, offset: data, hole: true)
+        let count = try worker.read(node, offset: data, into: &buffer, atMost: end - data)
+        return count == 0 ? nil : (data, count)
+    }
 
     package func xattrs() -> [(name: [UInt8], value: [UInt8])] {
         guard let current else { return [] }

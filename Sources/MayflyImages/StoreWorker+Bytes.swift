@@ -105,6 +105,7 @@ extension StoreWorker {
 
     /// The names and values of all extended attributes, sorted by name.
     package func allXattrs(_ node: NodeID) throws(Errno) -> [(name: [UInt8], value: [UInt8])] {
+        if try !hasXattrs(node) { return [] }
         var list = [UInt8](repeating: 0, count: 65_536)
         let count = try unsafe list.withUnsafeMutableBufferPointer { buffer throws(Errno) in
             try unsafe listXattrs(

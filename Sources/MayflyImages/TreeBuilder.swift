@@ -357,6 +357,7 @@ package struct TreeBuilder {
             }
             contentBytes += next - start
             at = next
+            if at >= size { return }
         }
     }
 

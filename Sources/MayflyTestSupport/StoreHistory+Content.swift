@@ -116,7 +116,10 @@ extension StoreHistory {
     func copyRange() throws(Mismatch) {
         let from = file()
         let to = random.oneIn(4) ? from : file()
-        let (start, target, count) = (position(), position(), UInt64(length()))
+        var (start, target, count) = (position(), position(), UInt64(length()))
+        // From page to page, so that pages are shared; to the end of the file, or less.
+        if random.oneIn(2) { (start, target) = (start & ~4095, target & ~4095) }
+        if random.oneIn(3) { count = from.size - min(start, from.size) }
         let result = try both(
             "copy \(from.node) at \(start) to \(to.node) at \(target) count \(count)",
             { () throws(Errno) in

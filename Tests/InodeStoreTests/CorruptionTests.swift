@@ -44,6 +44,17 @@ extension SampleStore {
     func content(_ node: NodeID) throws -> UInt64 {
         MapWord.offset(region.load(try inode(node) + Inode.content))
     }
+    /// Has another file share pages of the large one.
+    ///
+    /// - Returns: the number of one of them in its chunk.
+    func shareLarge() throws -> UInt64 {
+        try worker.request { () throws(Errno) in
+            let copy = try worker.makeFile(.root, "copy")
+            _ = try worker.copyRange(from: large, at: 12_288, to: copy, at: 12_288, count: 4096)
+        }
+        let map = region.load(try inode(large) + Inode.content)
+        return (worker.mapNext(map, from: 3)!.value & (Geometry.chunkBytes - 1)) >> 12
+    }
     /// The descriptor of the first chunk of a kind.
     func descriptor(_ kind: ChunkKind) -> UInt64 {
         for chunk in 0..<geometry.chunkCount where !geometry.holdsDescriptors(chunk) {
@@ -65,6 +76,22 @@ let allocatorDamage: [Damage] = [
     },
     Damage("free unit in use", "reached but free") {
         $0.region.store($0.descriptor(.pages) + Descriptor.bitmap, 0)
+    },
+    Damage("a table of shared pages", "is in a chunk of another kind") {
+        $0.region.store($0.descriptor(.pages) + Descriptor.shares, $0.geometry.chunkStart(1) + 64)
+    },
+    Damage("a count of a shared page", "besides one") {
+        let copy = try $0.shareLarge()
+        $0.add32($0.region.load($0.descriptor(.pages) + Descriptor.shares) + copy * 4, 1)
+    },
+    Damage("a shared page without a count", "besides one") {
+        let copy = try $0.shareLarge()
+        $0.region.store32(
+            $0.region.load($0.descriptor(.pages) + Descriptor.shares) + copy * 4, 0)
+    },
+    Damage("shared pages without a table", "reached twice") {
+        _ = try $0.shareLarge()
+        $0.region.store($0.descriptor(.pages) + Descriptor.shares, 0)
     },
     Damage("state", "state") { $0.region.store($0.descriptor(.small) + Descriptor.state, 2) },
     Damage("hint", "hint") { $0.region.store($0.descriptor(.small) + Descriptor.hint, 0) },

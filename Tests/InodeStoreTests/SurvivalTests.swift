@@ -29,6 +29,15 @@ extension StoreWorker {
         forget(node, count: 1)
     }
 
+    /// Two files of the same pages.
+    fileprivate func sharedFiles(_ count: Int) throws(Errno) {
+        try file(.root, "from", bytes(count))
+        try file(.root, "file")
+        _ = try copyRange(
+            from: try node(at: "from"), at: 0, to: try node(at: "file"), at: 0,
+            count: UInt64(count))
+    }
+
     fileprivate func folder(_ parent: NodeID, _ name: String) throws(Errno) {
         forget(try makeDirectory(parent, name), count: 1)
     }
@@ -287,6 +296,29 @@ private let changes: [TreeChange] = [
         _ = try worker.copyRange(
             from: try worker.node(at: "from"), at: 100, to: try worker.node(at: "file"), at: 2000,
             count: 8000)
+    },
+    TreeChange(name: "pages shared with a new file", torn: "/file") { worker throws(Errno) in
+        try worker.file(.root, "from", bytes(30_000))
+        try worker.file(.root, "file")
+    } make: { worker throws(Errno) in
+        _ = try worker.copyRange(
+            from: try worker.node(at: "from"), at: 0, to: try worker.node(at: "file"), at: 0,
+            count: 30_000)
+    },
+    TreeChange(name: "shared pages overwritten", torn: "/file") { worker throws(Errno) in
+        try worker.sharedFiles(20_000)
+    } make: { worker throws(Errno) in
+        _ = try worker.write(try worker.node(at: "file"), offset: 3000, bytes(6000, 0x80))
+    },
+    TreeChange(name: "truncate within a shared page") { worker throws(Errno) in
+        try worker.sharedFiles(20_000)
+    } make: { worker throws(Errno) in
+        try worker.truncate(try worker.node(at: "file"), to: 5000)
+    },
+    TreeChange(name: "a removal of what shares pages") { worker throws(Errno) in
+        try worker.sharedFiles(20_000)
+    } make: { worker throws(Errno) in
+        try worker.unlink(.root, "from")
     },
     TreeChange(name: "truncate to nothing") { worker throws(Errno) in
         try worker.file(.root, "file", bytes(20_000))

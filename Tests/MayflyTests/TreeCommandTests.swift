@@ -119,6 +119,76 @@ struct TreeCommandTests {
             """#)
     }
 
+    /// A copy shares its pages, and reads and changes as one that does not.
+    @Test(arguments: TestTransport.allCases) func aCopyWithinCostsNoContent(
+        transport: TestTransport
+    ) throws {
+        try script(
+            transport,
+            #"""
+            memory() { "$mayfly" stat m --json | python3 -ISc 'import json, sys; print(json.load(sys.stdin)["memory"]["arenaBytes"] >> 20)'; }
+            mkdir m/a; head -c 64M /dev/urandom > m/a/large; head -c 5000 /dev/urandom > m/a/f; cp -a m/a t/a
+            before=$(memory); for i in 1 2 3 4; do "$mayfly" copy -T --quiet m/a m/b$i; done
+            [ $(($(memory) - before)) -le 8 ] || { echo "$before and $(memory) MiB"; exit 1; }
+            [ "$(stat -c %b m/b1/large)" = "$(stat -c %b m/a/large)" ]
+            same t/a m/b3; printf changed | dd of=m/b3/large bs=1 seek=1000000 conv=notrunc status=none
+            printf changed | dd of=t/a/large bs=1 seek=1000000 conv=notrunc status=none
+            cmp t/a/large m/b3/large; cmp m/a/large m/b4/large; if cmp -s m/a/large m/b3/large; then exit 1; fi
+            # cp(1) asks for a copy of ranges, which shares pages, too.
+            before=$(memory); cp m/a/large m/c; [ $(($(memory) - before)) -le 8 ]; cmp m/c m/a/large
+            # An image has them once, and a mount of it goes on.
+            "$mayfly" snapshot m s > /dev/null; "$mayfly" save m image > /dev/null; [ "$(stat -c %s image)" -lt 120000000 ]
+            "$mayfly" image check image > /dev/null; mkdir i; "$mayfly" mount --quiet i --from image
+            echo new > i/b3/large; cmp i/c m/a/large; rm i/a/large; cmp i/b2/large i/b1/large; "$mayfly" check i > /dev/null; "$mayfly" umount i
+            rm -r m/a m/b1 m/c; cmp t/a/large m/b3/large; truncate -s 5 m/b4/large; "$mayfly" rollback m s > /dev/null
+            cmp m/b4/large m/a/large; "$mayfly" remove m/a m/b1 m/b2 m/b3; cmp m/c m/b4/large
+            """#, options: "--size 1g", seconds: 240)
+    }
+
+    /// What a program has stored in a mapping is copied, written back or not.
+    @Test func whatIsMappedIsCopied() throws {
+        try script(
+            .best,
+            #"""
+            mkdir o; "$mayfly" mount --quiet o; trap 'set +e; cd /; umount -l "$folder/o" "$folder/t" "$folder/m" 2> /dev/null; rm -rf --one-file-system "$folder"' EXIT
+            mkdir m/d; python3 -ISc '
+            import mmap, os, subprocess, sys
+            f = os.open("m/d/f", os.O_RDWR | os.O_CREAT); os.ftruncate(f, 8192); m = mmap.mmap(f, 8192)
+            for number, target in enumerate(["m/e", "o/e"]):
+                m[5000:5001] = bytes([65 + number])
+                subprocess.run([sys.argv[1], "copy", "--quiet", "-T", "m/d", target], check=True)
+                assert open(target + "/f", "rb").read()[5000] == 65 + number, target
+            ' "$mayfly"
+            "$mayfly" umount o
+            """#)
+    }
+
+    /// Between two mounts their servers pass a tree on: nothing is asked for in the source.
+    @Test(arguments: TestTransport.allCases) func aCopyBetweenTwoMounts(
+        transport: TestTransport
+    ) throws {
+        try script(
+            transport,
+            #"""
+            mkdir o; "$mayfly" mount --quiet o; trap 'set +e; cd /; umount -l "$folder/m/from/empty" "$folder/o" "$folder/t" "$folder/m" 2> /dev/null; rm -rf --one-file-system "$folder"' EXIT
+            asked() { "$mayfly" stat m --json | python3 -ISc 'import json, sys; print(sum(o["count"] for o in json.load(sys.stdin)["operations"] if o["name"] in ("read", "readdirplus", "getxattr", "listxattr")))'; }
+            make_tree t/from; attribute t/from/a/f security.x 1; attribute t/from/empty trusted.y 2; cp -a t/from m; same t/from m/from
+            "$mayfly" snapshot m s > /dev/null; "$mayfly" rollback m s > /dev/null; before=$(asked)
+            "$mayfly" copy m/from o; [ "$(asked)" = "$before" ]; same t/from o/from
+            "$mayfly" copy -T m/from/ o/other --exclude 'l*'; [ ! -e o/other/a/b/large ]; [ -e o/other/a/f ]
+            "$mayfly" copy --quiet m/from/a/f m/from/far m/from/null o; [ "$(cat o/f)" = hello ]; [ "$(readlink o/far)" = "$(readlink t/from/far)" ]; [ "$(stat -c %t:%T o/null)" = 1:3 ]
+            "$mayfly" copy --quiet -T m/from/a/b/large o/renamed; cmp o/renamed t/from/a/b/large
+            # Back, into what is there; and what cannot be had changes nothing.
+            printf more > o/from/a/f; "$mayfly" copy --quiet o/from/. m/from; [ "$(cat m/from/a/f)" = more ]
+            "$mayfly" copy --json m/from o | python3 -ISc 'import json, sys; s = json.load(sys.stdin); assert s["entries"] > 20 and s["contentBytes"] > 300000, s'
+            mkdir small; "$mayfly" mount --quiet --size 100k small; refused 'No space' "$mayfly" copy m/from small; [ -z "$(ls -A small)" ]; "$mayfly" check small > /dev/null; "$mayfly" umount small
+            # What is mounted in it is read as by cp(1).
+            mount -t tmpfs inner m/from/empty; echo in > m/from/empty/in; "$mayfly" copy --quiet -T m/from o/with; [ "$(cat o/with/empty/in)" = in ]
+            "$mayfly" copy --quiet -x -T m/from o/without; [ ! -e o/without/empty/in ]; umount m/from/empty
+            "$mayfly" check o > /dev/null; "$mayfly" umount o
+            """#)
+    }
+
     /// What comes joins what is there, and replaces files, all at one moment.
     @Test(arguments: TestTransport.allCases) func whatIsThereIsJoined(
         transport: TestTransport

@@ -71,6 +71,41 @@ extension MountControl {
         return summary
     }
 
+    /// Has the server of another mount send a tree to this one's, which is there at one moment or not at all.
+    ///
+    /// - Parameters:
+    ///   - source: a path in the other mount.
+    ///   - name: what a source that is no directory is called here.
+    ///   - progress: gets the entries that are in, now and then.
+    /// - Throws: `.usage` with what cannot be read, or put in; nothing was changed then.
+    package func put(
+        _ source: MountPlace, named name: PathBytes, at place: TreePlace, _ rights: TreeRights,
+        _ options: TreeOptions, progress: (UInt64) -> Void = { _ in }
+    ) throws(MountError) -> TreeSummary {
+        let (from, to) = (try source.control.trees(), try trees())
+        let request = TreeRequest(
+            directory: place.directory.text, name: place.name?.text, keepsOld: options.keepsOld,
+            rights: rights)
+        let wish = TreeWish(
+            path: source.path.text, name: name.text, exclude: options.excludes.map(\.text))
+        do throws(Errno) {
+            let memory = try TreeLine.makeMemory()
+            defer { close(memory) }
+            try from.sendRequest(ControlJSON.encoded(wish), memory: memory)
+            try to.sendRequest(ControlJSON.encoded(request), memory: memory)
+        } catch {
+            throw MountError(.mount, "a mount's server cannot be reached (\(error))")
+        }
+        let answer: [UInt8]
+        do throws(TreeError) {
+            answer = try TreeRelay.run(from: from, to: to, progress: progress)
+        } catch { throw MountError(.usage, error.description) }
+        guard let summary = ControlJSON.decoded(TreeSummary.self, answer) else {
+            throw MountError(.mount, "the mount's server does not answer as it should")
+        }
+        return summary
+    }
+
     /// Copies a file or directory within the mount, at one moment.
     package func copy(
         _ source: PathBytes, to path: PathBytes, _ options: TreeOptions

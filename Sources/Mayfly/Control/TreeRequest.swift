@@ -5,6 +5,19 @@ internal import MayflyHTTP
 internal import MayflyHost
 internal import MayflyImages
 
+/// What a command says that wants a tree of the mount: the server sends it.
+struct TreeWish: Codable, Sendable, Equatable {
+    /// Other than of a request that brings one, so that a server of an older version refuses it.
+    static let currentFormat = 2
+
+    var format = currentFormat
+    /// `ByteText` of the path from the mount's root on.
+    var path: String
+    /// What a source that is no directory is called.
+    var name: String
+    var exclude: [String]
+}
+
 struct TreeRequest: Codable, Sendable, Equatable {
     /// Of what follows the request. A server takes its own alone.
     static let currentFormat = 1

@@ -88,17 +88,33 @@ final class TreeServer: Sendable {
 
     private func answer(_ line: TreeLine) {
         do throws(MountError) {
-            let summary = try put(line)
+            let received = try? line.receive()
+            let text = received?.message == .request ? received?.text : nil
+            if let text, unsafe line.slot(0) != nil,
+                let wish = ControlJSON.decoded(TreeWish.self, text),
+                wish.format == TreeWish.currentFormat
+            {
+                return try send(wish, line)
+            }
+            let summary = try put(text, line)
             try? line.send(.result, ControlJSON.encoded(summary))
         } catch {
             try? line.send(.failure, Array(error.message.utf8))
         }
     }
 
-    private func put(_ line: TreeLine) throws(MountError) -> TreeSummary {
-        let received = try? line.receive()
-        guard let received, received.message == .request, unsafe line.slot(0) != nil,
-            let request = ControlJSON.decoded(TreeRequest.self, received.text),
+    private func send(_ wish: TreeWish, _ line: TreeLine) throws(MountError) {
+        var options = TreeOptions()
+        options.excludes = wish.exclude.map { PathBytes($0) }
+        let caller: TreeCaller =
+            line.user == 0 ? TreeCaller(userID: 0, groupIDs: []) : .own
+        try fileSystem.send(
+            PathBytes(wish.path), named: PathBytes(wish.name), caller, options, on: line)
+    }
+
+    private func put(_ text: [UInt8]?, _ line: TreeLine) throws(MountError) -> TreeSummary {
+        guard let text, unsafe line.slot(0) != nil,
+            let request = ControlJSON.decoded(TreeRequest.self, text),
             request.format == TreeRequest.currentFormat
         else {
             throw MountError(

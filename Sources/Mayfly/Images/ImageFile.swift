@@ -192,8 +192,8 @@ extension ImageError {
         case .system(let error): "\(path) cannot be read (\(error)): look at its permissions"
         case .foreign:
             "\(path) is not a mayfly image: make one with `mayfly image build`"
-        case .version(let version) where version > Superblock.formatVersion:
-            "\(path) is an image of format \(version), this mayfly reads \(Superblock.formatVersion):"
+        case .version(let version) where version > Superblock.sharingVersion:
+            "\(path) is an image of format \(version), this mayfly reads \(Superblock.sharingVersion):"
                 + " use a newer mayfly"
         case .version(let version):
             "\(path) is an image of format \(version), this mayfly reads \(Superblock.formatVersion):"

@@ -48,7 +48,7 @@ extension MountedFileSystem {
             let bytes = parts.store.rollBackBytes(to: item.snapshot)
             let claim = try Self.claim("a rollback", bytes)
             let begin = cmem_monotonic_nanoseconds()
-            writeBack(parts)
+            writeBack(parts.session)
             var frozen = cmem_monotonic_nanoseconds()
             var verdict = MountVerdict()
             var effect = try rollBack(to: item.snapshot, parts) { changes in

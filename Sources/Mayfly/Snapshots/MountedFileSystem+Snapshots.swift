@@ -193,7 +193,7 @@ extension MountedFileSystem {
                 "the image \(image.name) was changed, and with it what the mount holds: copy what is "
                     + "still read, and mount the image anew")
         }
-        writeBack(parts)
+        writeBack(parts.session)
         // What was promised and is there by now must not be counted twice.
         parts.store.askForMemory()
         do throws(Errno) {
@@ -232,9 +232,9 @@ extension MountedFileSystem {
     ///
     /// - Source: fs/fs-writeback.c, `sync_inodes_sb()`: SB_I_NO_DATA_INTEGRITY, which FUSE has since Linux 7.0
     ///   and in 6.18.y.
-    func writeBack(_ parts: Parts) {
+    func writeBack(_ session: FuseSession) {
         if let log = hooks.durability {
-            parts.session.forget(log.whileHeld { $0.mappable.keys.sorted() })
+            session.forget(log.whileHeld { $0.mappable.keys.sorted() })
             return
         }
         // Where the mountpoint is not reachable, nobody can have mapped much of it since.

@@ -143,6 +143,7 @@ extension MountedFileSystem {
             throw MountError(
                 .usage, "\(source) cannot be copied into itself: name another directory")
         }
+        if let session = whileMounted({ $0.session }) { writeBack(session) }
         var place = try place(for: path)
         let filter = options.filter(isDirectory: true)
         let (node, isDirectory) = try found(source)
@@ -152,6 +153,32 @@ extension MountedFileSystem {
         ) { !filter.isExcluded($0) }
         if !isDirectory { place.name = nil }
         return try put(reader, at: place, rights, keepsOld: options.keepsOld)
+    }
+
+    /// Sends what a path names to whoever puts it into another mount.
+    ///
+    /// - Parameters:
+    ///   - name: what a source that is no directory is called there.
+    ///   - line: on which it was asked for.
+    /// - Throws: `.usage` for what cannot be read: the end of the line without an end of the tree.
+    func send(
+        _ source: PathBytes, named name: PathBytes, _ caller: TreeCaller, _ options: TreeOptions,
+        on line: TreeLine
+    ) throws(MountError) {
+        guard treeWork.begin() else { throw MountError(.mount, "the mount is unmounted") }
+        defer { treeWork.end() }
+        if let session = whileMounted({ $0.session }) { writeBack(session) }
+        let filter = options.filter(isDirectory: true)
+        let (node, isDirectory) = try found(source)
+        let reader = StoreTreeSource(
+            node, turn: treeTurn, rollbacks: try rollbacks(), caller: caller,
+            name: isDirectory ? [] : name.bytes, readsContent: true
+        ) { !filter.isExcluded($0) }
+        var sender = TreeSender(line)
+        do throws(TreeError) {
+            try sender.sendAll(
+                EndingSource(source: reader, work: treeWork, filter: TreeFilter()))
+        } catch { throw MountError(.usage, error.description) }
     }
 
     private var slash: UInt8 { UInt8(ascii: "/") }

@@ -77,9 +77,22 @@ package enum TreeMessage: UInt32, Sendable {
 
     /// Sends the first message, with memory that is made for it.
     package func sendRequest(_ text: [UInt8]) throws(Errno) {
-        let descriptor = unsafe csys_shared_memory("mayfly-tree", Self.slotCount * Self.slotBytes)
-        guard descriptor >= 0 else { throw Errno(rawValue: errno) }
+        let descriptor = try Self.makeMemory()
         defer { close(descriptor) }
+        try sendRequest(text, memory: descriptor)
+    }
+
+    /// Makes memory for the slots of a line, or of two.
+    ///
+    /// - Returns: a descriptor, to be closed.
+    package static func makeMemory() throws(Errno) -> Int32 {
+        let descriptor = unsafe csys_shared_memory("mayfly-tree", slotCount * slotBytes)
+        guard descriptor >= 0 else { throw Errno(rawValue: errno) }
+        return descriptor
+    }
+
+    /// Sends the first message, with memory that is there.
+    package func sendRequest(_ text: [UInt8], memory descriptor: Int32) throws(Errno) {
         try map(descriptor)
         try send(.request, slot: 0, count: UInt64(text.count), descriptor: descriptor)
         try raw(text, descriptor: -1)
@@ -103,6 +116,15 @@ package enum TreeMessage: UInt32, Sendable {
     }
 
     // MARK: receiving
+
+    /// Waits until one of two lines has a message, or has ended.
+    ///
+    /// - Returns: whether it is the first; where both have, it is.
+    static func isFirstReady(_ first: TreeLine, _ second: TreeLine) -> Bool {
+        var ends = [first, second].map { pollfd(fd: $0.socket, events: Int16(POLLIN), revents: 0) }
+        while unsafe poll(&ends, 2, -1) <= 0 {}
+        return ends[0].revents != 0
+    }
 
     /// Waits for the next message.
     ///

@@ -66,7 +66,7 @@ package struct TreeSender {
     }
 
     /// Sends all entries of a source, and that they are all.
-    mutating func sendAll(
+    package mutating func sendAll(
         _ source: some EntrySource, isWanted: (SourceEntry) -> SourceEntry? = { $0 },
         progress: (UInt64, UInt64) -> Void = { _, _ in }
     ) throws(TreeError) {
