@@ -23,15 +23,63 @@ extension StoreCheck {
                 arena.note("inode \(inode): bytes beyond the end of its blob")
             }
         } else {
-            for (index, value) in entries(map, "inode \(inode)") {
-                count += 1
-                checkPage(inode, index: index, value: value, size: size)
+            var found = values
+            values = []
+            found.removeAll(keepingCapacity: true)
+            addEntries(map, "inode \(inode)", to: &found)
+            count = UInt64(found.count)
+            if isForServing {
+                claimPages(inode, found)
+            } else {
+                for (index, value) in found {
+                    checkPage(inode, index: index, value: value, size: size)
+                }
             }
+            values = found
         }
         report.pages += count
         if count != pages {
             arena.note("inode \(inode): \(count) pages, \(pages) charged")
         }
+    }
+
+    /// Claims the pages of a file by runs that lie together.
+    private mutating func claimPages(
+        _ inode: UInt64, _ found: [(index: UInt64, value: UInt64)]
+    ) {
+        // Behind that the position in bytes would overflow.
+        if let last = found.last, last.index > UInt64(Int64.max) >> 12 {
+            return arena.note("inode \(inode): page \(last.index) is beyond any file's end")
+        }
+        var start = 0
+        while start < found.count {
+            let page = found[start].value & ~Content.unwritten
+            if arena.mayShare(page) {
+                claimPage(inode, found[start])
+                start += 1
+                continue
+            }
+            var count: UInt64 = 1
+            while start + Int(count) < found.count, count < 512,
+                found[start + Int(count)].value & ~Content.unwritten == page &+ count << 12,
+                (page &+ count << 12) & (Geometry.chunkBytes - 1) != 0
+            {
+                count += 1
+            }
+            _ = arena.claim(.pages, page, count, "page \(found[start].index) of inode \(inode)")
+            start += Int(count)
+        }
+    }
+
+    /// Claims a page of a file, which other files may have, too, once it was written.
+    @discardableResult
+    private mutating func claimPage(
+        _ inode: UInt64, _ entry: (index: UInt64, value: UInt64)
+    ) -> Bool {
+        let page = entry.value & ~Content.unwritten
+        return entry.value & Content.unwritten != 0
+            ? arena.claim(.pages, page, 1, "page \(entry.index) of inode \(inode)")
+            : arena.claimContent(page, "page \(entry.index) of inode \(inode)")
     }
 
     private mutating func checkPage(_ inode: UInt64, index: UInt64, value: UInt64, size: UInt64) {
@@ -40,13 +88,7 @@ extension StoreCheck {
             return arena.note("inode \(inode): page \(index) is beyond any file's end")
         }
         let page = value & ~Content.unwritten
-        // What was never written is nobody else's.
-        let isUnwritten = value & Content.unwritten != 0
-        let isClaimed =
-            isUnwritten
-            ? arena.claim(.pages, page, 1, "page \(index) of inode \(inode)")
-            : arena.claimContent(page, "page \(index) of inode \(inode)")
-        guard isClaimed, !isForServing, !isUnwritten else { return }
+        guard claimPage(inode, (index, value)), value & Content.unwritten == 0 else { return }
         let start = index << 12
         if start >= size {
             // fallocate(2) wrote it, being asked twice.
@@ -82,26 +124,35 @@ extension StoreCheck {
     // MARK: maps
 
     /// The values of a map, whose nodes are claimed.
-    mutating func entries(_ map: UInt64, _ owner: String) -> [(index: UInt64, value: UInt64)] {
+    mutating func entries(
+        _ map: UInt64, _ owner: @autoclosure () -> String
+    ) -> [(index: UInt64, value: UInt64)] {
         var values: [(index: UInt64, value: UInt64)] = []
-        if map == 0 { return values }
+        addEntries(map, owner(), to: &values)
+        return values
+    }
+
+    /// The same behind others.
+    mutating func addEntries(
+        _ map: UInt64, _ owner: @autoclosure () -> String,
+        to values: inout [(index: UInt64, value: UInt64)]
+    ) {
+        if map == 0 { return }
         let height = MapWord.height(map)
         let detail = MapWord.detail(map)
         guard height >= 1, height <= 6, height == 1 ? (3...9).contains(detail) : detail == 0 else {
-            arena.note("\(owner): map word \(map)")
-            return values
+            return arena.note("\(owner()): map word \(map)")
         }
         walkNode(
             MapWord.offset(map), level: height, base: 0,
             entries: height == 1 ? 1 << detail : 512, owner, &values)
-        return values
     }
 
     private mutating func walkNode(
-        _ node: UInt64, level: UInt64, base: UInt64, entries: UInt64, _ owner: String,
+        _ node: UInt64, level: UInt64, base: UInt64, entries: UInt64, _ owner: () -> String,
         _ values: inout [(index: UInt64, value: UInt64)]
     ) {
-        guard claimBlob(node, bytes: entries * 8, "map node of \(owner)") else { return }
+        guard claimBlob(node, bytes: entries * 8, "map node of \(owner())") else { return }
         report.mapNodes += 1
         for entry in 0..<entries {
             let value = region.load(node + entry * 8)

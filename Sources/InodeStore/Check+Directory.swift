@@ -2,32 +2,79 @@
 
 internal import MayflyArena
 
+/// The cells of a directory's buckets that its table leads to.
+private struct BucketCells {
+    private var segments: [(start: UInt64, first: UInt64, count: UInt64)] = []
+    /// A bit for each bucket whose cell was met on the list.
+    private var passed: [UInt64] = []
+
+    mutating func add(start: UInt64, first: UInt64, count: UInt64) {
+        segments.append((start, first, count))
+        let words = Int((first + count + 63) / 64)
+        if passed.count < words {
+            passed += [UInt64](repeating: 0, count: words - passed.count)
+        }
+    }
+
+    /// The bucket of the cell at an offset; nil where there is no cell.
+    func bucket(at offset: UInt64) -> UInt64? {
+        for segment in segments
+        where offset >= segment.start && offset - segment.start < segment.count * 16 {
+            let index = (offset - segment.start) / 16
+            guard (offset - segment.start) & 15 == 0, segment.first + index > 0 else { return nil }
+            return segment.first + index
+        }
+        return nil
+    }
+
+    /// Notes that a cell was met; false where it was before.
+    mutating func pass(_ bucket: UInt64) -> Bool {
+        let bit: UInt64 = 1 << (bucket & 63)
+        if passed[Int(bucket >> 6)] & bit != 0 { return false }
+        passed[Int(bucket >> 6)] |= bit
+        return true
+    }
+
+    /// Calls `body` with each cell that was not met.
+    func forEachNotPassed(_ body: (_ cell: UInt64) -> Void) {
+        for segment in segments {
+            for index in 0..<segment.count where segment.first + index > 0 {
+                let bucket = segment.first + index
+                if passed[Int(bucket >> 6)] & 1 << (bucket & 63) == 0 {
+                    body(segment.start + index * 16)
+                }
+            }
+        }
+    }
+}
+
 extension StoreCheck {
     /// A directory's own structures and what its names lead to.
     mutating func checkDirectory(_ directory: UInt64) {
         let owner = "directory \(directory)"
-        let cells = checkBuckets(directory, owner)
-        var listed: [UInt64: UInt64] = [:]
-        var passed: Set<UInt64> = []
+        var cells = checkBuckets(directory, owner)
+        let cookies = checkCookieMap(directory, owner)
         var names: Set<[UInt8]> = []
+        var listed: UInt64 = 0
         var link = region.load(directory + Inode.firstCell)
         var before: UInt64 = 0
         while link != 0 {
             let at = link & ~1
             let key: UInt64
             if link & 1 == 1 {
-                guard let expected = cells[at], passed.insert(at).inserted else {
+                guard let bucket = cells.bucket(at: at), cells.pass(bucket) else {
                     arena.note("\(owner): its list leads to \(at), which is no cell of it")
                     break
                 }
                 key = region.load(at + Dentry.key)
-                if key != expected { arena.note("\(owner): the key of cell \(at)") }
+                if key != Directory.reversed(bucket) {
+                    arena.note("\(owner): the key of cell \(at)")
+                }
             } else {
                 guard let dentry = checkDentry(directory, at, &names, owner) else { break }
                 key = region.load(at + Dentry.key)
-                if listed.updateValue(at, forKey: dentry.cookie) != nil {
-                    arena.note("\(owner): two entries with cookie \(dentry.cookie)")
-                }
+                listed += 1
+                checkCookie(dentry.cookie, of: at, cookies, owner)
                 reach(dentry.inode, from: directory)
                 checkName(directory, at, dentry.inode)
             }
@@ -35,12 +82,12 @@ extension StoreCheck {
             before = key
             link = region.load(at + Dentry.link)
         }
-        for (cell, key) in cells where region.load(cell + Dentry.key) != 0 {
-            if !passed.contains(cell) {
-                arena.note("\(owner): open cell \(cell) with key \(key) is on no list")
-            }
+        let passed = cells
+        passed.forEachNotPassed { cell in
+            let key = region.load(cell + Dentry.key)
+            if key != 0 { arena.note("\(owner): open cell \(cell) with key \(key) is on no list") }
         }
-        checkCookies(directory, listed, owner)
+        checkCounts(directory, listed, cookies, owner)
     }
 
     private mutating func checkDentry(
@@ -54,36 +101,40 @@ extension StoreCheck {
             return nil
         }
         report.dentries += 1
-        let name = bytes(dentry + Dentry.name, nameCount)
-        if name.contains(0) || name.contains(0x2F) || name == [0x2E] || name == [0x2E, 0x2E] {
-            arena.note("\(owner): \(name) is no name")
+        let name = unsafe UnsafeRawBufferPointer(
+            start: region.pointer(dentry + Dentry.name), count: Int(nameCount))
+        let isDots = unsafe name[0] == 0x2E && (nameCount == 1 || nameCount == 2 && name[1] == 0x2E)
+        if unsafe isDots || name.contains(where: { $0 == 0 || $0 == 0x2F }) {
+            arena.note("\(owner): \(bytes(dentry + Dentry.name, nameCount)) is no name")
         }
-        if !isForServing, !names.insert(name).inserted { arena.note("\(owner): \(name) twice") }
-        let hash = unsafe name.withUnsafeBytes { unsafe Name($0).hash() }
+        if !isForServing, !names.insert(bytes(dentry + Dentry.name, nameCount)).inserted {
+            arena.note("\(owner): \(bytes(dentry + Dentry.name, nameCount)) twice")
+        }
+        let hash = unsafe Name(name).hash()
         if region.load(dentry + Dentry.key) != Directory.reversed(hash) | 1 {
-            arena.note("\(owner): \(name) has another name's key")
+            arena.note("\(owner): entry \(dentry) has another name's key")
         }
         return (region.load(dentry + Dentry.cookie), region.load(dentry + Dentry.inode))
     }
 
-    /// Cells that the table leads to, with the keys they must have once they are open.
-    private mutating func checkBuckets(_ directory: UInt64, _ owner: String) -> [UInt64: UInt64] {
+    /// Cells that the table leads to.
+    private mutating func checkBuckets(_ directory: UInt64, _ owner: String) -> BucketCells {
+        var cells = BucketCells()
         let count = region.load(directory + Inode.bucketCount)
         let table = region.load(directory + Inode.bucketTable)
         guard count == 1 || (8...Directory.bucketLimit).contains(count),
             count & (count - 1) == 0
         else {
             arena.note("\(owner): \(count) buckets")
-            return [:]
+            return cells
         }
         if table == 0 {
             if count > 1 { arena.note("\(owner): \(count) buckets without a table") }
-            return [:]
+            return cells
         }
         guard arena.claim(.small, table, Directory.tableBytes >> 6, "table of \(owner)") else {
-            return [:]
+            return cells
         }
-        var cells: [UInt64: UInt64] = [:]
         for segment in 0..<Directory.tableBytes / 8 {
             let start = region.load(table + segment * 8)
             let first = Directory.segmentStart(segment)
@@ -93,40 +144,66 @@ extension StoreCheck {
             }
             let length = Directory.segmentCells(segment)
             guard claimBlob(start, bytes: length * 16, "cells of \(owner)") else { continue }
-            for index in 0..<length where first + index > 0 {
-                let cell = start + index * 16
-                if region.load(cell + Dentry.key) != 0 && first + index >= count {
+            cells.add(start: start, first: first, count: length)
+            for index in 0..<length where first + index > 0 && first + index >= count {
+                if region.load(start + index * 16 + Dentry.key) != 0 {
                     arena.note("\(owner): bucket \(first + index) is open before its time")
                 }
-                cells[cell] = Directory.reversed(first + index)
             }
         }
         return cells
     }
 
-    private mutating func checkCookies(
-        _ directory: UInt64, _ listed: [UInt64: UInt64], _ owner: String
-    ) {
+    /// What is known of a directory's map of cookies.
+    private struct Cookies {
+        let map: UInt64
+        /// How many there are.
+        let count: UInt64
+        /// The first that was never given.
+        let next: UInt64
+        /// Whether the map may be read.
+        let isSound: Bool
+    }
+
+    private mutating func checkCookieMap(_ directory: UInt64, _ owner: String) -> Cookies {
         let next = region.load(directory + Inode.nextCookie)
         // More than the map could ever lead to.
         if next < Directory.firstCookie || next >= Directory.cookieLimit {
             arena.note("\(owner): its next cookie is \(next)")
         }
         let map = region.load(directory + Inode.cookies)
-        let mapped = entries(map, "cookies of \(owner)")
-        for (cookie, dentry) in mapped where listed[cookie] != dentry {
-            arena.note("\(owner): cookie \(cookie) leads to \(dentry), which does not have it")
-        }
-        if mapped.count != listed.count {
-            arena.note("\(owner): \(listed.count) entries, \(mapped.count) cookies")
-        }
-        for cookie in listed.keys where cookie < Directory.firstCookie || cookie >= next {
+        let problems = arena.problemCount
+        var mapped = values
+        values = []
+        mapped.removeAll(keepingCapacity: true)
+        addEntries(map, "cookies of \(owner)", to: &mapped)
+        let count = UInt64(mapped.count)
+        values = mapped
+        return Cookies(
+            map: map, count: count, next: next, isSound: arena.problemCount == problems)
+    }
+
+    /// That a cookie leads to its dentry. With as many cookies as dentries, each to another, none can lead
+    /// anywhere else.
+    private mutating func checkCookie(
+        _ cookie: UInt64, of dentry: UInt64, _ cookies: Cookies, _ owner: String
+    ) {
+        if cookie < Directory.firstCookie || cookie >= cookies.next {
             arena.note("\(owner): cookie \(cookie) was never given")
         }
-        if region.load(directory + Inode.entries) != UInt64(listed.count) {
-            let counted = region.load(directory + Inode.entries)
-            arena.note("\(owner): \(listed.count) entries, \(counted) counted")
+        if cookies.isSound, worker.mapValue(cookies.map, cookie) != dentry {
+            arena.note("\(owner): cookie \(cookie) does not lead to entry \(dentry), which has it")
         }
-        if listed.isEmpty && map != 0 { arena.note("\(owner): empty, with a map of cookies") }
+    }
+
+    private mutating func checkCounts(
+        _ directory: UInt64, _ listed: UInt64, _ cookies: Cookies, _ owner: String
+    ) {
+        if cookies.count != listed {
+            arena.note("\(owner): \(listed) entries, \(cookies.count) cookies")
+        }
+        let counted = region.load(directory + Inode.entries)
+        if counted != listed { arena.note("\(owner): \(listed) entries, \(counted) counted") }
+        if listed == 0 && cookies.map != 0 { arena.note("\(owner): empty, with a map of cookies") }
     }
 }

@@ -12,34 +12,36 @@ extension StoreCheck {
         }
         var others: [UInt64: UInt64] = [:]
         for (index, value) in entries(map, "names of inode \(inode)") { others[index] = value }
-        found[inode]?.others = others
+        otherNames[inode] = others
     }
 
     /// Compares one dentry with what its inode knows of it.
     mutating func checkName(_ directory: UInt64, _ dentry: UInt64, _ inode: UInt64) {
-        guard let known = found[inode], inode != worker.store.root else { return }
+        guard found.has(inode), inode != worker.store.root else { return }
         let index = worker.nameIndex(dentry)
         let cookie = region.load(dentry + Dentry.cookie)
         let words =
             index == 0
             ? (region.load(inode + Inode.parent), region.load(inode + Inode.nameCookie))
-            : (known.others[index * 2 - 2] ?? 0, known.others[index * 2 - 1] ?? 0)
+            : (otherNames[inode]?[index * 2 - 2] ?? 0, otherNames[inode]?[index * 2 - 1] ?? 0)
         if words != (directory, cookie) {
             arena.note("inode \(inode): its name \(index) is not entry \(dentry)")
         }
     }
 
     /// Compares how many names an inode knows with how many there are.
-    mutating func checkNameCount(_ inode: UInt64, _ known: Found) {
+    mutating func checkNameCount(_ inode: UInt64, _ known: FoundInodes.Inode) {
         if inode == worker.store.root { return }
         if known.names == 0, region.load(inode + Inode.nameCookie) != 0 {
             arena.note("inode \(inode): it knows a name and has none")
         }
-        if UInt64(known.others.count) != 2 * (max(known.names, 1) - 1) {
-            arena.note("inode \(inode): \(known.names) names, \(known.others.count) words of them")
+        if known.names <= 1, otherNames.isEmpty { return }
+        let others = otherNames[inode] ?? [:]
+        if UInt64(others.count) != 2 * (max(known.names, 1) - 1) {
+            arena.note("inode \(inode): \(known.names) names, \(others.count) words of them")
         }
         // The last name gets the number of one that goes, so there must be no gaps.
-        if known.others.keys.contains(where: { $0 >= 2 * (max(known.names, 1) - 1) }) {
+        if others.keys.contains(where: { $0 >= 2 * (max(known.names, 1) - 1) }) {
             arena.note("inode \(inode): its names are not numbered without gaps")
         }
     }

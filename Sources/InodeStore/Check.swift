@@ -62,23 +62,17 @@ extension StoreWorker {
 
 /// The walk of one check.
 struct StoreCheck {
-    /// What the walk has found out about an inode.
-    struct Found {
-        /// Dentries that lead to it.
-        var names: UInt64 = 0
-        /// The directory of the first of them.
-        var parent: UInt64 = 0
-        var subdirectories: UInt64 = 0
-        /// The map of its further names.
-        var others: [UInt64: UInt64] = [:]
-    }
 
     let worker: StoreWorker
     /// Only what must hold so that requests can be served (`checkForServing`).
     let isForServing: Bool
     var arena: ArenaCheck
     var report = CheckReport()
-    var found: [UInt64: Found] = [:]
+    var found: FoundInodes
+    /// What the map of an inode's further names says, where it has any.
+    var otherNames: [UInt64: [UInt64: UInt64]] = [:]
+    /// Room for the values of one map, kept from file to file.
+    var values: [(index: UInt64, value: UInt64)] = []
     /// Directories whose entries are still to be walked.
     private var waiting: [UInt64] = []
     private var generations: Set<UInt32> = []
@@ -93,6 +87,7 @@ struct StoreCheck {
         self.worker = worker
         self.isForServing = isForServing
         arena = ArenaCheck(worker.store.arena)
+        found = FoundInodes(worker.store.arena)
     }
 
     consuming func result() -> CheckReport {
@@ -109,10 +104,10 @@ struct StoreCheck {
         // directory that has no name, which is met before what lies in it.
         let used = arena.unitsInUse(.inodes)
         let staged = used.filter {
-            found[$0] == nil
+            !found.has($0)
                 && region.load32($0 + Inode.flags) & InodeFlags.staging != 0
         }
-        for inode in staged + used where found[inode] == nil {
+        for inode in staged + used where !found.has(inode) {
             if region.load32(inode + Inode.mode) == 0 {
                 arena.note("inode \(inode): a slot in use without an inode")
                 continue
@@ -146,7 +141,8 @@ struct StoreCheck {
 
     /// Compares links with the names that were met, and counts what is in use.
     mutating func checkAllLinks() {
-        for (inode, known) in found { checkLinks(inode, known) }
+        let all = found
+        all.forEach { checkLinks($0, $1) }
     }
 
     private mutating func walk() {
@@ -155,16 +151,16 @@ struct StoreCheck {
 
     /// Takes note of a name's inode, and checks it when it is met for the first time.
     mutating func reach(_ inode: UInt64, from directory: UInt64) {
-        if found[inode] == nil {
+        if !found.has(inode) {
             guard arena.claim(.inodes, inode, 1, "inode \(inode)") else { return }
-            found[inode] = Found(parent: directory)
+            found.add(inode, parent: directory)
             report.inodes += 1
             checkInode(inode)
         }
         let isDirectory = worker.type(inode) == FileMode.directory
         if directory != 0 && directory != inode {
-            found[inode]?.names += 1
-            if isDirectory { found[directory]?.subdirectories += 1 }
+            found.countName(inode)
+            if isDirectory { found.countSubdirectory(directory) }
         }
     }
 
@@ -248,7 +244,7 @@ struct StoreCheck {
         }
     }
 
-    private mutating func checkLinks(_ inode: UInt64, _ known: Found) {
+    private mutating func checkLinks(_ inode: UInt64, _ known: FoundInodes.Inode) {
         checkNameCount(inode, known)
         let links = UInt64(region.load32(inode + Inode.links))
         var units: UInt64 = 1

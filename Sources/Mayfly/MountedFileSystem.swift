@@ -52,6 +52,8 @@ public final class MountedFileSystem: Sendable {
     let faultRules = Mutex<[Int: FaultRule]>([:])
     /// What happens to the mount, for those who listen.
     let events = EventLog()
+    /// Who holds the memory of a mount that survives.
+    let guardian = GuardianWatch()
     /// Who works on whole trees, and the worker that they share.
     let treeWork = TreeWork()
     let treeTurn: TreeTurn
@@ -407,6 +409,7 @@ public final class MountedFileSystem: Sendable {
             return threads
         }
         for thread in taken.serving { thread.join() }
+        store.arena.noteEnd()
         treeWork.finish()
         maintenance.end()
         taken.maintaining?.join()

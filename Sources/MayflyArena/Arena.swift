@@ -45,8 +45,11 @@ package import SystemPackage
 
     /// Opens what another process has left in a memory file. It is to be repaired before it is used.
     ///
+    /// - Parameter isClean: whether it needs no repair, because its server ended between two requests.
     /// - Throws: `EINVAL` for a file that holds no such thing, or that was never finished; `ENOMEM`.
-    package init(recovering descriptor: Int32, workerCount: Int) throws(Errno) {
+    package init(
+        recovering descriptor: Int32, workerCount: Int, isClean: inout Bool
+    ) throws(Errno) {
         let header = try SurvivingHeader(reading: descriptor)
         try self.init(
             mapping: header.regionBytes, shardCount: header.shardCount, workerCount: workerCount,
@@ -59,6 +62,7 @@ package import SystemPackage
             throw .invalidArgument
         }
         markData(of: descriptor)
+        isClean = takeOver()
     }
 
     /// Opens what a file holds as a private mapping. It is to be settled before it is used.

@@ -8,8 +8,10 @@
 package struct ArenaCheck {
     package let arena: Arena
     package private(set) var problems: [String] = []
-    /// Claimed units by chunk, in the form of its bitmap.
-    var claimed: [UInt64: Claims] = [:]
+    /// How many there are, those that are not kept among them.
+    package private(set) var problemCount = 0
+    /// Claimed units by chunk, in the form of its bitmap; nil where none is.
+    var claimed: [Claims?]
     /// Chunks that were ever handed out.
     let used: UInt64
     /// Entries that lead to each page of a chunk that has a table of shared pages.
@@ -23,12 +25,14 @@ package struct ArenaCheck {
     package init(_ arena: Arena) {
         self.arena = arena
         used = arena.region.load(Superblock.freshChunk)
+        claimed = Array(repeating: nil, count: Int(min(used, arena.geometry.chunkCount)))
         checkSuperblock()
         claimShareTables()
     }
 
     /// Notes a broken invariant; the first hundred are enough.
     package mutating func note(_ problem: String) {
+        problemCount += 1
         if problems.count < 100 { problems.append(problem) }
     }
 
@@ -51,42 +55,41 @@ package struct ArenaCheck {
     package mutating func claim(
         _ kind: ChunkKind, _ offset: UInt64, _ count: UInt64, _ owner: @autoclosure () -> String
     ) -> Bool {
-        var at = offset
-        for _ in 0..<count {
-            guard claimUnit(kind, at, owner()) else { return false }
-            at += 1 << kind.unitShift
+        // What lies in one chunk, as all runs do that are right, is looked at once.
+        let bytes = count << kind.unitShift
+        guard let chunk = chunkOfUnits(kind, offset, bytes) else {
+            note("\(owner()): \(offset) is no place for it, or in a chunk of another kind")
+            return false
+        }
+        let unit = (offset - geometry.chunkStart(chunk)) >> kind.unitShift
+        if claimed[Int(chunk)] == nil { claimed[Int(chunk)] = Claims(kind) }
+        if claimed[Int(chunk)]?.take(unit, count) != true {
+            note("\(owner()): \(offset) is reached twice")
+            return false
         }
         return true
+    }
+
+    /// The chunk that a run of units lies in; nil where it cannot be one.
+    private func chunkOfUnits(_ kind: ChunkKind, _ offset: UInt64, _ bytes: UInt64) -> UInt64? {
+        guard offset >= geometry.firstChunkOffset, offset < geometry.bytes,
+            bytes <= Geometry.chunkBytes, offset & ((1 << kind.unitShift) - 1) == 0
+        else { return nil }
+        let chunk = geometry.chunk(containing: offset)
+        guard chunk < UInt64(claimed.count) else { return nil }
+        let start = geometry.chunkStart(chunk)
+        let descriptor = geometry.descriptor(chunk)
+        guard offset + bytes <= start + Geometry.chunkBytes,
+            region.load(descriptor + Descriptor.tag) >> 32 == kind.rawValue,
+            region.load(descriptor + Descriptor.state) != Descriptor.pool,
+            (offset - start) >> kind.unitShift >= kind.firstUnit
+        else { return nil }
+        return chunk
     }
 
     /// Whether an offset is that of a unit of pages, in use or not.
     package func isPage(_ offset: UInt64) -> Bool {
         offset & (Geometry.pageBytes - 1) == 0 && arena.holdsPages(offset)
-    }
-
-    private mutating func claimUnit(
-        _ kind: ChunkKind, _ offset: UInt64, _ owner: @autoclosure () -> String
-    ) -> Bool {
-        guard offset >= geometry.firstChunkOffset, offset < geometry.bytes,
-            offset & ((1 << kind.unitShift) - 1) == 0
-        else {
-            note("\(owner()): \(offset) is no place for it")
-            return false
-        }
-        let chunk = geometry.chunk(containing: offset)
-        let descriptor = geometry.descriptor(chunk)
-        let unit = (offset - geometry.chunkStart(chunk)) >> kind.unitShift
-        guard chunk < used, region.load(descriptor + Descriptor.tag) >> 32 == kind.rawValue,
-            region.load(descriptor + Descriptor.state) != Descriptor.pool, unit >= kind.firstUnit
-        else {
-            note("\(owner()): \(offset) is in a chunk of another kind")
-            return false
-        }
-        if !claimed[chunk, default: Claims(kind)].take(unit) {
-            note("\(owner()): \(offset) is reached twice")
-            return false
-        }
-        return true
     }
 
     /// A bit for each unit of a chunk.
@@ -97,11 +100,19 @@ package struct ArenaCheck {
             words = [UInt64](repeating: 0, count: Int(kind.unitCount / 64))
         }
 
-        /// False where the unit was taken before.
-        mutating func take(_ unit: UInt64) -> Bool {
-            let bit: UInt64 = 1 << (unit & 63)
-            if words[Int(unit >> 6)] & bit != 0 { return false }
-            words[Int(unit >> 6)] |= bit
+        /// False where one of the units was taken before; some may be taken then.
+        mutating func take(_ first: UInt64, _ count: UInt64) -> Bool {
+            var unit = first
+            var left = count
+            while left > 0 {
+                let bit = unit & 63
+                let here = min(left, 64 - bit)
+                let mask: UInt64 = (here == 64 ? .max : (1 << here) - 1) << bit
+                if words[Int(unit >> 6)] & mask != 0 { return false }
+                words[Int(unit >> 6)] |= mask
+                unit += here
+                left -= here
+            }
             return true
         }
     }
@@ -168,7 +179,9 @@ package struct ArenaCheck {
         let count = region.load(descriptor + Descriptor.used)
         let place = places[chunk] ?? "no list"
         if state == Descriptor.pool {
-            if count != 0 || claimed[chunk] != nil { note("chunk \(chunk): pooled but in use") }
+            if count != 0 || claimed[Int(chunk)] != nil {
+                note("chunk \(chunk): pooled but in use")
+            }
             if place != "pool" { note("chunk \(chunk): pooled but on \(place)") }
             if region.load(descriptor + Descriptor.clean) != Descriptor.notZero,
                 !region.isZero(geometry.chunkStart(chunk), Geometry.chunkBytes)
@@ -195,7 +208,7 @@ package struct ArenaCheck {
         if bitmap.population() != count {
             note("chunk \(chunk): \(bitmap.population()) bits set, \(count) counted")
         }
-        let words = claimed[chunk]?.words
+        let words = claimed[Int(chunk)]?.words
         for index in 0..<kind.unitCount / 64 {
             let set = region.load(bitmap.words + index * 8)
             let reached = words?[Int(index)] ?? 0

@@ -19,7 +19,7 @@ extension ArenaCheck {
         region.store(Superblock.pool, 0)
         region.store(Superblock.chunkAllowance, .max)
         for chunk in 0..<min(used, geometry.chunkCount) where !geometry.holdsDescriptors(chunk) {
-            if let claims = claimed[chunk] {
+            if let claims = claimed[Int(chunk)] {
                 keep(chunk, claims)
             } else {
                 free(chunk)

@@ -147,15 +147,19 @@ extension ArenaCheck {
             && region.load(descriptor + Descriptor.state) != Descriptor.pool
     }
 
+    /// Whether a page lies in a chunk of which some are shared.
+    package func mayShare(_ page: UInt64) -> Bool {
+        page >= geometry.firstChunkOffset && page < geometry.bytes
+            && entries[geometry.chunk(containing: page)] != nil
+    }
+
     /// Claims a page of content that was written, for one of the entries that lead to it.
     ///
     /// - Returns: whether it is there, and what else leads to it are such entries.
     package mutating func claimContent(
         _ page: UInt64, _ owner: @autoclosure () -> String
     ) -> Bool {
-        guard page >= geometry.firstChunkOffset, page < geometry.bytes,
-            entries[geometry.chunk(containing: page)] != nil
-        else { return claim(.pages, page, 1, owner()) }
+        guard mayShare(page) else { return claim(.pages, page, 1, owner()) }
         let chunk = geometry.chunk(containing: page)
         let unit = Int((page - geometry.chunkStart(chunk)) >> 12)
         // One that was claimed otherwise is not counted here, and is claimed in vain.

@@ -59,8 +59,16 @@ package struct SurvivingHeader {
     static var magicValue: UInt64 { 0x5652_5553_594C_464D }  // "MFLYSURV"
     static var version: UInt64 { 1 }
 
+    /// How many workers the region was in order for when its server ended between two requests; 0 where it
+    /// is to be repaired.
+    static var cleanWord: Int { 6 }
+    static var deathsWord: Int { 7 }
     static var pathWord: Int { 8 }
     static var mostPathBytes: Int { 4000 }
+    /// Not 0: the server ended by itself, and nobody is to follow it.
+    static var endedWord: Int { 511 }
+    /// Where that word is, in bytes before the end of the file.
+    package static var endedBeforeEnd: Int { Int(Notes.bytes) - endedWord * 8 }
 
     let regionBytes: UInt64
     let shardCount: Int
@@ -68,6 +76,10 @@ package struct SurvivingHeader {
     package let path: [UInt8]
     /// The mount that was served last: its connection, and its number in the mount table.
     package let mount: (connection: UInt32, mountID: UInt64)
+    /// How many workers the region is in order for; 0 where it is to be repaired.
+    let cleanWorkers: Int
+    /// Servers of this memory that have died so far.
+    package let deaths: UInt64
 
     /// - Throws: `EINVAL` for a file that holds no region, or one that was never finished.
     package init(reading descriptor: Int32) throws(Errno) {
@@ -88,6 +100,14 @@ package struct SurvivingHeader {
             unsafe [UInt8]($0.dropFirst(Self.pathWord * 8).prefix { $0 != 0 })
         }
         mount = (UInt32(truncatingIfNeeded: words[4]), words[5])
+        cleanWorkers = Int(truncatingIfNeeded: words[Self.cleanWord])
+        deaths = words[Self.deathsWord]
+        var format: [UInt64] = [0, 0]
+        let formatCode = unsafe csys_read_all(descriptor, &format, 16, Superblock.magic)
+        if formatCode != 0 { throw Errno(rawValue: formatCode) }
+        guard Superblock.version == Superblock.magic + 8, format[0] == Superblock.magicValue,
+            format[1] == Superblock.formatVersion
+        else { throw .invalidArgument }
     }
 }
 
@@ -118,6 +138,47 @@ extension Arena {
         }
         unsafe header[4] = UInt64(connection)
         unsafe header[5] = mountID
+    }
+
+    @safe private func headerWord(_ word: Int) -> UnsafeMutablePointer<UInt64>? {
+        guard notes != 0 else { return nil }
+        return unsafe UnsafeMutablePointer<UInt64>(bitPattern: UInt(notes - Notes.blockBytes))
+            .map { unsafe $0 + word }
+    }
+
+    /// Says that nothing is under way and everything is in order, so that whoever comes after need not
+    /// repair it. No worker may go on after that.
+    package func noteClean() {
+        cmem_keep_order()
+        if let word = headerWord(SurvivingHeader.cleanWord) {
+            unsafe word.pointee = UInt64(workerCount)
+        }
+    }
+
+    /// Says that the server ends by itself, and nobody is to follow it.
+    package func noteEnd() {
+        if let word = headerWord(SurvivingHeader.endedWord) { unsafe word.pointee = 1 }
+    }
+
+    /// Servers of this memory that have died so far; nil where nothing survives.
+    package var deaths: UInt64? {
+        unsafe headerWord(SurvivingHeader.deathsWord).map { unsafe $0.pointee }
+    }
+
+    /// Takes note of the end of the server before this one.
+    ///
+    /// - Returns: whether it has left everything in order, for as many workers.
+    func takeOver() -> Bool {
+        guard let clean = headerWord(SurvivingHeader.cleanWord),
+            let deaths = headerWord(SurvivingHeader.deathsWord)
+        else { return false }
+        let workers = unsafe clean.pointee
+        // From now on there are changes again.
+        unsafe clean.pointee = 0
+        if let ended = headerWord(SurvivingHeader.endedWord) { unsafe ended.pointee = 0 }
+        cmem_keep_order()
+        if workers == 0 { unsafe deaths.pointee += 1 }
+        return workers == UInt64(workerCount)
     }
 
     /// Notes that pages of the file were written, by whoever had the region before.

@@ -12,7 +12,9 @@ struct ListCommand: ParsableCommand {
             not answer within 2 s, and then a line on the standard error ("problem" in JSON) says \
             what to do; or "dead" where it is gone, so that the mount can only be unmounted. \
             A mountpoint in brackets is not one here: the mount is detached, or in \
-            another mount namespace. What a killed server left behind is removed.
+            another mount namespace. What a killed server left behind is removed. Where a \
+            mount survives its server, two columns more tell its guardian ("killed" where it was) and how \
+            many servers have died.
 
             EXAMPLE:
               mayfly list --json | jq -r '.[] | select(.state == "dead") | .mountpoint'
@@ -48,19 +50,30 @@ struct ListCommand: ParsableCommand {
     }
 
     static func table(_ mounts: [ListedMount]) -> [String] {
+        let survive = mounts.contains { $0.report?.survival != nil }
         var table = Table(
-            ("MOUNT", .left), ("STATE", .left), ("USED", .right), ("SIZE", .right),
-            ("INODES", .right), ("TRANSPORT", .left), ("PID", .right))
+            [
+                ("MOUNT", .left), ("STATE", .left), ("USED", .right), ("SIZE", .right),
+                ("INODES", .right), ("TRANSPORT", .left),
+            ] + (survive ? [("GUARDIAN", .right), ("DEATHS", .right)] : []) + [("PID", .right)])
         for mount in mounts {
             let report = mount.report
-            table.add(
+            let cells = [
                 Self.place(mount),
                 mount.state.rawValue,
                 report.map { Numbers.bytes($0.bytes.used) } ?? "-",
                 report.map { Numbers.bytes($0.bytes.limit) } ?? "-",
                 report.map { "\($0.inodes.used)" } ?? "-", report?.transport ?? "-",
-                mount.processID.map { "\($0)" } ?? "-")
+            ]
+            table.add(
+                cells + (survive ? Self.survival(report?.survival) : [])
+                    + [mount.processID.map { "\($0)" } ?? "-"])
         }
         return table.lines
+    }
+
+    private static func survival(_ survival: MountReport.Survival?) -> [String] {
+        guard let survival else { return ["-", "-"] }
+        return [survival.guardian.map { "\($0)" } ?? "killed", "\(survival.deaths)"]
     }
 }

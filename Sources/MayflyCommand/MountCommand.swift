@@ -94,6 +94,23 @@ struct MountCommand: ParsableCommand {
     @Option(help: .hidden)
     var at: PathBytes?
 
+    @Option(help: .hidden)
+    var guardFd: Int32?
+
+    @Option(help: .hidden)
+    var beforeFd: Int32?
+
+    @Option(help: .hidden)
+    var adopt: Int32?
+
+    @Flag(help: .hidden)
+    var canGuard = false
+
+    /// What a guardian is to take over; nil where a mount is to be made.
+    private var held: Guardian.Held? {
+        guardFd.map { Guardian.Held(memory: $0, before: beforeFd, server: adopt) }
+    }
+
     func run() throws {
         if remount {
             let list = options.lists.flatMap { $0.split(separator: ",").map(String.init) }
@@ -102,7 +119,7 @@ struct MountCommand: ParsableCommand {
         var configuration = try options.configuration(mountpoint: at ?? directory)
         if survive { configuration.survives = true }
         configuration.survivingMemory = memoryFd
-        configuration.isRecovery = recover
+        configuration.isRecovery = recover || guardFd != nil
         try configuration.check()
         var logLevel: ServerLog.Level?
         if let log {
@@ -112,8 +129,12 @@ struct MountCommand: ParsableCommand {
             }
             logLevel = level
         }
+        if canGuard {
+            let isPossible = held.map(Guardian.canGuard) ?? false
+            throw ExitCode(isPossible ? Guardian.canGuardStatus : ExitStatus.usage)
+        }
         if fake { return }
-        if !foreground, memoryFd == nil,
+        if !foreground, memoryFd == nil, guardFd == nil,
             let status = try BackgroundServer.start(keepsInput: untilEof)
         {
             if status != 0 { throw ExitCode(status) }
@@ -121,11 +142,10 @@ struct MountCommand: ParsableCommand {
         }
         let ready = foreground ? nil : BackgroundServer.readyDescriptor
         if configuration.survives, memoryFd == nil {
-            let own = ["mount", "--memory-fd", PathBytes("\(Guardian.memoryDescriptor)")]
-            let given = Invocation.arguments.dropFirst().map { PathBytes($0) }
             let status = try Guardian.run(
-                arguments: own + given,
-                again: ["--recover", "--at", configuration.mountPath], readyDescriptor: ready)
+                arguments: Invocation.arguments.dropFirst().map { PathBytes($0) },
+                mountPath: configuration.mountPath, held: held,
+                readyDescriptor: held == nil ? ready : nil)
             throw ExitCode(status)
         }
         let (quiet, json) = (quiet || json, json)

@@ -59,6 +59,7 @@ struct StatCommand: ParsableCommand {
             "requests   \(report.requests), \(Numbers.bytes(report.readBytes)) read, "
                 + "\(Numbers.bytes(report.writtenBytes)) written",
         ]
+        if let survival = report.survival { lines.append("survives   \(Self.survival(survival))") }
         if let image = report.image {
             lines.append(
                 "image      \(ShellQuote.quoted(image.path))"
@@ -73,6 +74,20 @@ struct StatCommand: ParsableCommand {
                     + "\(faults.malformedRequests) requests malformed")
         }
         return lines + [""] + operations(report) + [""] + queues(report)
+    }
+
+    private static func survival(_ survival: MountReport.Survival) -> String {
+        let deaths =
+            switch survival.deaths {
+            case 0: "no server has died so far"
+            case 1: "1 server has died so far"
+            default: "\(survival.deaths) servers have died so far"
+            }
+        guard let guardian = survival.guardian else {
+            return
+                "no longer: its guardian was killed, so the content ends with the server; \(deaths)"
+        }
+        return "guardian pid \(guardian), \(deaths)"
     }
 
     /// The profile of a mount, and what it stands for.

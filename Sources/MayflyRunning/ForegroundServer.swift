@@ -32,7 +32,9 @@ package enum ForegroundServer {
         complain: (String) -> Void
     ) throws(MountError) {
         // A limit of processor time asks first, by SIGXCPU, and kills later.
-        let signals = SignalWatch([SIGTERM, SIGINT, SIGHUP, SIGXCPU])
+        let memory = configuration.survivingMemory
+        let signals = SignalWatch(
+            [SIGTERM, SIGINT, SIGHUP, SIGXCPU] + (memory == nil ? [] : [SIGUSR2]))
         csys_ignore_file_size_signal()
         csys_end_at_faults()
         // In the background it was started through a link whose name it has taken: "exe".
@@ -55,6 +57,9 @@ package enum ForegroundServer {
         do {
             try signals.start(ending.take)
             for owner in owners { try owner.watch(ending.endForAll) }
+            if let memory, let fileSystem = mounts.fileSystems.first {
+                try GuardianKeeper(fileSystem, memory: memory).start()
+            }
         } catch {
             for fileSystem in mounts.fileSystems {
                 try? fileSystem.unmount(.lazy)
@@ -113,9 +118,16 @@ package enum ForegroundServer {
         }
 
         func take(_ event: SignalWatch.Event) {
+            if event.signal == SIGUSR2 { return handOver() }
             let insist = asked.exchange(true, ordering: .relaxed)  // one thread takes all signals
             if !insist { ServiceNotification.stopping() }
             for fileSystem in mounts.fileSystems { end(fileSystem, insist: insist) }
+        }
+
+        /// Ends between two requests and leaves the mount to the next server. As after a death: who is to
+        /// follow knows nothing of exit statuses.
+        private func handOver() {
+            for fileSystem in mounts.fileSystems { fileSystem.handOver { kill(getpid(), SIGKILL) } }
         }
 
         /// Ends every mount at once, also for those who use it.
@@ -130,6 +142,7 @@ package enum ForegroundServer {
             }
             if !isLeft { return }
             // What only the end of this process ends.
+            for fileSystem in mounts.fileSystems { fileSystem.noteEnd() }
             mounts.stopControls()
             _exit(ExitStatus.mount)
         }
@@ -145,6 +158,7 @@ package enum ForegroundServer {
                 // Detached, or in other namespaces only: whoever is left there is not waited for.
                 let isGone = !fileSystem.isInTree
                 if isGone || insist {
+                    fileSystem.noteEnd()
                     mounts.stopControls()
                     // Not exit(3): its handlers would run beside threads that still serve.
                     _exit(isGone ? 0 : ExitStatus.mount)

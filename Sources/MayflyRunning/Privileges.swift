@@ -8,7 +8,7 @@ import SystemPackage
 
 enum Privileges {
     private static let searchAll: UInt64 = 1 << 2  // CAP_DAC_READ_SEARCH
-    private static let administrate: UInt64 = 1 << 21  // CAP_SYS_ADMIN
+    static let administrate: UInt64 = 1 << 21  // CAP_SYS_ADMIN
     private static let schedule: UInt64 = 1 << 23  // CAP_SYS_NICE
 
     /// Gives up every capability that the unmount at the end does not need, for good, and closes

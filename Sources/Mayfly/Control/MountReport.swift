@@ -153,6 +153,15 @@ public struct MountReport: Codable, Sendable, Equatable {
         public var isChanged: Bool
     }
 
+    /// How a mount outlives its servers ("mount --survive").
+    public struct Survival: Codable, Sendable, Equatable {
+        /// The process that holds the memory and starts the next server; missing where it was killed: the
+        /// content ends with this server then.
+        public var guardian: Int32?
+        /// Servers of this mount that have died so far.
+        public var deaths: Int
+    }
+
     /// Of the server, which is `MayflyVersion.text`.
     public var version: String
     /// Absolute.
@@ -200,6 +209,8 @@ public struct MountReport: Codable, Sendable, Equatable {
     /// Answers by errno, those of which there were any. Most are no fault: ENOSYS keeps the kernel from asking
     /// again, and ENODATA says that a file has no such attribute. Missing where the server is older.
     public var errors: [ErrorCount]?
+    /// Missing where the content ends with the server.
+    public var survival: Survival?
 }
 
 /// An inode that many of the last requests were about.

@@ -64,7 +64,8 @@ extension MountedFileSystem {
                     strayCompletions: faults.strayCompletions,
                     malformedRequests: faults.malformedRequests),
                 image: image.map { MountReport.Image(path: $0.name, isChanged: $0.isChanged) },
-                options: configuration.optionWords, errors: Self.errors(parts.counters))
+                options: configuration.optionWords, errors: Self.errors(parts.counters),
+                survival: survival(parts.store))
         }
     }
 

@@ -35,6 +35,25 @@ package enum KeptContent {
         }
     }
 
+    /// Whether this program can serve what a guardian holds.
+    package static func canBeServed(heldBy guardian: Int32) -> Bool {
+        let folder = "/proc/\(guardian)/fd"
+        return HostFile.names(in: folder).contains { name in
+            guard HostFile.link(at: "\(folder)/\(name)")?.hasPrefix(Self.fileName) == true else {
+                return false
+            }
+            let memory = unsafe open("\(folder)/\(name)", O_RDONLY | O_CLOEXEC)
+            guard memory >= 0 else { return false }
+            defer { close(memory) }
+            return canBeServed(memory)
+        }
+    }
+
+    /// Whether this program can serve what a memory file holds.
+    package static func canBeServed(_ memory: Int32) -> Bool {
+        (try? SurvivingHeader(reading: memory)) != nil
+    }
+
     private static func find(_ path: PathBytes) throws(MountError) -> Int32 {
         let absolute = HostFile.canonical(path) ?? path
         for process in MountHolders.processIDs() {
