@@ -49,6 +49,10 @@ let package = Package(
             providers: [.apt(["libarchive-dev"])]),
         .systemLibrary(
             name: "CMayflyZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(
+            name: "CMayflyZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+        // Includes the headers of libcurl4-openssl-dev, and loads the library when it is used.
+        .target(name: "CMayflyCurl", cSettings: [.define("_GNU_SOURCE")]),
         .target(
             name: "CMayflyArchive", dependencies: ["CMayflyLibarchive", "CMayflyZlib"],
             cSettings: [.define("_GNU_SOURCE")]),
@@ -97,6 +101,13 @@ let package = Package(
             ],
             swiftSettings: strict),
         .target(
+            name: "MayflyRegistry",
+            dependencies: [
+                "CMayflyCurl", "CMayflySystem", "CMayflyZstd", "Mayfly", "MayflyArena",
+                "MayflyHost", errno,
+            ],
+            swiftSettings: strict),
+        .target(
             name: "MayflyRunning",
             dependencies: [
                 "CMayflyMemory", "CMayflySystem", "FuseTransport", "Mayfly", "MayflyHost",
@@ -114,8 +125,8 @@ let package = Package(
         .executableTarget(
             name: "MayflyCommand",
             dependencies: [
-                "Mayfly", "MayflyBench", "MayflyHost", "MayflyImages", "MayflyRunning",
-                argumentParser,
+                "CMayflySystem", "Mayfly", "MayflyBench", "MayflyHost", "MayflyImages",
+                "MayflyRegistry", "MayflyRunning", argumentParser,
             ],
             swiftSettings: strict),
         .target(

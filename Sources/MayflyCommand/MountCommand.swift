@@ -113,6 +113,10 @@ struct MountCommand: ParsableCommand {
             logLevel = level
         }
         if fake { return }
+        if let from = configuration.from {
+            configuration.from = try RemoteOrigin.present(
+                from, quiet: quiet || json, say: Console.say)
+        }
         if !foreground, memoryFd == nil,
             let status = try BackgroundServer.start(keepsInput: untilEof)
         {
