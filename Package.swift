@@ -46,6 +46,10 @@ let package = Package(
             cSettings: [.define("_GNU_SOURCE")]),
         .systemLibrary(
             name: "CMayflyZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(
+            name: "CMayflyZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+        // Includes the headers of libcurl4-openssl-dev, and loads the library when it is used.
+        .target(name: "CMayflyCurl", cSettings: [.define("_GNU_SOURCE")]),
         .target(
             name: "CMayflyArchive", dependencies: ["CMayflyZlib"],
             cSettings: [.define("_GNU_SOURCE")]),
@@ -94,6 +98,13 @@ let package = Package(
             ],
             swiftSettings: strict),
         .target(
+            name: "MayflyRegistry",
+            dependencies: [
+                "CMayflyCurl", "CMayflySystem", "CMayflyZstd", "Mayfly", "MayflyArena",
+                "MayflyHost", errno,
+            ],
+            swiftSettings: strict),
+        .target(
             name: "MayflyRunning",
             dependencies: [
                 "CMayflyMemory", "CMayflySystem", "FuseTransport", "Mayfly", "MayflyHost",
@@ -111,8 +122,8 @@ let package = Package(
         .executableTarget(
             name: "MayflyCommand",
             dependencies: [
-                "Mayfly", "MayflyBench", "MayflyHost", "MayflyImages", "MayflyRunning",
-                argumentParser,
+                "CMayflySystem", "Mayfly", "MayflyBench", "MayflyHost", "MayflyImages",
+                "MayflyRegistry", "MayflyRunning", argumentParser,
             ],
             swiftSettings: strict),
         .target(

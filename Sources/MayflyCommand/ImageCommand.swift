@@ -3,6 +3,7 @@ import Glibc
 import Mayfly
 import MayflyHost
 import MayflyImages
+import MayflyRegistry
 import MayflyRunning
 import Synchronization
 
@@ -10,7 +11,7 @@ import Synchronization
 struct ImageCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "image",
-        abstract: "Build images, look into them, check, compare and export them.",
+        abstract: "Build images, look into them, check, compare, export, push and pull them.",
         discussion: """
             An image is a file that mounts start from at once, sharing its memory: `mayfly mount DIR \
             --from IMAGE`. `mayfly save` makes one of a mount.
@@ -22,7 +23,8 @@ struct ImageCommand: ParsableCommand {
         subcommands: [
             ImageBuildCommand.self, ImageInfoCommand.self, ImageListCommand.self,
             ImageCheckCommand.self, ImageExportCommand.self, ImageDiffCommand.self,
-            ImageFlattenCommand.self, ImageStoreCommand.self,
+            ImageFlattenCommand.self, ImagePushCommand.self, ImagePullCommand.self,
+            ImageStoreCommand.self,
         ])
 }
 
@@ -117,27 +119,45 @@ struct ImageInfoCommand: ParsableCommand {
         commandName: "info",
         abstract: "Tell what an image is and holds.",
         discussion: """
-            Of a layer, what it is on is looked for and told as well.
+            Of a layer, what it is on is looked for and told as well. Of an image elsewhere the manifest and the \
+            config are read, and nothing is brought.
 
             EXAMPLE:
               mayfly image info base.mayfly
-              mayfly image inspect built.mayfly --json
+              mayfly image inspect built.mayfly --tree --json
+              mayfly image inspect oci://localhost:5000/team/built:v1
 
             EXIT STATUS:
               0    it is an image
               1    it is none, or a damaged one, or wrong arguments
+              32   the registry cannot be reached, or refuses
             """,
         aliases: ["inspect"])
 
-    @Argument(help: "The image.", completion: .images)
+    @Argument(
+        help: "The image; or oci://HOST/REPOSITORY:TAG, oci:FOLDER:TAG, oci-archive:FILE.",
+        completion: .images)
     var image: PathBytes
+
+    @Flag(help: "Count files, directories and links, too: looks at all of the image.")
+    var tree = false
+
+    @OptionGroup var transfer: TransferArguments
 
     @Flag(help: "Print JSON.")
     var json = false
 
     func run() throws {
+        if ImageReference.isReference(image.text) {
+            return try RemoteInfo.tell(
+                ImageReference(image.text), transfer.options(), json: json)
+        }
+        let counts = try tree ? CarriedImage(proving: image).counts() : nil
         let info = try TreeImage(image).information
-        if json { return Console.write(ControlJSON.encoded(info, isPretty: true)) }
+        if json {
+            return Console.write(
+                ControlJSON.encoded(LocalInfo(info: info, tree: counts), isPretty: true))
+        }
         Console.show("image    \(ShellQuote.quoted(info.path)), format \(info.formatVersion)")
         Console.show(
             "file     \(Numbers.bytes(info.fileBytes)), of them \(Numbers.bytes(info.diskBytes)) "
@@ -150,6 +170,7 @@ struct ImageInfoCommand: ParsableCommand {
         for base in info.bases {
             Console.show("base     \(ShellQuote.quoted(base.name)), \(base.digest)")
         }
+        if let counts { Console.show("tree     \(RemoteInfo.text(counts))") }
     }
 }
 

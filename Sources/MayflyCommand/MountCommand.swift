@@ -134,6 +134,10 @@ struct MountCommand: ParsableCommand {
             throw ExitCode(isPossible ? Guardian.canGuardStatus : ExitStatus.usage)
         }
         if fake { return }
+        if let from = configuration.from {
+            configuration.from = try RemoteOrigin.present(
+                from, quiet: quiet || json, say: Console.say)
+        }
         if !foreground, memoryFd == nil, guardFd == nil,
             let status = try BackgroundServer.start(keepsInput: untilEof)
         {

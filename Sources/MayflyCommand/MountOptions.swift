@@ -1,6 +1,7 @@
 import ArgumentParser
 import Mayfly
 import MayflyHost
+import MayflyRegistry
 import MayflyRunning
 
 /// The options that `mount` and `run` share.
@@ -11,7 +12,8 @@ struct MountOptions: ParsableArguments {
         help: """
             Start from this image instead of an empty tree: ready at once, whatever its size, and \
             its memory is shared with every other mount of it. A name that is no file here is looked up \
-            in the store (`mayfly image store`). Of a directory or an archive (tar, \
+            in the store (`mayfly image store`). oci://HOST/REPOSITORY:TAG, oci:FOLDER and oci-archive:FILE are \
+            brought into the store first. Of a directory or an archive (tar, \
             zip) an image is made first. The root directory is the image's.
             """, completion: .images)
     var from: PathBytes?
@@ -115,11 +117,15 @@ struct MountOptions: ParsableArguments {
     }
 
     /// What a mount begins with: what --from names, or what is given for the case that it is not there.
-    func origin(ifMissing: PathBytes?) throws(MountError) -> PathBytes? {
+    func origin(ifMissing: PathBytes?, quiet: Bool) throws(MountError) -> PathBytes? {
         guard let ifMissing else { return from }
         guard let from, from != "-" else {
             throw MountError(
                 .usage, "--if-missing goes with --from: name what may be missing")
+        }
+        if ImageReference.isReference(from.text) {
+            let path = try RemoteOrigin.brought(from.text, quiet: quiet, say: Console.complain)
+            return path.map { PathBytes($0) } ?? ifMissing
         }
         return ImageStore.isThere(from) ? from : ifMissing
     }

@@ -136,8 +136,12 @@ struct RunCommand: ParsableCommand {
         if on != nil, save == nil {
             throw MountError(.usage, "--on goes with --save: name the file that is to be a layer")
         }
-        let from = try options.origin(ifMissing: ifMissing)
-        let configuration = try options.configuration(mountpoint: at ?? "", from: from)
+        let from = try options.origin(ifMissing: ifMissing, quiet: quiet)
+        var configuration = try options.configuration(mountpoint: at ?? "", from: from)
+        if let named = configuration.from {
+            configuration.from = try RemoteOrigin.present(
+                named, quiet: quiet, say: Console.complain)
+        }
         if !quiet, let from, let line = ImageStore.line(on: from) { Console.complain(line) }
         var runOptions = ScratchRun.Options()
         runOptions.quiet = quiet

@@ -4,6 +4,7 @@
 //     images/DIGEST      an image or a layer; the name is what is in it
 //     names/NAME         a symbolic link to one of them
 //     known/             notes of files that were compared (KnownImages.swift)
+//     partial/DIGEST/    what has come of an image that is being pulled (ImageStore+Receive.swift)
 //     lock               held while names change
 //
 // An image is written without a name, and gets one when it is on the disk. A name is a link that is
@@ -35,13 +36,13 @@ package struct StoredImage: Codable, Sendable, Equatable {
 
 extension ImageStore {
     /// The folder with what is needed in it.
-    private static func ready() throws(MountError) -> PathBytes {
+    static func ready() throws(MountError) -> PathBytes {
         guard make("images"), make("names"), make("known"), let folder else { throw refusal() }
         return folder
     }
 
     /// Calls `body` while nobody else changes names.
-    private static func whileLocked<Result>(
+    static func whileLocked<Result>(
         _ body: (PathBytes) throws(MountError) -> Result
     ) throws(MountError) -> Result {
         let folder = try ready()
@@ -86,6 +87,25 @@ extension ImageStore {
         _ name: PathBytes, _ fill: (Int32) throws(MountError) -> Void
     ) throws(MountError) -> StoredImage {
         try checkName(name)
+        return try place(
+            fill,
+            finish: { folder, digest throws(MountError) in
+                try setName(name, to: digest, in: folder)
+                sweep(folder)
+                return stored(name, digest, in: folder)
+            })
+    }
+
+    /// Has an image written that is to be in the store, by its digest.
+    ///
+    /// - Parameters:
+    ///   - replaces: whether it takes the place of one of the same digest, which may be damaged.
+    ///   - fill: writes an image or a layer to an empty file.
+    ///   - finish: called with the folder and the digest while names are locked.
+    static func place<Result>(
+        replaces: Bool = true, _ fill: (Int32) throws(MountError) -> Void,
+        finish: (PathBytes, ImageDigest) throws(MountError) -> Result
+    ) throws(MountError) -> Result {
         let folder = try ready()
         let fresh = folder + PathBytes("/images/.new-\(UInt64.random(in: .min ... .max))")
         // With a name of its own where there are no unnamed files; `sweep` removes it.
@@ -106,13 +126,14 @@ extension ImageStore {
         _ = flock(descriptor, LOCK_SH | LOCK_NB)
         try fill(descriptor)
         guard let digest = ImageChain.digest(of: descriptor) else {
-            throw MountError(.usage, "what was to be \(name) is no image")
+            throw MountError(.usage, "what was to be put into the store is no image")
         }
         guard fsync(descriptor) == 0 else { throw unwritable(Errno(rawValue: errno)) }
         return try whileLocked { folder throws(MountError) in
             let path = folder + "/images/" + PathBytes(digest.hexadecimal)
             try checkBase(descriptor)
             let isThere = unsafe path.withCString { unsafe access($0, F_OK) } == 0
+            if isThere && !replaces { return try finish(folder, digest) }
             // One that is there may have been damaged since: this one was written just now.
             if isThere { _ = unsafe path.withCString { unsafe unlink($0) } }
             let linked = unsafe path.withCString { path in
@@ -123,13 +144,11 @@ extension ImageStore {
             }
             guard linked == 0 else { throw unwritable(Errno(rawValue: errno)) }
             KnownImages.add(descriptor, digest)
-            try setName(name, to: digest, in: folder)
-            sweep(folder)
-            return stored(name, digest, in: folder)
+            return try finish(folder, digest)
         }
     }
 
-    private static func unwritable(_ error: Errno) -> MountError {
+    static func unwritable(_ error: Errno) -> MountError {
         MountError(
             .system,
             "an image cannot be written to the store (\(error)): look for room there, or remove some "
@@ -145,7 +164,7 @@ extension ImageStore {
                 + "that first")
     }
 
-    private static func setName(
+    static func setName(
         _ name: PathBytes, to digest: ImageDigest, in folder: PathBytes
     ) throws(MountError) {
         let path = folder + "/names/" + name
@@ -236,7 +255,7 @@ extension ImageStore {
             .compactMap { ImageDigest($0) }
     }
 
-    private static func stored(
+    static func stored(
         _ name: PathBytes?, _ digest: ImageDigest, in folder: PathBytes
     ) -> StoredImage {
         var status = stat()
@@ -295,6 +314,7 @@ extension ImageStore {
     ) throws(MountError) -> (removed: [PathBytes], bytes: UInt64) {
         try whileLocked { folder throws(MountError) in
             sweep(folder)
+            removeParts(folder)
             var removed: [PathBytes] = []
             var bytes = diskBytes(in: folder)
             guard let limit else { return (removed, bytes) }
@@ -320,7 +340,7 @@ extension ImageStore {
     /// Removes images that no name and no layer of a name leads to, but for those in use.
     ///
     /// - Precondition: names are locked.
-    private static func sweep(_ folder: PathBytes) {
+    static func sweep(_ folder: PathBytes) {
         var needed: Set<ImageDigest> = []
         for (_, digest) in names(in: folder) {
             var next: ImageDigest? = digest

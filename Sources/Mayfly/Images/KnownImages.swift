@@ -141,6 +141,39 @@ enum KnownImages {
         close(file)
     }
 
+    // MARK: other notes
+
+    /// Bytes that were noted of a file; nil where there are none, or the file is not what it was.
+    static func noted(_ kind: String, of descriptor: Int32, _ digest: ImageDigest) -> [UInt8]? {
+        guard let (note, path) = note(of: descriptor, digest), let path, ImageStore.isTrusted,
+            isKnown(descriptor, digest),
+            let bytes = HostFile.bytes(
+                at: (path + PathBytes(".\(kind)")).text, atMost: Int(mostNoted))
+        else { return nil }
+        let lines = bytes.split(
+            separator: UInt8(ascii: "\n"), maxSplits: 2, omittingEmptySubsequences: false)
+        guard lines.count == 3, Array(lines[0]) + [UInt8(ascii: "\n")] == Array(note.state.utf8),
+            String(decoding: lines[1], as: UTF8.self) == Self.digest(of: lines[2])
+        else { return nil }
+        return Array(lines[2])
+    }
+
+    /// Notes bytes of a file that is known, whole or not at all.
+    static func note(
+        _ bytes: [UInt8], _ kind: String, of descriptor: Int32, _ digest: ImageDigest
+    ) {
+        guard bytes.count < Int(mostNoted) - 4096, isKnown(descriptor, digest),
+            let (note, path) = note(of: descriptor, digest), let path, ImageStore.make("known")
+        else { return }
+        let all = Array("\(note.state)\(Self.digest(of: bytes[...]))\n".utf8) + bytes
+        let file = unsafe (path + PathBytes(".\(kind)")).withCString {
+            unsafe open($0, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode_t(0o600))
+        }
+        if file < 0 { return }
+        _ = unsafe csys_write_all(file, all, all.count, 0)
+        close(file)
+    }
+
     /// Compares all files of an image that are not known with what they say.
     ///
     /// - Parameter anew: whether those that are known are compared as well.

@@ -2,10 +2,10 @@
 
 internal import CMayflySystem
 internal import Glibc
-internal import MayflyHost
+package import MayflyHost
 internal import SystemPackage
 
-enum ReplacedFile {
+package enum ReplacedFile {
     /// Has a new file filled, and puts it in place of what has the name.
     ///
     /// The file has no name until it is whole, where the file system can do that: whoever is killed
@@ -36,7 +36,7 @@ enum ReplacedFile {
 
     /// The same for who has a line of its own for what goes wrong.
     @discardableResult
-    static func write(
+    package static func write(
         _ path: PathBytes, umask: UInt32? = nil, isNew: Bool = false,
         filling fill: (Int32) throws(MountError) -> Void
     ) throws(MountError) -> UInt64 {

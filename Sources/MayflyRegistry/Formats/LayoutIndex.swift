@@ -1,0 +1,89 @@
+// LayoutIndex: index.json of an OCI image layout, in which the images of others stay as they are.
+//
+// Source: github.com/opencontainers/image-spec, image-layout.md.
+
+package import Mayfly
+internal import MayflyArena
+
+/// Which images there are in a folder or an archive.
+package struct LayoutIndex: Sendable, Equatable {
+    package static let mostBytes: UInt64 = 16 << 20
+    static let versionFile = Array(#"{"imageLayoutVersion":"1.0.0"}"#.utf8)
+    private static let nameKey = "org.opencontainers.image.ref.name"
+
+    private var value: JSONValue
+    private var manifests: [JSONValue]
+
+    /// Of no image.
+    package init() {
+        value = .object(["schemaVersion": .integer(2), "mediaType": .text(MediaType.index)])
+        manifests = []
+    }
+
+    /// - Parameter origin: what errors call it.
+    package init(_ bytes: [UInt8], from origin: String) throws(MountError) {
+        guard let value = ControlJSON.decoded(JSONValue.self, bytes),
+            case .object = value, let manifests = value["manifests"]?.list
+        else {
+            throw MountError(.usage, "\(origin) has no index.json of an OCI image layout")
+        }
+        self.value = value
+        self.manifests = manifests
+    }
+
+    /// The manifest of a name; of the only image where no name is given.
+    ///
+    /// - Returns: nil where there is none of the name.
+    package func manifest(
+        _ tag: String?, from origin: String
+    ) throws(MountError) -> BlobDescriptor? {
+        let found = manifests.filter { tag == nil || Self.name(of: $0) == tag }
+        guard let only = found.first else { return nil }
+        if found.count > 1 {
+            let names = manifests.compactMap { Self.name(of: $0) }.sorted().prefix(10)
+            throw MountError(
+                .usage,
+                "\(origin) has \(found.count) images"
+                    + (tag == nil ? ": say which, by one of its names" : " of that name")
+                    + (names.isEmpty ? "" : " (\(names.joined(separator: ", ")))"))
+        }
+        guard let digest = only["digest"]?.text, let size = only["size"]?.integer, size >= 0 else {
+            throw MountError(
+                .usage, "index.json of \(origin) has a manifest without digest or size")
+        }
+        let type = only["mediaType"]?.text ?? ""
+        guard type == MediaType.manifest else {
+            throw MountError(
+                .usage, "\(origin) is '\(type.prefix(100))', and not an image of mayfly")
+        }
+        return BlobDescriptor(
+            mediaType: type,
+            digest: try BlobDescriptor.digest(digest, of: "the manifest of \(origin)"),
+            size: UInt64(size))
+    }
+
+    private static func name(of manifest: JSONValue) -> String? {
+        manifest["annotations"]?[nameKey]?.text
+    }
+
+    /// Gives a manifest a name, which others lose.
+    package mutating func set(_ tag: String?, to manifest: BlobDescriptor) {
+        manifests.removeAll { entry in
+            Self.name(of: entry) == tag
+                && (tag != nil || entry["digest"]?.text == manifest.digest.text)
+        }
+        var entry: [String: JSONValue] = [
+            "mediaType": .text(manifest.mediaType), "digest": .text(manifest.digest.text),
+            "size": .integer(Int64(clamping: manifest.size)),
+            "artifactType": .text(MediaType.artifact),
+        ]
+        if let tag { entry["annotations"] = .object([Self.nameKey: .text(tag)]) }
+        manifests.append(.object(entry))
+    }
+
+    package var encoded: [UInt8] {
+        guard case .object(var object) = value else { return [] }
+        object["manifests"] = .list(manifests)
+        return ControlJSON.encoded(JSONValue.object(object))
+    }
+}
