@@ -6,7 +6,9 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 int csys_pin_to_cpu(unsigned cpu) {
@@ -34,15 +36,36 @@ void csys_quiet_thread(void) {
     sched_setscheduler(0, SCHED_BATCH, &normal);
 }
 
-int csys_is_asleep(int32_t thread) {
-    char path[48], line[256];
-    snprintf(path, sizeof path, "/proc/self/task/%d/stat", thread);
+// A small file of a thread's, as a string. Returns 0, or -1 where there is none.
+static int read_task_file(int32_t thread, const char *name, char *line, size_t capacity) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/task/%d/%s", thread, name);
     int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0) return 1;
-    ssize_t count = read(file, line, sizeof line - 1);
+    if (file < 0) return -1;
+    ssize_t count = read(file, line, capacity - 1);
     close(file);
     line[count < 0 ? 0 : count] = 0;
+    return count > 0 ? 0 : -1;
+}
+
+int csys_is_asleep(int32_t thread) {
+    char line[256];
+    if (read_task_file(thread, "stat", line, sizeof line) != 0) return 1;
     // The name, in brackets, may hold brackets.
     const char *end = strrchr(line, ')');
     return !end || end[1] != ' ' || end[2] == 'S';
+}
+
+int csys_waits_for_requests(int32_t thread) {
+    char line[256];
+    if (read_task_file(thread, "syscall", line, sizeof line) != 0) return -1;
+    char *end;
+    long number = strtol(line, &end, 10);
+    // "running", and -1 for a thread that is in no call.
+    if (end == line) return 0;
+    return number == SYS_io_uring_enter || number == SYS_read || number == SYS_ppoll
+#ifdef SYS_poll
+           || number == SYS_poll
+#endif
+        ;
 }

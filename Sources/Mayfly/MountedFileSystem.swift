@@ -45,7 +45,7 @@ public final class MountedFileSystem: Sendable {
     package var isInTree: Bool { identity?.place != nil }
     private let store: InodeStore
     private let maintenance: Maintenance
-    private let counters: [RequestCounters]
+    let counters: [RequestCounters]
     private let gate: YieldGate
     let hooks: RequestHooks
     /// Fault rules as they were added, by number.

@@ -17,4 +17,8 @@ void csys_quiet_thread(void);
 // /proc does not say.
 int csys_is_asleep(int32_t thread);
 
+// Whether a thread of this process sleeps in a call that waits for requests of the kernel's: io_uring_enter(2) or
+// read(2), poll(2) and ppoll(2) (proc_pid_syscall(5)). Returns 1 or 0, and -1 where /proc does not say.
+int csys_waits_for_requests(int32_t thread);
+
 #endif

@@ -228,7 +228,8 @@ extension MountedFileSystem {
     /// What programs have stored in mappings is in the kernel's pages until now.
     ///
     /// A log of what was synced knows which files may be mapped: the kernel writes each back before it
-    /// forgets it. Otherwise syncfs(2) asks for all of them, for which newer kernels do not wait.
+    /// forgets it. Otherwise syncfs(2) asks for all of them. Newer kernels do not wait for that, so this waits until
+    /// the threads that serve have nothing to do.
     ///
     /// - Source: fs/fs-writeback.c, `sync_inodes_sb()`: SB_I_NO_DATA_INTEGRITY, which FUSE has since Linux 7.0
     ///   and in 6.18.y.
@@ -242,5 +243,10 @@ extension MountedFileSystem {
         _ = unsafe place.withCString {
             unsafe csys_sync_mount($0, identity.connection)
         }
+        ServingRest(counters: counters).await(atMost: Self.longestRest)
     }
+
+    /// How long a snapshot waits for a moment without requests, in nanoseconds: a thousand small requests, so that clients
+    /// that ask without a pause do not hold it up for long.
+    private static let longestRest: UInt64 = 100_000_000
 }

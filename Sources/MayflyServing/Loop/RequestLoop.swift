@@ -60,6 +60,7 @@ package struct RequestLoop: Sendable {
 
     /// The loop of a reader of /dev/fuse: forgets alone while the ring runs, everything without it.
     package func serve(_ queue: consuming DeviceQueue) {
+        operations.counters.thread = cmem_thread()
         readers.begin(reader)
         while true {
             let count = queue.wait()
