@@ -141,7 +141,7 @@ struct HTTPSettings: Sendable {
         defer { unsafe context.release() }
         var lines = unsafe request.headers.map { unsafe UnsafePointer(strdup($0)) }
         defer {
-            for unsafeline in unsafe lines { unsafe free(UnsafeMutablePointer(mutating: line)) }
+            unsafe lines.forEach { line in unsafe free(UnsafeMutablePointer(mutating: line)) }
         }
         let authorities = unsafe settings.authorities.flatMap { unsafe strdup($0) }
         let url = unsafe strdup(request.url)
