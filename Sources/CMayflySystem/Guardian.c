@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -214,6 +215,8 @@ static int has_ended(const struct csys_guarded *plan) {
 
 int csys_guard(const struct csys_guarded *plan) {
     csys_name_process("mayfly-guard");
+    // What parsing the arguments took is not needed any more.
+    malloc_trim(0);
     struct sigaction action = {.sa_sigaction = pass_on, .sa_flags = SA_SIGINFO};
     sigfillset(&action.sa_mask);
     sigaction(SIGTERM, &action, NULL);

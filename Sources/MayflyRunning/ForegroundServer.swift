@@ -58,7 +58,7 @@ package enum ForegroundServer {
             try signals.start(ending.take)
             for owner in owners { try owner.watch(ending.endForAll) }
             if let memory, let fileSystem = mounts.fileSystems.first {
-                try GuardianKeeper(fileSystem, memory: memory).start()
+                GuardianKeeper(fileSystem, memory: memory).start()
             }
         } catch {
             for fileSystem in mounts.fileSystems {

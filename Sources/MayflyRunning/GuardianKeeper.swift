@@ -22,7 +22,14 @@ final class GuardianKeeper: Sendable {
         self.memory = memory
     }
 
-    func start() throws(MountError) { try watch(getppid(), isChild: false) }
+    /// Never fails: a mount that answers is worth more than one that is guarded.
+    func start() {
+        let parent = getppid()
+        // It may have been killed while this server began.
+        guard HostFile.text(at: "/proc/\(parent)/comm") == "mayfly-guard\n",
+            (try? watch(parent, isChild: false)) != nil
+        else { return replace() }
+    }
 
     private func watch(_ process: Int32, isChild: Bool) throws(MountError) {
         let owner = try MountOwner.process(process)

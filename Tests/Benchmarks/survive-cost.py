@@ -4,15 +4,16 @@
     Tests/Benchmarks/survive-cost.py [--mayfly FILE] [--rounds N] [--files N]
 
 Two mounts do the same work in turns, so that what else the machine does is the same for both. Prints the median
-of the ratios of each turn, and memory: of a fresh mount, and of one with files. Memory is the share of each
-process (Pss), server and guardian together. Needs root.
+of the ratios of each turn, in processor time of the servers, and memory: of a fresh mount, and of one with files.
+Memory is what no file lies behind (anonymous and shared), of server and guardian together; pages of the program
+are one copy for all. Needs root.
 """
 import argparse
+import itertools
 import os
 import statistics
 import subprocess
 import tempfile
-import time
 
 
 def create(root, files):
@@ -38,10 +39,14 @@ def overwrite(root, files):
             file.write(b"y" * 65536)
 
 
+NUMBERS = itertools.count()
+
+
 def lookup(root, files):
-    for number in range(files):
+    for _ in range(files):
+        # The kernel keeps what it has been told.
         try:
-            os.stat(f"{root}/none{number}")
+            os.stat(f"{root}/none{next(NUMBERS)}")
         except FileNotFoundError:
             pass
 
@@ -57,9 +62,18 @@ WORK = [("create 700 bytes", create), ("rename", rename), ("chmod and utimes", c
 
 
 def memory(process):
-    """Bytes of a process, of what it shares with others its share."""
+    """Bytes of a process, of what it shares with others its share, without what lies in files."""
     with open(f"/proc/{process}/smaps_rollup") as file:
-        return sum(int(line.split()[1]) for line in file if line.startswith("Pss:")) * 1024
+        return sum(int(line.split()[1]) for line in file if line.startswith(("Pss_Anon:", "Pss_Shmem:"))) * 1024
+
+
+def processor_seconds(process):
+    """What the threads of a process have had of processors."""
+    total = 0
+    for task in os.listdir(f"/proc/{process}/task"):
+        with open(f"/proc/{process}/task/{task}/schedstat") as file:
+            total += int(file.read().split()[0])
+    return total / 1e9
 
 
 def processes(mayfly, root):
@@ -87,16 +101,17 @@ def main():
         for root, more in zip(roots, ([], ["--survive"])):
             subprocess.run([mayfly, "mount", root, "--quiet", "--size", "1g", *more], check=True)
         fresh = [sum(map(memory, processes(mayfly, root))) for root in roots]
+        servers = {root: processes(mayfly, root)[0] for root in roots}
         ratios = {name: [] for name, _ in WORK}
         for turn in range(options.rounds + 1):
             for name, work in WORK:
                 times = {}
                 for root in roots if turn % 2 else reversed(roots):
-                    begin = time.perf_counter()
+                    begin = processor_seconds(servers[root])
                     work(root, options.files)
-                    times[root] = time.perf_counter() - begin
+                    times[root] = processor_seconds(servers[root]) - begin
                 if turn > 0:
-                    ratios[name].append(times[roots[1]] / times[roots[0]])
+                    ratios[name].append(times[roots[1]] / max(1e-9, times[roots[0]]))
         for name, found in ratios.items():
             print(f"| {name} | {statistics.median(found):.3f} | {min(found):.2f} to {max(found):.2f} |")
         for root in roots:

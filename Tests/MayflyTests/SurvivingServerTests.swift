@@ -28,7 +28,8 @@ struct SurvivingServerTests {
             }
             usleep(300_000)
             try clients.finish()
-            #expect(try SurvivingMount.report(folder).survival?.deaths == Self.kills)
+            let deaths = try SurvivingMount.report(folder).survival?.deaths
+            #expect(deaths == Self.kills, "servers that have died")
             try SurvivingMount.end(folder)
         }
     }

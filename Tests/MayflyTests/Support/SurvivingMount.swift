@@ -100,8 +100,8 @@ struct RememberingClients {
         root, go, number = sys.argv[1], sys.argv[2], sys.argv[3]
         base = f"{root}/c{number}"
         rng = random.Random(int(number))
-        # Over the ring the kernel tells of a request that was under way by ECANCELED.
-        gone = (errno.ENOTCONN, errno.ECONNABORTED, errno.ECANCELED)
+        # Over the ring the kernel tells of a request that was under way by ECANCELED or EINTR.
+        gone = (errno.ENOTCONN, errno.ECONNABORTED, errno.ECANCELED, errno.EINTR)
         known = {}      # name: content, or what a name may have that was being changed
         pauses, done, lost = [], 0, []
 
