@@ -94,7 +94,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         want = "Basic " + base64.b64encode(b"user:secret").decode()
         if self.headers.get("Authorization") != want:
             return self.reply(401, [("Content-Length", "0")])
-        body = json.dumps({"token": "a-token", "expires_in": 60}).encode()
+        body = json.dumps({"access_token": "a-token", "expires_in": 60}).encode()
         self.reply(200, [("Content-Length", str(len(body))), ("Content-Type", "application/json")], body)
 
     def handle_one(self):
