@@ -55,7 +55,8 @@ def is_due(words, at=1):
     if len(words) <= at:
         return True
     with lock:
-        key = " ".join(words)
+        # Counted anew whenever the mode is written.
+        key = (" ".join(words), os.stat(os.path.join(folder, "mode")).st_mtime_ns)
         counts[key] = counts.get(key, 0) + 1
         return counts[key] <= int(words[at])
 
