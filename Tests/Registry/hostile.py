@@ -135,7 +135,7 @@ changed = bytearray(
 )
 changed[len(changed) // 2] ^= 1
 make(
-    "is damaged\\|is not what",
+    "is damaged\\|truncated\\|is not what",
     blob(largest, zstd(bytes(changed)), digest="sha256:" + hashlib.sha256(changed).hexdigest()),
 )
 
