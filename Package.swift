@@ -145,7 +145,7 @@ let package = Package(
             dependencies: [
                 "CFuseKernel", "CMayflyLiburing", "CMayflyMemory", "CMayflySystem",
                 "CMayflyTestSupport", "FuseTransport", "InodeStore", "Mayfly", "MayflyArena",
-                "MayflyImages", "MayflyMeasure", errno,
+                "MayflyImages", "MayflyMeasure", "MayflyRegistry", errno,
             ],
             swiftSettings: strict),
         .executableTarget(

@@ -18,7 +18,7 @@ struct MayflyFuzz: ParsableCommand {
         abstract: "Look for mistakes at random.",
         subcommands: [
             ProcessesCommand.self, RequestsCommand.self, ImagesCommand.self,
-            LayersCommand.self,
+            LayersCommand.self, ArtifactsCommand.self,
         ])
 }
 

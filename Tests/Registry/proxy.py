@@ -55,7 +55,8 @@ def is_due(words, at=1):
     if len(words) <= at:
         return True
     with lock:
-        key = " ".join(words)
+        # Counted anew whenever the mode is written.
+        key = (" ".join(words), os.stat(os.path.join(folder, "mode")).st_mtime_ns)
         counts[key] = counts.get(key, 0) + 1
         return counts[key] <= int(words[at])
 
@@ -94,7 +95,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         want = "Basic " + base64.b64encode(b"user:secret").decode()
         if self.headers.get("Authorization") != want:
             return self.reply(401, [("Content-Length", "0")])
-        body = json.dumps({"token": "a-token", "expires_in": 60}).encode()
+        body = json.dumps({"access_token": "a-token", "expires_in": 60}).encode()
         self.reply(200, [("Content-Length", str(len(body))), ("Content-Type", "application/json")], body)
 
     def handle_one(self):

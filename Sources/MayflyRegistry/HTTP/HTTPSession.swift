@@ -140,9 +140,7 @@ struct HTTPSettings: Sendable {
         let context = unsafe Unmanaged.passRetained(exchange)
         defer { unsafe context.release() }
         var lines = unsafe request.headers.map { unsafe UnsafePointer(strdup($0)) }
-        defer {
-            unsafe lines.forEach { line in unsafe free(UnsafeMutablePointer(mutating: line)) }
-        }
+        defer { unsafe lines.forEach { unsafe free(UnsafeMutablePointer(mutating: $0)) } }
         let authorities = unsafe settings.authorities.flatMap { unsafe strdup($0) }
         let url = unsafe strdup(request.url)
         defer {

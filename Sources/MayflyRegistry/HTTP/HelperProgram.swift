@@ -37,7 +37,7 @@ enum HelperProgram {
         unsafe posix_spawn_file_actions_adddup2(&actions, taken[1], STDOUT_FILENO)
         var vector = unsafe words.map { unsafe strdup($0) }
         unsafe vector.append(nil)
-        defer { unsafe vector.forEach { word in unsafe free(word) } }
+        defer { unsafe vector.forEach { unsafe free($0) } }
         var process: pid_t = 0
         let code = unsafe posix_spawnp(
             &process, words[0], &actions, nil, &vector, csys_environment())

@@ -82,7 +82,7 @@ package enum ImagePush {
         _ watch: () -> Void
     ) throws(MountError) -> PushSummary {
         let facts = TreeFacts(
-            contentBytes: image.contentBytes, inodes: image.inodes, counts: try image.counts())
+            contentBytes: image.contentBytes, inodes: image.inodes, counts: try counts(of: image))
         var blobs: [BlobDescriptor] = []
         var files: [FileRuns] = []
         for (number, file) in image.files.enumerated() {
@@ -126,6 +126,21 @@ package enum ImagePush {
             imageDigest: image.digest.text, files: files.count, blobs: progress.blobCount,
             sentBlobs: progress.carriedBlobs, sentBytes: progress.carriedBytes,
             presentBytes: progress.presentBytes)
+    }
+
+    /// What the tree has, which is counted once for as long as nobody changes the image.
+    ///
+    /// - Complexity: O(bytes of the image) the first time.
+    private static func counts(of image: CarriedImage) throws(MountError) -> TreeCounts {
+        guard let top = image.files.last else { return try image.counts() }
+        if let noted = ImageStore.noted("tree", of: top),
+            let counts = ControlJSON.decoded(TreeCounts.self, noted)
+        {
+            return counts
+        }
+        let counts = try image.counts()
+        ImageStore.note(ControlJSON.encoded(counts), "tree", of: top)
+        return counts
     }
 
     private static func blob(_ bytes: [UInt8], _ mediaType: String) -> BlobDescriptor {

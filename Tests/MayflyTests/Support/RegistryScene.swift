@@ -17,7 +17,7 @@ enum RegistryScene {
         "/" + #filePath.split(separator: "/").dropLast(4).joined(separator: "/")
 
     private static let scene = #"""
-        cd "$folder"; mkdir m home; export HOME=$folder/home XDG_DATA_HOME=$folder/data; s=$XDG_DATA_HOME/mayfly
+        tests=\#(root)/Tests/Registry; cd "$folder"; mkdir m home; export HOME=$folder/home XDG_DATA_HOME=$folder/data; s=$XDG_DATA_HOME/mayfly
         unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY all_proxy REGISTRY_AUTH_FILE XDG_RUNTIME_DIR XDG_CONFIG_HOME \
             SSL_CERT_FILE DOCKER_CONFIG
         started=
@@ -53,7 +53,7 @@ enum RegistryScene {
             until_true "python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", $port))' 2> /dev/null"
         }
         # A proxy before it that goes wrong, on $other.
-        proxy() { mkdir -p proxy; rm -f proxy/port; python3 \#(root)/Tests/Registry/proxy.py $port proxy & started="$started $!"
+        proxy() { mkdir -p proxy; rm -f proxy/port; python3 $tests/proxy.py $port proxy & started="$started $!"
             until_true '[ -e proxy/port ]'; other=$(cat proxy/port); }
         mode() { echo "$*" > proxy/mode; : > proxy/log; }
         # The registry by another address of this machine, on $other.
