@@ -106,7 +106,7 @@ package struct SurvivingHeader {
         let formatCode = unsafe csys_read_all(descriptor, &format, 16, Superblock.magic)
         if formatCode != 0 { throw Errno(rawValue: formatCode) }
         guard Superblock.version == Superblock.magic + 8, format[0] == Superblock.magicValue,
-            format[1] == Superblock.formatVersion
+            Superblock.knownVersions.contains(format[1])
         else { throw .invalidArgument }
     }
 }

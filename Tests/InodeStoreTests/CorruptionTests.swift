@@ -77,7 +77,7 @@ let allocatorDamage: [Damage] = [
     Damage("free unit in use", "reached but free") {
         $0.region.store($0.descriptor(.pages) + Descriptor.bitmap, 0)
     },
-    Damage("a table of shared pages", "is in a chunk of another kind") {
+    Damage("a table of shared pages", "in a chunk of another kind") {
         $0.region.store($0.descriptor(.pages) + Descriptor.shares, $0.geometry.chunkStart(1) + 64)
     },
     Damage("a count of a shared page", "besides one") {

@@ -61,7 +61,7 @@ struct ErrorCodeTests {
             "$mayfly" resize m --size 4k || true
             ask limits '{"sizeBytes": 4096}'
             ask crash '{}'
-            ask faults '{"operation": "fsync", "crash": "before"}'
+            ask faults '{"operation": "write", "crash": "before"}'
             ask remove '{"path": "nosuch"}'
             "$mayfly" umount m > /dev/null
             """#)
@@ -70,15 +70,18 @@ struct ErrorCodeTests {
                 status 1
                 no-such-snapshot | there is no snapshot 'nosuch': there are a
                 name-taken | there is a snapshot 'a' already: give another name, or replace
-                bad-size | 1052672 bytes (1.00 MiB) are in use: remove files first, or give a larger size
+                bad-size | 1048576 bytes (1 MiB) are in use: remove files first, or give a larger size
                 unsupported | the mount does not know what was synced: mount with durability fsync
                 unsupported | the mount does not know what was synced, and so cannot lose the rest: mount with durability fsync
                 no-such-path | there is no nosuch in the mount (No such file or directory): name what is there
 
                 """, "\(outcome.report)")
         #expect(
-            outcome.errors
-                == "mayfly: a size of 100 TiB is more than a mount can have: give a --size below 64t\n"
-        )
+            outcome.errors == """
+                mayfly: a size of 100 TiB is more than a mount can have: give a --size below 64t
+                mayfly: there is a snapshot 'a' already: give another name, or --replace
+                mayfly: 1048576 bytes (1 MiB) are in use: remove files first, or give a larger --size
+
+                """, "\(outcome.report)")
     }
 }
