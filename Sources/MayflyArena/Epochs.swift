@@ -261,6 +261,8 @@ extension ArenaWorker {
         let states = arena.volatileState
         let capacity = states.load(state + WorkerState.listCapacity)
         let head = states.load(state + WorkerState.listHead)
+        // Where it is not full, items behind those that wait were freed long ago.
+        let waiting = states.load(state + WorkerState.listTail) - head
         let bytes = Int(truncatingIfNeeded: capacity * WorkerState.itemBytes)
         guard let grown = unsafe cmem_map(bytes * 2) else { return false }
         let old = unsafe UnsafeMutableRawPointer(listPointer())
@@ -269,7 +271,7 @@ extension ArenaWorker {
         unsafe cmem_copy(grown + bytes - split, old, split)
         unsafe cmem_unmap(old, bytes)
         states.store(state + WorkerState.listHead, 0)
-        states.store(state + WorkerState.listTail, capacity)
+        states.store(state + WorkerState.listTail, waiting)
         states.store(state + WorkerState.listCapacity, capacity * 2)
         states.store(state + WorkerState.listAddress, UInt64(UInt(bitPattern: grown)))
         return true

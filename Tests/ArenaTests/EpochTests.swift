@@ -41,6 +41,32 @@ import Testing
         writer.leave()
     }
 
+    /// Room for more is asked for before the list is full: it has what waited, and nothing that was freed.
+    @Test(arguments: [0, 1, 500, 4000, 4096] as [UInt64]) func aListGrowsBeforeItIsFull(
+        waiting: UInt64
+    ) throws {
+        let arena = try smallArena()
+        defer { arena.unmap() }
+        let worker = arena.worker(0)
+        worker.enter()
+        defer { worker.leave() }
+        // Items of before, and a head in the middle.
+        for index in 0..<UInt64(6000) {
+            worker.retire(Retired(what: 2, count: 1, offset: index))
+            #expect(reclaim(worker) == 1)
+        }
+        for index in 0..<waiting {
+            worker.retire(Retired(what: 2, count: 1, offset: 10_000 + index))
+        }
+        #expect(worker.canRetire(9000))
+        #expect(worker.hasRetired() == (waiting > 0))
+        worker.refreshEpoch()
+        for index in 0..<waiting {
+            #expect(worker.nextReclaimable()?.offset == 10_000 + index)
+        }
+        #expect(worker.nextReclaimable() == nil && !worker.hasRetired())
+    }
+
     @Test func aloneAtOnce() throws {
         let arena = try smallArena()
         defer { arena.unmap() }
