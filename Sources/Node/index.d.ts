@@ -2,6 +2,8 @@
 export class MayflyError extends Error {
   /** HTTP's: 400 can never be right, 409 cannot be done now, 410 is a mount that is gone. */
   status?: number;
+  /** Which failure it is, where the server says so: "no-such-snapshot" for instance. */
+  code?: string;
   /** Of 400: the field that is wrong. */
   field?: string;
   /** Of 400: what may stand there. */

@@ -10,12 +10,15 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** What the command or a server has refused. `status` is HTTP's; of 400, `field` and `known` say what is wrong. */
+/**
+ * What the command or a server has refused. `status` is HTTP's, `code` says which failure it is; of 400, `field` and `known` say
+ * what is wrong.
+ */
 export class MayflyError extends Error {
-  constructor(message, { status, field, known } = {}) {
+  constructor(message, { status, code, field, known } = {}) {
     super(message);
     this.name = 'MayflyError';
-    Object.assign(this, { status, field, known });
+    Object.assign(this, { status, code, field, known });
   }
 }
 

@@ -45,7 +45,7 @@ test('loses power', async () => {
 });
 
 test('is told what is wrong', async () => {
-  await assert.rejects(mayfly.rollback('never'), { status: 409, message: /there is no snapshot/ });
+  await assert.rejects(mayfly.rollback('never'), { status: 409, code: 'no-such-snapshot', message: /there is no snapshot/ });
   await assert.rejects(mayfly.call('POST', '/v1/rollback', { nam: 'x' }), { status: 400, field: 'nam' });
   await assert.rejects(mount({ size: 'much' }), { message: /^bad --size 'much'/ });
   assert.throws(() => new Mount('/proc'), /lies in no Mayfly mount of yours/);

@@ -154,5 +154,9 @@ class Control:
             ) from error
         connection.close()
         raise RequestError(
-            reply.status, answer["error"], answer.get("field"), answer.get("known") or ()
+            reply.status,
+            answer["error"],
+            answer.get("field"),
+            answer.get("known") or (),
+            answer.get("code"),
         )

@@ -165,7 +165,7 @@ def test_a_mount_that_is_gone_is_no_other(mayfly, tmp_path):
 def test_is_told_what_is_wrong(mayfly):
     with pytest.raises(mayfly_fs.RequestError, match="there is no snapshot 'never'") as raised:
         mayfly.rollback("never")
-    assert raised.value.status == 409
+    assert raised.value.status == 409 and raised.value.code == "no-such-snapshot"
     with pytest.raises(mayfly_fs.RequestError) as raised:
         mayfly.control.call("POST", "/v1/rollback", {"nam": "good"})
     assert (raised.value.status, raised.value.field, raised.value.known) == (400, "nam", ["name", "force"])
