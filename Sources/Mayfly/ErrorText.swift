@@ -2,8 +2,38 @@
 
 /// A setting of a mount, or of what is done with one, that an error may speak of.
 public enum MountSetting: String, Sendable, CaseIterable {
-    case size, inodes, queueDepth, maxPayload, transport, durability, faults, from, exclude
-    case survives, lazy, force, replace, path, textfile, listen
+    /// Most bytes of content.
+    case size
+    /// Most files, directories and links.
+    case inodes
+    /// Requests that a queue of the ring can hold.
+    case queueDepth
+    /// The largest request, in bytes.
+    case maxPayload
+    /// The ring or /dev/fuse.
+    case transport
+    /// What outlives a power loss.
+    case durability
+    /// Whether the kernel asks everything, for fault rules.
+    case faults
+    /// What the mount begins with.
+    case from
+    /// What is left out.
+    case exclude
+    /// Whether the content outlives the server.
+    case survives
+    /// Unmount when nobody uses the mount any more.
+    case lazy
+    /// Go on in spite of who uses it.
+    case force
+    /// Give up what has the name.
+    case replace
+    /// The pattern of a fault rule.
+    case path
+    /// Where figures are written to.
+    case textfile
+    /// Where figures are served.
+    case listen
 }
 
 /// A line for people. It names settings as `MountConfiguration` does, unless somebody who reads it types them in another
@@ -21,6 +51,8 @@ public struct ErrorText: Sendable, Equatable, ExpressibleByStringInterpolation,
     private var pieces: [Piece]
 
     /// A line that speaks of no setting.
+    ///
+    /// - Parameter plain: the line.
     public init(_ plain: String) { pieces = [.plain(plain)] }
 
     public init(stringLiteral value: String) { self.init(value) }
@@ -28,6 +60,8 @@ public struct ErrorText: Sendable, Equatable, ExpressibleByStringInterpolation,
     public init(stringInterpolation: StringInterpolation) { self = stringInterpolation.text }
 
     /// The line, with each setting by the name that a reader knows it by.
+    ///
+    /// - Parameter name: of a setting.
     public func described(_ name: (MountSetting) -> String) -> String {
         var line = ""
         for piece in pieces {

@@ -28,12 +28,20 @@ public struct MountError: Error, Sendable, Equatable, CustomStringConvertible {
 
     /// An error of a kind, with the line that a user is to read.
     ///
-    /// - Parameter code: nil for the kind's own, where no program could do more with another.
+    /// - Parameters:
+    ///   - kind: decides the exit status.
+    ///   - code: nil for the kind's own, where no program could do more with another.
+    ///   - message: one line, without a full stop.
     public init(_ kind: Kind, code: Code? = nil, _ message: String) {
         self.init(kind, code: code, ErrorText(message))
     }
 
     /// The same where the line speaks of settings.
+    ///
+    /// - Parameters:
+    ///   - kind: decides the exit status.
+    ///   - code: nil for the kind's own.
+    ///   - text: one line, without a full stop.
     public init(_ kind: Kind, code: Code? = nil, _ text: ErrorText) {
         self.kind = kind
         self.code = code ?? Code(kind)
