@@ -1,5 +1,6 @@
 import Glibc
 internal import MayflyArena
+internal import MayflyImages
 package import SystemPackage
 
 /// The messages that more than one place has to give, or that the core gives for the kernel.
@@ -119,6 +120,14 @@ extension MountError {
             .system, code: .noMemory,
             "\(what) takes \(needed) of memory and \(SizeText.described(bytes: left)) is left: \(advice)"
         )
+    }
+
+    /// The error for a tree that could not be read or put in.
+    static func tree(_ error: TreeError) -> MountError {
+        guard error.wantsRoom else { return MountError(.usage, error.line) }
+        return MountError(
+            .usage, code: .badSize,
+            "\(error.line): give a larger \(setting: .size), or more \(setting: .inodes)")
     }
 
     /// The error for memory that could not be reserved or filled.

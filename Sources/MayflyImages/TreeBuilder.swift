@@ -478,7 +478,6 @@ extension TreeError {
             switch (error, place) {
             case (.noSpace, .mount):
                 ": give the mount more with `mayfly resize`, or remove something"
-            case (.noSpace, .memory): ": give a larger size, or more inodes"
             case (.noSpace, .disk): ": look for room where the image is made"
             case (.noMemory, .memory):
                 ": there is no memory for more: raise the memory limit, or build an image on disk "
@@ -487,6 +486,8 @@ extension TreeError {
             case (.notPermitted, .mount): ": only root may make a device"
             default: ""
             }
-        return TreeError("\(name) cannot be \(what) (\(error))\(advice)")
+        return TreeError(
+            "\(name) cannot be \(what) (\(error))\(advice)",
+            wantsRoom: error == .noSpace && place == .memory)
     }
 }

@@ -21,8 +21,19 @@ package enum TreeSource: Sendable, Equatable {
 
 /// Why a tree could not be read, built or written. One line that says what to do.
 package struct TreeError: Error, Equatable, CustomStringConvertible {
-    package let description: String
-    package init(_ description: String) { self.description = description }
+    /// Without the advice of `wantsRoom`.
+    package let line: String
+    /// Whether the tree would fit where there are a larger size and more inodes.
+    package let wantsRoom: Bool
+
+    package init(_ line: String, wantsRoom: Bool = false) {
+        self.line = line
+        self.wantsRoom = wantsRoom
+    }
+
+    package var description: String {
+        wantsRoom ? "\(line): give a larger size, or more inodes" : line
+    }
 
     /// Why a reader or a writer of archives cannot be begun.
     static func reason(of error: Int32) -> String {

@@ -26,7 +26,7 @@ package struct BroughtTree: Sendable {
                 _ = try ImageBuilder.build(
                     opening: open, to: descriptor, within: configuration.unpackingLimits)
             } catch {
-                throw MountError(.usage, error.description)
+                throw MountError.tree(error)
             }
         }
     }

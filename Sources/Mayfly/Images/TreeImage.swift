@@ -275,7 +275,7 @@ public struct TreeImage: Sendable {
                         entries: $0, contentBytes: $1, readBytes: $2, sourceBytes: total))
             }
         } catch {
-            throw MountError(.usage, error.description)
+            throw MountError.tree(error)
         }
     }
 
