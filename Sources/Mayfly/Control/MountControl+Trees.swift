@@ -64,7 +64,7 @@ extension MountControl {
                     if let wanted { shown(wanted) }
                     return wanted
                 }, progress: progress)
-        } catch { throw MountError(.usage, error.description) }
+        } catch { throw MountError.tree(error) }
         guard let summary = ControlJSON.decoded(TreeSummary.self, answer) else {
             throw MountError(.mount, "the mount's server does not answer as it should")
         }
@@ -99,7 +99,7 @@ extension MountControl {
         let answer: [UInt8]
         do throws(TreeError) {
             answer = try TreeRelay.run(from: from, to: to, progress: progress)
-        } catch { throw MountError(.usage, error.description) }
+        } catch { throw MountError.tree(error) }
         guard let summary = ControlJSON.decoded(TreeSummary.self, answer) else {
             throw MountError(.mount, "the mount's server does not answer as it should")
         }

@@ -83,7 +83,7 @@ extension MountedFileSystem {
     ) throws(MountError) -> TreeSummary {
         let reader: TreeReader
         do throws(TreeError) { reader = try TreeReader(source) } catch {
-            throw MountError(.usage, error.description)
+            throw MountError.tree(error)
         }
         return try put(reader, at: place, rights, keepsOld: options.keepsOld, filter)
     }
@@ -125,7 +125,7 @@ extension MountedFileSystem {
             try builder.build(
                 from: FaultedSource(source: ending, hooks: hooks, directory: path))
         } catch {
-            throw MountError(.usage, error.description)
+            throw MountError.tree(error)
         }
         try attach(
             staging, at: place,
@@ -178,7 +178,7 @@ extension MountedFileSystem {
         do throws(TreeError) {
             try sender.sendAll(
                 EndingSource(source: reader, work: treeWork, filter: TreeFilter()))
-        } catch { throw MountError(.usage, error.description) }
+        } catch { throw MountError.tree(error) }
     }
 
     private var slash: UInt8 { UInt8(ascii: "/") }
