@@ -9,7 +9,7 @@ import Testing
     .serialized, .timeLimit(.minutes(60)), .enabled(if: BuiltCommand.canMount, BuiltCommand.whyNot))
 struct KernelTests {
     /// With the groups that run in each; more of them take longer than a run of the tests should.
-    private static let kernels = [("6.1:2", "job,rollback"), ("7:2", "job")]
+    private static let kernels = [("6.1:2", "job,mounts"), ("7:2", "job")]
     private static let command =
         "/" + #filePath.split(separator: "/").dropLast(2).joined(separator: "/") + "/Kernels/run"
     private static let canBoot =

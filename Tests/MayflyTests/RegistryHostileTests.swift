@@ -7,7 +7,7 @@ import Testing
     func liesAreRefused() throws {
         try RegistryScene.run(
             #"""
-            trees; "$mayfly" image push layer oci:good:v1 --quiet; mkdir bad
+            trees 200000; "$mayfly" image push layer oci:good:v1 --quiet; mkdir bad
             python3 "$tests/hostile.py" good v1 bad > list || fail "no lies"; [ "$(wc -l < list)" -gt 35 ]
             elsewhere; ulimit -f 200000
             while IFS="$(printf '\t')" read -r lie said; do

@@ -83,12 +83,12 @@ enum ControlInterface {
                 throw MountError(.mount, "the fork is unmounted already")
             }
             return .json(report)
-        case .faults: return list(try fileSystem.faults())
+        case .faults: return .jsonLines(try fileSystem.faults())
         case .addFault(let rule):
             return .json(try fileSystem.addFault(fileSystem.inside(rule)))
         case .clearFaults(let numbers):
             try fileSystem.clearFaults(numbers)
-            return list(try fileSystem.faults())
+            return .jsonLines(try fileSystem.faults())
         case .sync: return .json(try fileSystem.sync())
         case .unsynced:
             let paths = try fileSystem.unsynced()
@@ -96,10 +96,6 @@ enum ControlInterface {
         case .crash(let seed): return .json(try fileSystem.crash(seed: seed))
         case .tree(let task): return try task.answer(fileSystem)
         }
-    }
-
-    private static func list(_ records: [FaultRecord]) -> HTTPAnswer {
-        .jsonList { send in _ = records.allSatisfy(send) }
     }
 
     /// Whether a body has a NUL, as itself or escaped: a path would be taken for the part before it.

@@ -56,18 +56,10 @@ enum FileDivision {
             )
         }
         let bytes = unsafe UnsafeRawBufferPointer(start: buffer, count: piece.count)
-        if unsafe isZero(bytes) { return nil }
+        if unsafe bytes.isZero { return nil }
         return FileRun(
             offset: piece.lowerBound, bytes: UInt64(piece.count),
             digest: unsafe ImageDigest(of: bytes))
-    }
-
-    private static func isZero(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        guard bytes.count >= 8, unsafe bytes[0] == 0 else {
-            return unsafe bytes.allSatisfy { $0 == 0 }
-        }
-        // Each byte is the one before it, and the first is zero.
-        return unsafe memcmp(bytes.baseAddress!, bytes.baseAddress! + 1, bytes.count - 1) == 0
     }
 
     // MARK: notes

@@ -124,7 +124,7 @@ enum RunPacking {
                 min(bytes.count, at + 4096 - Int((offset + UInt64(at)) % 4096))
             }
             func isZero(_ at: Int) -> Bool {
-                unsafe bytes[at..<end(at)].allSatisfy { $0 == 0 }
+                unsafe UnsafeRawBufferPointer(rebasing: bytes[at..<end(at)]).isZero
             }
             if isZero(start) {
                 start = end(start)
