@@ -79,7 +79,8 @@ public struct MountConfiguration: Sendable, Equatable {
     /// usable memory.
     public var sizeBytes: UInt64?
     /// Files, directories and links that may exist; 0: no limit but memory; nil: half as many as
-    /// the usable memory has pages.
+    /// the usable memory has pages, and for an empty tree of a smaller size one for each KiB of it, at
+    /// least 262,144.
     public var inodes: UInt64?
     /// Permissions of the root directory.
     public var mode: UInt32 = 0o1777
@@ -187,11 +188,17 @@ public struct MountConfiguration: Sendable, Equatable {
     ///
     /// Deviation: for tmpfs 0 is no limit at all; here it is all of the usable memory, and as many
     /// inodes as the machine has pages, so that ENOSPC comes before the OOM killer.
-    public func limits(in memory: SystemMemory) -> (sizeBytes: UInt64, inodes: UInt64) {
+    ///
+    /// - Parameter isEmpty: whether the tree is: one from an image may have many inodes and little content.
+    public func limits(
+        in memory: SystemMemory, isEmpty: Bool = true
+    ) -> (sizeBytes: UInt64, inodes: UInt64) {
         let pages = memory.physicalBytes / SizeText.pageBytes
-        let size = sizeBytes ?? memory.defaultSizeBytes
-        let inodes = self.inodes ?? memory.defaultInodes
         let whole = memory.usableBytes / SizeText.pageBytes * SizeText.pageBytes
-        return (size == 0 ? whole : size, inodes == 0 ? pages : inodes)
+        let size = sizeBytes == 0 ? whole : sizeBytes ?? memory.defaultSizeBytes
+        let inodes =
+            self.inodes
+            ?? (isEmpty ? memory.defaultInodes(sizeBytes: size) : memory.defaultInodes)
+        return (size, inodes == 0 ? pages : inodes)
     }
 }

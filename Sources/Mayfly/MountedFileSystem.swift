@@ -134,7 +134,7 @@ public final class MountedFileSystem: Sendable {
         }
         MemoryHeadroom.watch()
         let memory = SystemMemory.current()
-        let limits = configuration.limits(in: memory)
+        let limits = configuration.limits(in: memory, isEmpty: origin.base == nil)
         try Self.checkMemory()
         // Before the mount is made, so that what cannot be had leaves no mount behind.
         var sessionConfiguration = configuration.session(in: memory)

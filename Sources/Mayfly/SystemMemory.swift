@@ -43,6 +43,14 @@ public struct SystemMemory: Sendable, Equatable {
     /// - Source: mm/shmem.c, `shmem_default_max_inodes()`.
     public var defaultInodes: UInt64 { usableBytes / SizeText.pageBytes / 2 }
 
+    /// The same for a mount of a size: one for each KiB, so that what a small mount can take at most is no
+    /// multiple of its size, and no fewer than a quarter of a million.
+    ///
+    /// Deviation: of tmpfs they do not follow the size.
+    public func defaultInodes(sizeBytes: UInt64) -> UInt64 {
+        min(defaultInodes, max(1 << 18, sizeBytes / 1024))
+    }
+
     /// This machine and this process.
     public static func current() -> SystemMemory { SystemMemory(.current()) }
 }

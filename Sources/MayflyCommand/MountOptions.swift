@@ -29,7 +29,8 @@ struct MountOptions: ParsableArguments {
     @Option(
         help: """
             Most files, directories and links, with k, m or g. Default: half as many as the \
-            memory that may be used has pages. 0: no limit but memory.
+            memory that may be used has pages, or with a smaller --size one for each KiB of it, at \
+            least 262,144. 0: no limit but memory.
             """)
     var inodes: String?
 

@@ -54,6 +54,23 @@ import Testing
         #expect(!outcome.output.contains("\u{1B}"), "colour where there is no terminal")
     }
 
+    /// Of two mounts the larger has more inodes, unless somebody says how many.
+    @Test func inodesGrowWithTheSize() throws {
+        let outcome = try BuiltCommand.script(
+            """
+            m="$folder/m"; mkdir "$m"
+            inodes() { df --output=itotal "$m" | tail -n 1 | tr -d ' '; }
+            "$mayfly" mount "$m" --size 8m > /dev/null 2>&1; [ "$(inodes)" = 262144 ]
+            "$mayfly" resize "$m" --size 300m > /dev/null; [ "$(inodes)" = 307200 ]
+            "$mayfly" resize "$m" --size 9m > /dev/null; [ "$(inodes)" = 307200 ]
+            "$mayfly" umount "$m"
+            "$mayfly" mount "$m" --size 8m --inodes 9 > /dev/null 2>&1
+            "$mayfly" resize "$m" --size 300m > /dev/null; [ "$(inodes)" = 9 ]
+            "$mayfly" umount "$m"
+            """)
+        #expect(outcome.status == 0, "\(outcome.report)")
+    }
+
     @Test(arguments: ["bash", "zsh", "fish"])
     func completionsNameTheCommands(_ shell: String) throws {
         let outcome = try BuiltCommand.run(["--generate-completion-script", shell])

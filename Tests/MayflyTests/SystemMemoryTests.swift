@@ -35,6 +35,23 @@ import Testing
         #expect(configuration.limits(in: memory) == (2 * Self.gibibyte, 2 << 20))
     }
 
+    /// An empty mount that is small has few inodes, and never too few.
+    @Test func inodesFollowTheSize() {
+        let memory = SystemMemory(physicalBytes: 32 * Self.gibibyte)
+        var configuration = MountConfiguration(mountpoint: "/mnt")
+        #expect(configuration.limits(in: memory).inodes == 4 << 20)
+        for (size, inodes) in [
+            (4096, 1 << 18), (256 << 20, 1 << 18), (Self.gibibyte, 1 << 20),
+            (64 * Self.gibibyte, 4 << 20), (0, 4 << 20),
+        ] as [(UInt64, UInt64)] {
+            configuration.sizeBytes = size
+            #expect(configuration.limits(in: memory).inodes == inodes, "\(size)")
+            #expect(configuration.limits(in: memory, isEmpty: false).inodes == 4 << 20)
+        }
+        configuration.inodes = 9
+        #expect(configuration.limits(in: memory).inodes == 9)
+    }
+
     /// What each set of files limits memory to.
     @Test(
         arguments: [

@@ -134,6 +134,7 @@ extension MountedFileSystem {
                 if let refusal = parts.store.resize(pages: pages) {
                     return Self.error(refusal, unit: SizeText.pageBytes, setting: .size)
                 }
+                followSize(bytes, parts)
             }
             if let inodes = change.inodes {
                 if inodes == 0 {
@@ -154,6 +155,13 @@ extension MountedFileSystem {
             event.requests = nil
             events.note(event)
         }
+    }
+
+    /// Inodes that nobody gave a number for grow with the size. Where they cannot there are as many as before.
+    private func followSize(_ bytes: UInt64, _ parts: Parts) {
+        guard configuration.inodes == nil else { return }
+        let inodes = SystemMemory.current().defaultInodes(sizeBytes: bytes)
+        if inodes > parts.store.limits.inodes { _ = parts.store.resize(inodes: inodes) }
     }
 
     private static func error(

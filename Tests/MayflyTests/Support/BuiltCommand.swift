@@ -36,6 +36,11 @@ enum BuiltCommand {
     /// It has a mount namespace of its own: one that somebody else makes meanwhile would hold its
     /// mounts for as long as it lives, and no server would end.
     static func script(_ script: String, seconds: Int = 60) throws -> Outcome {
+        try start(script: script).wait(seconds: seconds)
+    }
+
+    /// The same, to be waited for: scripts that mostly sleep run beside each other.
+    static func start(script: String) throws -> ChildProcess {
         let folder = try makeTemporaryFolder("script")
         let prologue = """
             mayfly=\(path)
@@ -56,10 +61,9 @@ enum BuiltCommand {
             if grep '\(folder)' /proc/self/mounts >&2; then exit 99; fi
             exit $status
             """
-        return try ChildProcess.run(
-            [
-                "unshare", "--mount", "--propagation", "private", "/bin/bash", "-c", around,
-                prologue + script,
-            ], seconds: seconds)
+        return try ChildProcess([
+            "unshare", "--mount", "--propagation", "private", "/bin/bash", "-c", around,
+            prologue + script,
+        ])
     }
 }

@@ -80,7 +80,17 @@ enum RegistryScene {
         """#
 
     static func run(_ script: String, seconds: Int = 240) throws {
-        let done = try BuiltCommand.script(scene + script, seconds: seconds)
-        #expect(done.status == 0, "\(done.report)")
+        try run([("", script)], seconds: seconds)
+    }
+
+    /// Runs scripts beside each other.
+    static func run(_ scripts: [(name: String, script: String)], seconds: Int = 240) throws {
+        let running = try scripts.map {
+            (name: $0.name, process: try BuiltCommand.start(script: scene + $0.script))
+        }
+        for script in running {
+            let done = try script.process.wait(seconds: seconds)
+            #expect(done.status == 0, "\(script.name) \(done.report)")
+        }
     }
 }
