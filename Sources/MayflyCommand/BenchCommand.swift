@@ -20,6 +20,7 @@ struct BenchCommand: ParsableCommand {
             EXAMPLE:
               mayfly bench /dev/shm
               mayfly bench /dev/shm /var/tmp --only create,walk,copy --plot out.html
+              mayfly bench /dev/shm --json old.json; mayfly bench /dev/shm --compare old.json
               mayfly bench --no-mayfly /mnt/one /mnt/two --json - | jq .workloads
 
             EXIT STATUS:
@@ -56,6 +57,13 @@ struct BenchCommand: ParsableCommand {
             table.
             """)
     var json: PathBytes?
+
+    @Option(
+        help: """
+            Say below the table how this differs from an earlier run, whose figures --json wrote to \
+            this file.
+            """, completion: .file(extensions: ["json"]))
+    var compare: PathBytes?
 
     @Option(
         help: "Draw the ratios: FILE.svg, or FILE.html with the figures below the picture.",
@@ -96,6 +104,10 @@ struct BenchCommand: ParsableCommand {
         if noMayfly, directories.isEmpty {
             throw MountError(.usage, "no folder: name one, or leave out --no-mayfly")
         }
+        if compare != nil, json == "-" {
+            throw MountError(
+                .usage, "--compare and --json - exclude each other: give --json a file")
+        }
         guard let plot else { return }
         guard plot.hasSuffix(".svg") || plot.hasSuffix(".html") else {
             throw MountError(.usage, "bad --plot '\(plot)': name a file ending in .svg or .html")
@@ -118,6 +130,7 @@ struct BenchCommand: ParsableCommand {
         if quick { command.append("--quick") }
         // That process begins in the mount.
         if let json { command += ["--json", json == "-" ? json : BenchOutput.absolute(json)] }
+        if let compare { command += ["--compare", BenchOutput.absolute(compare)] }
         if let plot { command += ["--plot", BenchOutput.absolute(plot)] }
         let status = try ScratchRun.run(
             options.configuration(mountpoint: ""),
@@ -127,6 +140,7 @@ struct BenchCommand: ParsableCommand {
     }
 
     private func measure(_ plan: BenchPlan) throws {
+        let comparison = try compare.map { path throws(MountError) in try BenchComparison(path) }
         let interruption = try Interruption.watching()
         let jsonFile = try json.flatMap { path throws(MountError) in
             path == "-" ? nil : try BenchOutput(path, option: "--json")
@@ -160,7 +174,8 @@ struct BenchCommand: ParsableCommand {
         if json == "-" {
             Console.write(document)
         } else {
-            for line in BenchPicture.lines(report) { Console.show(line) }
+            let difference = comparison?.lines(report) ?? []
+            for line in BenchPicture.lines(report) + difference { Console.show(line) }
         }
     }
 }

@@ -44,7 +44,8 @@ struct ListCommand: ParsableCommand {
         }
     }
 
-    private static func place(_ mount: ListedMount) -> String {
+    /// Its mountpoint, in brackets where it is none here.
+    static func place(_ mount: ListedMount) -> String {
         let name = ShellQuote.quoted(mount.mountpoint)
         return mount.isVisible ? name : "[\(name)]"
     }

@@ -12,6 +12,8 @@ final class Terminal {
         case timeIsOver
         /// The picture must be drawn anew: another size, or the terminal has been somebody else's.
         case damaged
+        /// A key was pressed that is not the end.
+        case key(Character)
         /// Somebody asks for the end; 0, or what the process is to exit with.
         case end(status: Int32)
     }
@@ -79,7 +81,7 @@ final class Terminal {
             if count < 0, errno == EINTR { continue }
             if count <= 0 { return .timeIsOver }
             if inputs[1].revents != 0, let event = takeSignal() { return event }
-            if inputs[0].revents != 0, isEnd() { return .end(status: 0) }
+            if inputs[0].revents != 0 { return takeKey() }
         }
     }
 
@@ -113,11 +115,13 @@ final class Terminal {
         }
     }
 
-    /// Whether a key was the end: q, or that of the input.
-    private func isEnd() -> Bool {
+    /// The end is q, or that of the input.
+    private func takeKey() -> Event {
         var key: UInt8 = 0
-        guard unsafe read(STDIN_FILENO, &key, 1) == 1 else { return true }
-        return key == UInt8(ascii: "q") || key == UInt8(ascii: "Q")
+        guard unsafe read(STDIN_FILENO, &key, 1) == 1,
+            ![UInt8(ascii: "q"), UInt8(ascii: "Q")].contains(key)
+        else { return .end(status: 0) }
+        return .key(Character(Unicode.Scalar(key)))
     }
 
     private static func milliseconds(_ time: timespec) -> Int {

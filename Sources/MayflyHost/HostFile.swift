@@ -30,7 +30,16 @@ package enum HostFile {
     ///
     /// - Parameter limit: where to stop; a file of /proc is made no further than it is read.
     package static func bytes(at path: String, atMost limit: Int = .max) -> [UInt8]? {
-        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+        content(of: unsafe open(path, O_RDONLY | O_CLOEXEC), atMost: limit)
+    }
+
+    package static func bytes(at path: PathBytes, atMost limit: Int = .max) -> [UInt8]? {
+        content(
+            of: unsafe path.withCString { unsafe open($0, O_RDONLY | O_CLOEXEC) }, atMost: limit)
+    }
+
+    /// Reads and closes; nil for what could not be opened.
+    private static func content(of descriptor: Int32, atMost limit: Int) -> [UInt8]? {
         guard descriptor >= 0 else { return nil }
         defer { close(descriptor) }
         var content: [UInt8] = []

@@ -48,6 +48,36 @@ import Testing
         }
     }
 
+    /// A report that was changed by hand is told from this run's, and what is none is refused before anything
+    /// is measured.
+    @Test(.enabled(if: BuiltCommand.canMount, BuiltCommand.whyNot))
+    func anEarlierRunIsCompared() throws {
+        let outcome = try BuiltCommand.script(
+            #"""
+            bench() { "$mayfly" bench "$folder" --quick --rounds 1 --only walk,read "$@"; }
+            cd "$folder"; bench --json old.json > /dev/null
+            python3 - <<'END'
+            import json
+            report = json.load(open("old.json"))
+            for row in report["workloads"]:
+                for cell in row["cells"]:
+                    if row["workload"] == "walk" and cell.get("ratio"): cell["ratio"] = dict.fromkeys(cell["ratio"], 1e9)
+            json.dump(report, open("old.json", "w"))
+            END
+            bench --compare old.json > said
+            grep -q '^walk .* \*$' said; grep -q '^read .* x ' said; grep -q '^Beside old.json\|^Beside .*/old.json' said
+            "$mayfly" bench --no-mayfly . --quick --rounds 1 --only walk --json one.json > /dev/null
+            "$mayfly" bench --no-mayfly . --quick --rounds 1 --only walk --compare one.json | grep -q 'one folder alone'
+            "$mayfly" bench --no-mayfly . --quick --rounds 1 --only read --compare one.json | grep -q 'can be compared'
+            echo '{}' > none.json
+            for bad in none.json nosuch.json; do
+                ! bench --compare $bad 2> error; grep -q "^mayfly: --compare .*$bad .*: name a file that" error
+            done
+            ! bench --compare old.json --json - 2> error; grep -q 'exclude each other' error
+            """#)
+        #expect(outcome.status == 0, "\(outcome.report)")
+    }
+
     /// What is wrong with a folder is one line, and nothing is left in it.
     @Test(
         .enabled(if: BuiltCommand.canMount, BuiltCommand.whyNot),

@@ -14,7 +14,7 @@ struct TopTerminalTests {
         import fcntl, os, pty, re, select, signal, struct, sys, termios, time
         mayfly, folder = sys.argv[1:3]
         class Top:
-            def __init__(self, rows, columns):
+            def __init__(self, rows, columns, place=[folder], **environment):
                 self.master, self.slave = pty.openpty()
                 self.resize(rows, columns)
                 self.before = termios.tcgetattr(self.slave)
@@ -24,7 +24,7 @@ struct TopTerminalTests {
                     os.setsid()
                     fcntl.ioctl(self.slave, termios.TIOCSCTTY, 0)
                     for n in range(3): os.dup2(self.slave, n)
-                    os.execv(mayfly, ['mayfly', 'top', folder, '--interval', '0.2'])
+                    os.execve(mayfly, ['mayfly', 'top', *place, '--interval', '0.2'], os.environ | environment)
             def resize(self, rows, columns):
                 fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack('HHHH', rows, columns, 0, 0))
             def type(self, keys): os.write(self.master, keys.encode())
@@ -145,5 +145,82 @@ struct TopTerminalTests {
                     grep -o "\"mountpoint\":\"$folder\",\"processID\":[0-9]*" | grep -o '[0-9]*$')
                 """#)
         #expect(outcome.output == "32 True\n", "\(outcome.report)")
+    }
+
+    @Test func allMountsAreShownWithoutADirectory() throws {
+        let outcome = try play(
+            #"""
+            import subprocess
+            other = folder + '/../' + os.path.basename(folder) + '-other'; other = os.path.normpath(other)
+            os.mkdir(other)
+            subprocess.run([mayfly, 'mount', other, '--size', '512k'], check=True, capture_output=True)
+            open(other + '/full', 'wb').write(b'x' * (1 << 19))
+            top = Top(24, 200, [], LANG='C.UTF-8', TERM='xterm', NO_COLOR='')
+            def names(picture): return [line.split()[0] for line in picture if line.startswith('/')]
+            def shown(sorted):
+                for _ in range(50):
+                    picture = top.picture()
+                    if any('sorted by ' + sorted in line for line in picture): return picture
+                sys.exit('never sorted by ' + sorted)
+            ours = lambda picture: [name for name in names(picture) if name in (folder, other)]
+            # The first has more in it, the second is full.
+            print(ours(shown('used')) == [folder, other])
+            top.type('s'); full = shown('full'); print(ours(full) == [other, folder])
+            line, = [line for line in full if line.startswith(other + ' ')]
+            print('━━━━━━━━━━ ' in line, '100' in line, '512 KiB' in line)
+            top.until('\x1b[31m━━━━━━━━━━\x1b[0m')
+            top.type('?'); top.until('sorts by another column'); top.type('?'); shown('full')
+            top.resize(7, 60); top.forget()
+            for _ in range(50):
+                small = top.picture()
+                if len(small) <= 7 and max(map(len, small)) <= 60: break
+            else: sys.exit(small)
+            top.type('q'); top.left()
+            plain = Top(24, 80, [], LANG='C', TERM='xterm', NO_COLOR='1'); plain.until('##########')
+            plain.until('sorted by'); plain.type('q'); plain.left()
+            once = subprocess.run([mayfly, 'top', '--once', '--sort', 'full', '--interval', '0.1'], capture_output=True, text=True)
+            print(once.returncode, ours(once.stdout.splitlines()) == [other, folder], '\x1b' in once.stdout)
+            wrong = subprocess.run([mayfly, 'top', folder, '--sort', 'full'], capture_output=True, text=True)
+            print(wrong.returncode, '--sort is for all mounts' in wrong.stderr)
+            subprocess.run([mayfly, 'umount', other], check=True); os.rmdir(other)
+            """#)
+        #expect(
+            outcome.output
+                == "True\nTrue\nTrue True True\n0 True\n0 True\n0 True False\n1 True\n",
+            "\(outcome.report)")
+    }
+
+    @Test func whoUsesAMountIsShownOnRequest() throws {
+        let outcome = try play(
+            """
+            held = open(folder + '/d/f1')
+            top = Top(40, 120)
+            top.until('HOT DIRECTORIES'); top.type('u'); top.until('USED BY'); top.until('python3')
+            top.type('u'); top.forget(); top.until('HOT DIRECTORIES')
+            top.type('q'); top.left()
+            """)
+        #expect(outcome.output == "0 True\n", "\(outcome.report)")
+    }
+
+    @Test func barsAndHistoriesAreDrawnAsTheTerminalCan() {
+        let colourful = TopStyle { ["LANG": "C.UTF-8", "TERM": "xterm"][$0] }
+        let plain = TopStyle {
+            ["LC_ALL": "C", "LANG": "de_DE.UTF-8", "TERM": "xterm", "NO_COLOR": "1"][$0]
+        }
+        #expect(colourful.isUnicode && colourful.hasColour && !plain.isUnicode && !plain.hasColour)
+        #expect(!TopStyle { _ in nil }.hasColour)
+        #expect(plain.bar(0, columns: 4) == "....")
+        #expect(plain.bar(0.001, columns: 4) == "#...")
+        #expect(plain.bar(0.5, columns: 4) == "##..")
+        #expect(plain.bar(1, columns: 4) == "####")
+        #expect(colourful.history([0, 1, 2, 4], columns: 3) == "▃▅█")
+        #expect(
+            colourful.history([0, 0], columns: 3).isEmpty && plain.history([1], columns: 3).isEmpty)
+        for (share, colour) in [(0.5, 32), (0.9, 33), (1, 31)] {
+            #expect(
+                colourful.painted("a \(colourful.bar(share, columns: 10)) b")
+                    .hasPrefix("a \u{1B}[\(colour)m━"), "\(share)")
+        }
+        #expect(plain.painted("a ## b") == "a ## b")
     }
 }

@@ -3,18 +3,34 @@ import MayflyHost
 
 /// One picture of `mayfly top`: what happened between two reports.
 struct TopPicture {
-    let from: MountReport
-    let to: MountReport
-    let hot: [HotNode]
+    /// What opcodes come first by.
+    enum Order {
+        case rate, mean, total
 
-    init(from: MountReport, to: MountReport, hot: [HotNode]) {
-        self.from = from
-        self.to = to
+        var next: Order {
+            switch self {
+            case .rate: .mean
+            case .mean: .total
+            case .total: .rate
+            }
+        }
+    }
+
+    let pair: ReportPair
+    let hot: [HotNode]
+    var order = Order.rate
+    /// Requests a second, one value for each picture so far.
+    var history: [Double] = []
+    /// Who uses the mount; nil where nobody asked.
+    var users: [MountHolder]?
+
+    init(_ pair: ReportPair, hot: [HotNode]) {
+        self.pair = pair
         self.hot = hot
     }
 
-    private static let bold = "\u{1B}[1m"
-    private static let plain = "\u{1B}[0m"
+    private var from: MountReport { pair.from }
+    private var to: MountReport { pair.to }
 
     /// Everything, one part below the other.
     var lines: [String] {
@@ -23,22 +39,18 @@ struct TopPicture {
     }
 
     /// For a terminal of that size: every part is there, and what is short of room has its best.
-    func lines(rows: Int, columns: Int) -> [String] {
-        let top = summary + [queueLine(columns)]
+    func lines(rows: Int, columns: Int, _ style: TopStyle) -> [String] {
+        let top = summary(style) + [queueLine(columns)]
         let hot = beside(
             table("HOT FILES", files, columns: columns / 2 - 1),
-            table("HOT DIRECTORIES", directories, columns: columns / 2 - 1), columns: columns)
+            users.map(Self.table)
+                ?? table("HOT DIRECTORIES", directories, columns: columns / 2 - 1), columns: columns
+        )
         let operations = operations
         let room = max(4, rows - top.count - 2)
         let hotRows = min(hot.count, max(room / 2, room - operations.count))
         let parts = [top, Array(operations.prefix(room - hotRows)), Array(hot.prefix(hotRows))]
-        return Array(parts.map { Self.headed($0, columns) }.joined(separator: [""]))
-    }
-
-    /// Lines that fit, the first of them bold.
-    private static func headed(_ lines: [String], _ columns: Int) -> [String] {
-        let cut = lines.map { String($0.prefix(columns)) }
-        return cut.prefix(1).map { "\(bold)\($0)\(plain)" } + cut.dropFirst()
+        return Array(parts.map { style.headed($0, columns) }.joined(separator: [""]))
     }
 
     /// Two tables in one.
@@ -51,21 +63,13 @@ struct TopPicture {
         }
     }
 
-    private var seconds: Double {
-        let start = min(from.uptimeNanoseconds, to.uptimeNanoseconds)
-        return max(0.001, Double(to.uptimeNanoseconds - start) / 1e9)
-    }
-
-    private func rate(_ now: UInt64, _ before: UInt64) -> Double {
-        Double(now - min(now, before)) / seconds
-    }
-
-    private func perSecond(_ now: UInt64, _ before: UInt64) -> String {
-        Numbers.fixed(rate(now, before), 0)
-    }
-
-    private func bytesPerSecond(_ now: UInt64, _ before: UInt64) -> String {
-        "\(Numbers.bytes(UInt64(rate(now, before))))/s"
+    /// With a bar and a history, and that there are keys.
+    private func summary(_ style: TopStyle) -> [String] {
+        var lines = summary
+        lines[0] += "  ? for keys"
+        lines[1] += "  " + style.history(history, columns: 40)
+        lines[2] = "bytes    " + style.bar(to.fullness, columns: 10) + " " + lines[2].dropFirst(9)
+        return lines
     }
 
     private var summary: [String] {
@@ -74,10 +78,10 @@ struct TopPicture {
             "mayfly \(ShellQuote.quoted(to.mountpoint))  "
                 + "up \(Numbers.duration(to.uptimeNanoseconds))  pid \(to.processID)  "
                 + to.transport,
-            "requests \(perSecond(to.requests, from.requests))/s  "
-                + "p50 \(Numbers.time(percentile(0.5)))  p99 \(Numbers.time(percentile(0.99)))  "
-                + "read \(bytesPerSecond(to.readBytes, from.readBytes))  "
-                + "written \(bytesPerSecond(to.writtenBytes, from.writtenBytes))",
+            "requests \(pair.perSecond(to.requests, from.requests))/s  "
+                + "p50 \(Numbers.time(pair.percentile(0.5)))  p99 \(Numbers.time(pair.percentile(0.99)))  "
+                + "read \(pair.bytesPerSecond(to.readBytes, from.readBytes))  "
+                + "written \(pair.bytesPerSecond(to.writtenBytes, from.writtenBytes))",
             "bytes    \(Numbers.bytes(to.bytes.used)) of \(Numbers.bytes(to.bytes.limit))  "
                 + "inodes \(to.inodes.used) of \(to.inodes.limit)",
             "memory   \(Numbers.bytes(memory.residentBytes)) resident  "
@@ -86,41 +90,30 @@ struct TopPicture {
         ]
     }
 
-    /// Of the requests between the reports.
-    private func percentile(_ share: Double) -> UInt64 {
-        var counts: [UInt64: UInt64] = [:]
-        for bucket in to.latencyBuckets where bucket.count == 2 { counts[bucket[0]] = bucket[1] }
-        for bucket in from.latencyBuckets where bucket.count == 2 {
-            let now = counts[bucket[0]] ?? 0
-            counts[bucket[0]] = now - min(now, bucket[1])
-        }
-        let all = counts.values.reduce(0, +)
-        guard all > 0 else { return 0 }
-        let rank = max(1, UInt64((Double(all) * share).rounded(.up)))
-        var seen: UInt64 = 0
-        for (bound, count) in counts.sorted(by: { $0.key < $1.key }) {
-            seen += count
-            if seen >= rank { return bound }
-        }
-        return 0
-    }
-
     private var operations: [String] {
         var table = Table(
             ("OPCODE", .left), ("RATE/S", .right), ("MEAN", .right), ("TOTAL", .right),
             ("P99 SO FAR", .right))
         let before = Dictionary(uniqueKeysWithValues: from.operations.map { ($0.opcode, $0) })
-        let changed = to.operations
-            .map { (now: $0, rate: rate($0.count, before[$0.opcode]?.count ?? 0)) }
-            .sorted { ($0.rate, $0.now.count) > ($1.rate, $1.now.count) }
-        for (now, rate) in changed.prefix(12) {
-            let old = before[now.opcode]?.latency
-            let count = now.latency.count - min(now.latency.count, old?.count ?? 0)
-            let time = now.latency.total - min(now.latency.total, old?.total ?? 0)
-            let mean = count == 0 ? 0 : time / count
+        let changed = to.operations.map { now in
+            let old = before[now.opcode]
+            let count = now.latency.count - min(now.latency.count, old?.latency.count ?? 0)
+            let time = now.latency.total - min(now.latency.total, old?.latency.total ?? 0)
+            return (
+                now: now, rate: pair.rate(now.count, old?.count ?? 0),
+                mean: count == 0 ? 0 : time / count
+            )
+        }.sorted {
+            switch order {
+            case .rate: ($0.rate, $0.now.count) > ($1.rate, $1.now.count)
+            case .mean: ($0.mean, $0.now.count) > ($1.mean, $1.now.count)
+            case .total: $0.now.count > $1.now.count
+            }
+        }
+        for (now, rate, mean) in changed.prefix(12) {
             table.add(
-                now.name, Numbers.fixed(rate, 0), count == 0 ? "-" : Numbers.time(mean),
-                "\(now.count)", Numbers.time(now.latency.p99))
+                now.name, Numbers.fixed(rate, 0), Numbers.time(mean), "\(now.count)",
+                Numbers.time(now.latency.p99))
         }
         return table.lines
     }
@@ -130,7 +123,7 @@ struct TopPicture {
         let before = Dictionary(uniqueKeysWithValues: from.queues.map { ($0.name, $0.requests) })
         for queue in to.queues {
             table.add(
-                queue.name, perSecond(queue.requests, before[queue.name] ?? 0),
+                queue.name, pair.perSecond(queue.requests, before[queue.name] ?? 0),
                 "\(queue.requests)")
         }
         return table.lines
@@ -139,7 +132,9 @@ struct TopPicture {
     /// The queues in one line; when there is no room for all, the busiest.
     private func queueLine(_ columns: Int) -> String {
         let before = Dictionary(uniqueKeysWithValues: from.queues.map { ($0.name, $0.requests) })
-        let rates = to.queues.map { (name: $0.name, rate: rate($0.requests, before[$0.name] ?? 0)) }
+        let rates = to.queues.map {
+            (name: $0.name, rate: pair.rate($0.requests, before[$0.name] ?? 0))
+        }
         func line(_ rates: [(name: String, rate: Double)]) -> String {
             "queues   "
                 + rates.map { "\($0.name) \(Numbers.fixed($0.rate, 0))/s" }
@@ -147,6 +142,13 @@ struct TopPicture {
         }
         let all = line(rates)
         return all.count <= columns ? all : line(rates.sorted { $0.rate > $1.rate })
+    }
+
+    private static func table(_ users: [MountHolder]) -> [String] {
+        var table = Table(("PID", .right), ("USED BY", .left))
+        for user in users.prefix(8) { table.add("\(user.processID)", user.command) }
+        if users.isEmpty { table.add("-", "nobody") }
+        return table.lines
     }
 
     private var files: [HotNode] { hot.filter { $0.kind != "directory" } }
