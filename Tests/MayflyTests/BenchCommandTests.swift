@@ -54,7 +54,7 @@ import Testing
     func anEarlierRunIsCompared() throws {
         let outcome = try BuiltCommand.script(
             #"""
-            bench() { "$mayfly" bench "$folder" --quick --rounds 1 --only walk,read "$@"; }
+            bench() { "$mayfly" bench "$folder" --quick --rounds 1 --only walk,read-1m "$@"; }
             cd "$folder"; bench --json old.json > /dev/null
             python3 - <<'END'
             import json
@@ -65,10 +65,10 @@ import Testing
             json.dump(report, open("old.json", "w"))
             END
             bench --compare old.json > said
-            grep -q '^walk .* \*$' said; grep -q '^read .* x ' said; grep -q '^Beside old.json\|^Beside .*/old.json' said
+            grep -q '^walk .* \*$' said; grep -q '^read-1m .* x ' said; grep -q '^Beside old.json\|^Beside .*/old.json' said
             "$mayfly" bench --no-mayfly . --quick --rounds 1 --only walk --json one.json > /dev/null
             "$mayfly" bench --no-mayfly . --quick --rounds 1 --only walk --compare one.json | grep -q 'one folder alone'
-            "$mayfly" bench --no-mayfly . --quick --rounds 1 --only read --compare one.json | grep -q 'can be compared'
+            "$mayfly" bench --no-mayfly . --quick --rounds 1 --only read-1m --compare one.json | grep -q 'can be compared'
             echo '{}' > none.json
             for bad in none.json nosuch.json; do
                 ! bench --compare $bad 2> error; grep -q "^mayfly: --compare .*$bad .*: name a file that" error
