@@ -65,7 +65,7 @@ extension StoreWorker {
         if flags & InodeFlags.capability != 0 { dropCapability(inode) }
     }
 
-    @_noLocks private func punchLocked(_ inode: UInt64, from start: UInt64, to end: UInt64) {
+    @_noLocks private func punchLocked(_ inode: InodeOffset, from start: UInt64, to end: UInt64) {
         let map = region.load(inode + Inode.content)
         if map == 0 { return }
         if MapWord.form(map) == MapWord.blobForm {
@@ -93,7 +93,7 @@ extension StoreWorker {
     /// Whether there is memory to write zeros into the pages of a range that were allocated before,
     /// and with `zeroing` into all that there are.
     @_noLocks private func isAffordable(
-        _ inode: UInt64, from start: UInt64, to end: UInt64, zeroing: Bool
+        _ inode: InodeOffset, from start: UInt64, to end: UInt64, zeroing: Bool
     ) -> Bool {
         let map = region.load(inode + Inode.content)
         if region.privateEnd == 0 || MapWord.form(map) <= MapWord.blobForm { return true }
@@ -113,7 +113,7 @@ extension StoreWorker {
     /// All or nothing: what can fail is done before anything can be seen.
     @_noLocks
     private func allocateLocked(
-        _ inode: UInt64, from start: UInt64, to end: UInt64
+        _ inode: InodeOffset, from start: UInt64, to end: UInt64
     ) throws(Errno) {
         let field = inode + Inode.content
         let first = start >> 12

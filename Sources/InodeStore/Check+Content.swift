@@ -4,7 +4,7 @@ internal import MayflyArena
 
 extension StoreCheck {
     /// The content of a regular file.
-    mutating func checkContent(_ inode: UInt64, pages: UInt64) {
+    mutating func checkContent(_ inode: InodeOffset, pages: UInt64) {
         let map = region.load(inode + Inode.content)
         let size = region.load(inode + Inode.size)
         if size > UInt64(Int64.max) { arena.note("inode \(inode): size \(size)") }
@@ -45,7 +45,7 @@ extension StoreCheck {
 
     /// Claims the pages of a file by runs that lie together.
     private mutating func claimPages(
-        _ inode: UInt64, _ found: [(index: UInt64, value: UInt64)]
+        _ inode: InodeOffset, _ found: [(index: UInt64, value: UInt64)]
     ) {
         // Behind that the position in bytes would overflow.
         if let last = found.last, last.index > UInt64(Int64.max) >> 12 {
@@ -74,7 +74,7 @@ extension StoreCheck {
     /// Claims a page of a file, which other files may have, too, once it was written.
     @discardableResult
     private mutating func claimPage(
-        _ inode: UInt64, _ entry: (index: UInt64, value: UInt64)
+        _ inode: InodeOffset, _ entry: (index: UInt64, value: UInt64)
     ) -> Bool {
         let page = entry.value & ~Content.unwritten
         return entry.value & Content.unwritten != 0
@@ -82,7 +82,7 @@ extension StoreCheck {
             : arena.claimContent(page, "page \(entry.index) of inode \(inode)")
     }
 
-    private mutating func checkPage(_ inode: UInt64, index: UInt64, value: UInt64, size: UInt64) {
+    private mutating func checkPage(_ inode: InodeOffset, index: UInt64, value: UInt64, size: UInt64) {
         // Behind that the position in bytes would overflow.
         if index > UInt64(Int64.max) >> 12 {
             return arena.note("inode \(inode): page \(index) is beyond any file's end")
@@ -103,7 +103,7 @@ extension StoreCheck {
     }
 
     /// The target of a symlink.
-    mutating func checkTarget(_ inode: UInt64, pages: UInt64) {
+    mutating func checkTarget(_ inode: InodeOffset, pages: UInt64) {
         let size = region.load(inode + Inode.size)
         let map = region.load(inode + Inode.content)
         if size == 0 || size > 4095 { arena.note("inode \(inode): a target of \(size) bytes") }

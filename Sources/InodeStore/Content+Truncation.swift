@@ -4,14 +4,14 @@ internal import MayflyArena
 
 extension StoreWorker {
     /// Cuts or extends; the lock is held, times are the caller's.
-    @_noLocks func resizeLocked(_ inode: UInt64, to size: UInt64) {
+    @_noLocks func resizeLocked(_ inode: InodeOffset, to size: UInt64) {
         if setSize(inode, size) { cut(inode, from: size) }
     }
 
     /// Sets the size alone. The size comes first: a reader must not find zeros where the file has ended.
     ///
     /// - Returns: whether to cut. Even at the same size: pages that fallocate(2) put beyond the end go.
-    @_noLocks func setSize(_ inode: UInt64, _ size: UInt64) -> Bool {
+    @_noLocks func setSize(_ inode: InodeOffset, _ size: UInt64) -> Bool {
         let old = region.load(inode + Inode.size)
         changes.store(inode + Inode.size, size)
         return size <= old
@@ -19,7 +19,7 @@ extension StoreWorker {
 
     /// Gives up what lies behind the end. Nothing of it is noted: whoever finds it half done does the
     /// rest (Repair.swift).
-    @_noLocks func cut(_ inode: UInt64, from size: UInt64) {
+    @_noLocks func cut(_ inode: InodeOffset, from size: UInt64) {
         let field = inode + Inode.content
         let map = region.load(field)
         if map == 0 { return }
@@ -38,7 +38,7 @@ extension StoreWorker {
     }
 
     /// Zeroes bytes that lie in written pages or in the blob; makes none.
-    @_noLocks func zeroLocked(_ inode: UInt64, from start: UInt64, to end: UInt64) {
+    @_noLocks func zeroLocked(_ inode: InodeOffset, from start: UInt64, to end: UInt64) {
         let map = region.load(inode + Inode.content)
         var position = start
         while position < end {
@@ -51,7 +51,7 @@ extension StoreWorker {
     /// Whether there is room to note all that dropping an inode's pages from an index on unlinks.
     ///
     /// - Complexity: O(1) for a file that cannot lie in more runs than there is room for; else O(pages).
-    @_noLocks func canDropPages(_ inode: UInt64, from first: UInt64) -> Bool {
+    @_noLocks func canDropPages(_ inode: InodeOffset, from first: UInt64) -> Bool {
         let nodes: UInt64 = 64
         if worker.hasRoomToRetire(region.load(inode + Inode.pages) + nodes) { return true }
         let map = region.load(inode + Inode.content)
@@ -73,7 +73,7 @@ extension StoreWorker {
     /// Gives back the pages from index `first` to before `end`.
     ///
     /// - Precondition: `canDropPages`.
-    @_noLocks func dropPages(_ inode: UInt64, from first: UInt64, to end: UInt64) {
+    @_noLocks func dropPages(_ inode: InodeOffset, from first: UInt64, to end: UInt64) {
         let field = inode + Inode.content
         let map = region.load(field)
         var index = first

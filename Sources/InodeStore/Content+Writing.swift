@@ -54,7 +54,7 @@ extension StoreWorker {
     /// - Precondition: the lock is held; `count` > 0.
     /// - Throws: `ENOSPC` when nothing could be written.
     @_noLocks func writeLocked(
-        _ inode: UInt64, offset: UInt64, from source: UnsafeRawPointer, count: UInt64
+        _ inode: InodeOffset, offset: UInt64, from source: UnsafeRawPointer, count: UInt64
     ) throws(Errno) -> UInt64 {
         let map = region.load(inode + Inode.content)
         if MapWord.form(map) <= MapWord.blobForm {
@@ -93,7 +93,7 @@ extension StoreWorker {
 
     /// Writes source[done..<end] through the entries of one leaf; returns how far it came.
     @_noLocks private func fillLeaf(
-        _ inode: UInt64, slot: UInt64, index: UInt64, entries: UInt64, offset: UInt64,
+        _ inode: InodeOffset, slot: UInt64, index: UInt64, entries: UInt64, offset: UInt64,
         from source: UnsafeRawPointer, done start: UInt64, end: UInt64
     ) -> UInt64 {
         var done = start
@@ -183,14 +183,14 @@ extension StoreWorker {
     }
 
     /// Where the page before `index` ends, as a place to go on.
-    @_noLocks func previousPage(_ inode: UInt64, _ index: UInt64) -> UInt64 {
+    @_noLocks func previousPage(_ inode: InodeOffset, _ index: UInt64) -> UInt64 {
         let value = mapValue(region.load(inode + Inode.content), index - 1)
         return value == 0 ? 0 : (value & ~Content.unwritten) + Geometry.pageBytes
     }
 
     /// Takes between 1 and `count` pages and charges them to the inode.
     @_noLocks
-    private func chargePages(_ inode: UInt64, atMost count: UInt64, goal: UInt64) -> Run? {
+    private func chargePages(_ inode: InodeOffset, atMost count: UInt64, goal: UInt64) -> Run? {
         let quota = store.arena.pages
         let reserved = quota.reserve(atMost: count, shard: shard)
         if reserved == 0 { return nil }
@@ -208,7 +208,7 @@ extension StoreWorker {
         return run
     }
 
-    @_noLocks func dischargePages(_ inode: UInt64, _ count: UInt64) {
+    @_noLocks func dischargePages(_ inode: InodeOffset, _ count: UInt64) {
         region.store(inode + Inode.pages, region.load(inode + Inode.pages) - count)
         store.arena.pages.release(count, shard: shard)
     }
@@ -216,7 +216,7 @@ extension StoreWorker {
     // MARK: blobs
 
     @_noLocks private func writeBlob(
-        _ inode: UInt64, _ map: UInt64, offset: UInt64, from source: UnsafeRawPointer,
+        _ inode: InodeOffset, _ map: UInt64, offset: UInt64, from source: UnsafeRawPointer,
         count: UInt64
     ) throws(Errno) {
         let had = map == 0 ? 0 : MapWord.detail(map)
@@ -256,7 +256,7 @@ extension StoreWorker {
     }
 
     /// Moves a blob's bytes into a page.
-    @_noLocks func convertBlob(_ inode: UInt64, _ map: UInt64) throws(Errno) {
+    @_noLocks func convertBlob(_ inode: InodeOffset, _ map: UInt64) throws(Errno) {
         guard let page = worker.allocatePages(atMost: 1, goal: 0) else { throw .noSpace }
         guard let leaf = worker.allocate(.small, count: 1) else {
             worker.free(.pages, page.offset, count: 1)

@@ -119,7 +119,7 @@ extension StoreWorker {
     /// - Throws: `EIO` where the image is changed and a page at an end, which keeps a part of what it
     ///   has, cannot be had; `ENOSPC` where there is no memory for the first page.
     @_noLocks func fetchRange(
-        _ inode: UInt64, from start: UInt64, to end: UInt64, asks: Bool = true
+        _ inode: InodeOffset, from start: UInt64, to end: UInt64, asks: Bool = true
     ) throws(Errno) -> UInt64 {
         guard store.arena.isGuarded else { return end }
         let map = region.load(inode + Inode.content)
@@ -150,7 +150,7 @@ extension StoreWorker {
     }
 
     /// - Throws: `EIO` where a part of a range could not be brought from a changed image.
-    @_noLocks func checkFetched(_ inode: UInt64, from start: UInt64, to end: UInt64) throws(Errno) {
+    @_noLocks func checkFetched(_ inode: InodeOffset, from start: UInt64, to end: UInt64) throws(Errno) {
         let map = region.load(inode + Inode.content)
         var at = start
         while at < end {
@@ -171,7 +171,7 @@ extension StoreWorker {
     /// a removal, which may overdraw the budget.
     ///
     /// - Throws: `EIO`.
-    @_noLocks func fetchPage(_ inode: UInt64, at position: UInt64) throws(Errno) {
+    @_noLocks func fetchPage(_ inode: InodeOffset, at position: UInt64) throws(Errno) {
         if position & 4095 == 0 { return }
         _ = try fetchRange(inode, from: position, to: position + 1, asks: false)
     }
@@ -208,7 +208,7 @@ extension StoreWorker {
         return (isHole ? 0 : first + within, min(count, run << 12 - within))
     }
 
-    @_noLocks func regular(_ node: NodeID) throws(Errno) -> UInt64 {
+    @_noLocks func regular(_ node: NodeID) throws(Errno) -> InodeOffset {
         let inode = try inode(node)
         let type = type(inode)
         if type == FileMode.regular { return inode }

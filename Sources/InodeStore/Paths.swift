@@ -50,7 +50,7 @@ extension StoreWorker {
         return true
     }
 
-    private func name(_ dentry: UInt64) -> Name {
+    private func name(_ dentry: DentryOffset) -> Name {
         unsafe Name(region.pointer(dentry + Dentry.name), nameCount(dentry))
     }
 
@@ -111,7 +111,8 @@ extension StoreWorker {
         defer { leave() }
         var found: [UInt64] = [NodeID.root.rawValue]
         for chunk in 0..<region.load(Superblock.freshChunk) where store.arena.holdsInodes(chunk) {
-            store.arena.forEachUsedUnit(ofInodes: chunk) { inode in
+            store.arena.forEachUsedUnit(ofInodes: chunk) {
+                let inode = InodeOffset($0)
                 if inode == store.root || region.load32(inode + Inode.mode) == 0 { return }
                 let lookups = sideTable.load(side(inode) + Side.lookups)
                 if lookups != 0, lookups & Side.dead == 0 { found.append(nodeID(inode)) }

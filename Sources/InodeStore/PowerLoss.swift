@@ -31,8 +31,8 @@ extension StoreWorker {
         return unsafe name.withUnsafeBytes { bytes in
             let name = unsafe Name(bytes)
             let dentry = findDentry(directory, name, hash: name.hash())
-            if dentry == 0 { return nil }
-            return NodeID(rawValue: nodeID(region.loadAcquire(dentry + Dentry.inode)))
+            if dentry == .null { return nil }
+            return NodeID(rawValue: nodeID(InodeOffset(region.loadAcquire(dentry + Dentry.inode))))
         }
     }
 
@@ -107,8 +107,8 @@ extension StoreWorker {
         unsafe name.withUnsafeBytes { bytes in
             let name = unsafe Name(bytes)
             let dentry = findDentry(directory, name, hash: name.hash())
-            if dentry == 0 { return }
-            let victim = region.load(dentry + Dentry.inode)
+            if dentry == .null { return }
+            let victim = InodeOffset(region.load(dentry + Dentry.inode))
             removeDentry(directory, dentry)
             let index = nameIndex(dentry)
             if type(victim) == FileMode.directory { addLinks(directory, -1) }
@@ -229,7 +229,7 @@ extension StoreWorker {
         region.store32(inode + Inode.groupID, state.groupID)
     }
 
-    private func subdirectories(_ directory: UInt64) -> UInt32 {
+    private func subdirectories(_ directory: InodeOffset) -> UInt32 {
         let handle = DirectoryHandle(inode: directory, nodeID: 0, parentNodeID: 0)
         var count: UInt32 = 0
         var cookie: UInt64 = 0

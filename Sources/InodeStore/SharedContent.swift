@@ -20,7 +20,7 @@ extension StoreWorker {
     /// - Precondition: both inodes are locked.
     /// - Throws: `ENOSPC`.
     @_noLocks func sharePages(
-        of source: UInt64, at start: UInt64, to target: UInt64, at targetStart: UInt64,
+        of source: InodeOffset, at start: UInt64, to target: InodeOffset, at targetStart: UInt64,
         count: UInt64
     ) throws(Errno) -> UInt64 {
         let map = region.load(source + Inode.content)
@@ -72,7 +72,7 @@ extension StoreWorker {
     /// Pages that take the place of others, which are charged already.
     ///
     /// - Returns: nil where there is no memory for one.
-    @_noLocks func replacementPages(_ inode: UInt64, at index: UInt64, atMost count: UInt64) -> Run?
+    @_noLocks func replacementPages(_ inode: InodeOffset, at index: UInt64, atMost count: UInt64) -> Run?
     {
         let goal = index > 0 ? previousPage(inode, index) : 0
         guard worker.canRetire(16), let run = worker.allocatePages(atMost: count, goal: goal) else {
@@ -112,7 +112,7 @@ extension StoreWorker {
     /// - Parameter end: at least `start`.
     /// - Precondition: the inode is locked.
     /// - Throws: `ENOSPC` where there is no memory for a copy; `EIO` of a changed image. What was replaced until then reads as before.
-    @_noLocks func ownPages(_ inode: UInt64, from start: UInt64, to end: UInt64) throws(Errno) {
+    @_noLocks func ownPages(_ inode: InodeOffset, from start: UInt64, to end: UInt64) throws(Errno) {
         let map = region.load(inode + Inode.content)
         if MapWord.form(map) <= MapWord.blobForm || start >= end { return }
         var next = mapNext(map, from: start >> 12)
@@ -144,7 +144,7 @@ extension StoreWorker {
     /// The same for the page in which a position lies, if it is to be zeroed on one side of it.
     ///
     /// - Throws: `ENOSPC`.
-    @_noLocks func ownPage(_ inode: UInt64, at position: UInt64) throws(Errno) {
+    @_noLocks func ownPage(_ inode: InodeOffset, at position: UInt64) throws(Errno) {
         if position & 4095 != 0 { try ownPages(inode, from: position, to: position + 1) }
     }
 }

@@ -35,7 +35,7 @@ extension SampleStore {
     func add32(_ offset: UInt64, _ amount: UInt32) {
         region.store32(offset, region.load32(offset) &+ amount)
     }
-    func dentry(_ parent: NodeID, _ name: String) throws -> UInt64 {
+    func dentry(_ parent: NodeID, _ name: String) throws -> DentryOffset {
         let directory = try inode(parent)
         return try Name.with(name) { name throws(Errno) in
             worker.findDentry(directory, name, hash: name.hash())
@@ -125,7 +125,7 @@ let inodeDamage: [Damage] = [
         $0.add32(try $0.inode($0.directory) + Inode.links, 1)
     },
     Damage("parent", "parent is another") {
-        $0.region.store(try $0.inode($0.directory) + Inode.parent, try $0.inode($0.file))
+        $0.region.store(try $0.inode($0.directory) + Inode.parent, try $0.inode($0.file).rawValue)
     },
     Damage("generation", "generation") {
         $0.region.store32(

@@ -145,14 +145,15 @@ import Testing
             for b in 0..<4 as Range<UInt64> {
                 for c in 0..<4 as Range<UInt64> {
                     for d in 0..<4 as Range<UInt64> {
-                        var set = LockSet(a, b, c, d)
+                        var set = LockSet(
+                            InodeOffset(a), InodeOffset(b), InodeOffset(c), InodeOffset(d))
                         set.sort()
-                        #expect([set[0], set[1], set[2], set[3]] == [a, b, c, d].sorted())
+                        #expect((0..<4).map { set[$0].rawValue } == [a, b, c, d].sorted())
                     }
                 }
             }
         }
-        let one = LockSet(9)
-        #expect([one[0], one[1], one[2], one[3]] == [9, 0, 0, 0])
+        let one = LockSet(InodeOffset(9))
+        #expect((0..<4).map { one[$0].rawValue } == [9, 0, 0, 0])
     }
 }
