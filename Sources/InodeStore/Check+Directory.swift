@@ -92,11 +92,13 @@ extension StoreCheck {
     }
 
     private mutating func checkDentry(
-        _ directory: InodeOffset, _ dentry: DentryOffset, _ names: inout Set<[UInt8]>, _ owner: String
+        _ directory: InodeOffset, _ dentry: DentryOffset, _ names: inout Set<[UInt8]>,
+        _ owner: String
     ) -> (cookie: UInt64, inode: InodeOffset)? {
         let nameCount = UInt64(region.loadIfInside32(dentry.rawValue, Dentry.nameWord) ?? 0) & 0xFF
         guard nameCount >= 1, nameCount <= 255,
-            claimBlob(dentry.rawValue, bytes: Dentry.bytes(nameCount: nameCount), "entry of \(owner)")
+            claimBlob(
+                dentry.rawValue, bytes: Dentry.bytes(nameCount: nameCount), "entry of \(owner)")
         else {
             arena.note("\(owner): entry \(dentry) with a name of \(nameCount) bytes")
             return nil
@@ -106,16 +108,18 @@ extension StoreCheck {
             start: region.pointer(dentry + Dentry.name), count: Int(nameCount))
         let isDots = unsafe name[0] == 0x2E && (nameCount == 1 || nameCount == 2 && name[1] == 0x2E)
         if unsafe isDots || name.contains(where: { $0 == 0 || $0 == 0x2F }) {
-            arena.note("\(owner): \(bytes(dentry + Dentry.name, nameCount)) is no name")
+            arena.note("\(owner): \(region.bytes(dentry + Dentry.name, nameCount)) is no name")
         }
-        if !isForServing, !names.insert(bytes(dentry + Dentry.name, nameCount)).inserted {
-            arena.note("\(owner): \(bytes(dentry + Dentry.name, nameCount)) twice")
+        if !isForServing, !names.insert(region.bytes(dentry + Dentry.name, nameCount)).inserted {
+            arena.note("\(owner): \(region.bytes(dentry + Dentry.name, nameCount)) twice")
         }
         let hash = unsafe Name(name).hash()
-        if region.load(dentry + Dentry.key) != Directory.reversed(hash) | 1 {
+        if region.load(dentry + Dentry.key) != hash.key {
             arena.note("\(owner): entry \(dentry) has another name's key")
         }
-        return (region.load(dentry + Dentry.cookie), InodeOffset(region.load(dentry + Dentry.inode)))
+        return (
+            region.load(dentry + Dentry.cookie), InodeOffset(region.load(dentry + Dentry.inode))
+        )
     }
 
     /// Cells that the table leads to.
@@ -157,7 +161,7 @@ extension StoreCheck {
 
     /// What is known of a directory's map of cookies.
     private struct Cookies {
-        let map: UInt64
+        let map: MapWord
         /// How many there are.
         let count: UInt64
         /// The first that was never given.
@@ -172,7 +176,7 @@ extension StoreCheck {
         if next < Directory.firstCookie || next >= Directory.cookieLimit {
             arena.note("\(owner): its next cookie is \(next)")
         }
-        let map = region.load(directory + Inode.cookies)
+        let map = MapWord(region.load(directory + Inode.cookies))
         let problems = arena.problemCount
         var mapped = values
         values = []
@@ -205,6 +209,8 @@ extension StoreCheck {
         }
         let counted = region.load(directory + Inode.entries)
         if counted != listed { arena.note("\(owner): \(listed) entries, \(counted) counted") }
-        if listed == 0 && cookies.map != 0 { arena.note("\(owner): empty, with a map of cookies") }
+        if listed == 0 && cookies.map != .empty {
+            arena.note("\(owner): empty, with a map of cookies")
+        }
     }
 }

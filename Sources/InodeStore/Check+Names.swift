@@ -5,8 +5,8 @@ internal import MayflyArena
 extension StoreCheck {
     /// Claims the map of an inode's further names.
     mutating func checkNameMap(_ inode: InodeOffset) {
-        let map = region.load(inode + Inode.otherNames)
-        if map == 0 { return }
+        let map = MapWord(region.load(inode + Inode.otherNames))
+        if map == .empty { return }
         if worker.type(inode) == FileMode.directory {
             return arena.note("inode \(inode): a directory with further names")
         }
@@ -16,7 +16,8 @@ extension StoreCheck {
     }
 
     /// Compares one dentry with what its inode knows of it.
-    mutating func checkName(_ directory: InodeOffset, _ dentry: DentryOffset, _ inode: InodeOffset) {
+    mutating func checkName(_ directory: InodeOffset, _ dentry: DentryOffset, _ inode: InodeOffset)
+    {
         guard found.has(inode), inode != worker.store.root else { return }
         let index = worker.nameIndex(dentry)
         let cookie = region.load(dentry + Dentry.cookie)

@@ -288,7 +288,7 @@ struct StoreCheck {
                 return arena.note("inode \(inode): an xattr of \(nameCount) and \(valueCount)")
             }
             report.xattrs += 1
-            let name = bytes(at + Xattr.name, nameCount)
+            let name = region.bytes(at + Xattr.name, nameCount)
             let value = unsafe UnsafeRawBufferPointer(
                 start: region.pointer(at + Xattr.name + nameCount), count: Int(valueCount))
             if !names.insert(name).inserted {
@@ -316,11 +316,6 @@ struct StoreCheck {
 
     // MARK: memory
 
-    func bytes(_ offset: UInt64, _ count: UInt64) -> [UInt8] {
-        unsafe [UInt8](
-            UnsafeRawBufferPointer(start: region.pointer(offset), count: Int(count)))
-    }
-
     mutating func claimBlob(
         _ offset: UInt64, bytes: UInt64, _ owner: @autoclosure () -> String
     ) -> Bool {
@@ -346,6 +341,11 @@ struct StoreCheck {
 }
 
 extension Region {
+    /// A copy of some bytes.
+    func bytes(_ offset: UInt64, _ count: UInt64) -> [UInt8] {
+        unsafe Array(UnsafeRawBufferPointer(start: pointer(offset), count: Int(count)))
+    }
+
     /// A word of which it is not known yet whether it is there.
     ///
     /// - Parameter base: any number; `field` is added to it.

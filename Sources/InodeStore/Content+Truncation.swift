@@ -21,16 +21,16 @@ extension StoreWorker {
     /// rest (Repair.swift).
     @_noLocks func cut(_ inode: InodeOffset, from size: UInt64) {
         let field = inode + Inode.content
-        let map = region.load(field)
-        if map == 0 { return }
+        let map = MapWord(region.load(field))
+        if map == .empty { return }
         if size == 0 {
             region.storeRelease(field, 0)
             dischargePages(inode, region.load(inode + Inode.pages))
-            worker.retire(Retired(what: Reclaim.content, count: 1, offset: map))
+            worker.retire(Retired(what: Reclaim.content, count: 1, offset: map.rawValue))
             return
         }
-        if MapWord.form(map) == MapWord.blobForm {
-            zeroLocked(inode, from: size, to: MapWord.detail(map) * 64)
+        if map.form == MapWord.blobForm {
+            zeroLocked(inode, from: size, to: map.detail * 64)
             return
         }
         zeroLocked(inode, from: size, to: (size + 4095) & ~4095)
@@ -39,7 +39,7 @@ extension StoreWorker {
 
     /// Zeroes bytes that lie in written pages or in the blob; makes none.
     @_noLocks func zeroLocked(_ inode: InodeOffset, from start: UInt64, to end: UInt64) {
-        let map = region.load(inode + Inode.content)
+        let map = MapWord(region.load(inode + Inode.content))
         var position = start
         while position < end {
             let extent = extent(map, at: position, atMost: end - position)
@@ -54,8 +54,8 @@ extension StoreWorker {
     @_noLocks func canDropPages(_ inode: InodeOffset, from first: UInt64) -> Bool {
         let nodes: UInt64 = 64
         if worker.hasRoomToRetire(region.load(inode + Inode.pages) + nodes) { return true }
-        let map = region.load(inode + Inode.content)
-        if first == 0 || MapWord.form(map) <= MapWord.blobForm { return worker.canRetire(nodes) }
+        let map = MapWord(region.load(inode + Inode.content))
+        if first == 0 || map.form <= MapWord.blobForm { return worker.canRetire(nodes) }
         var items = nodes
         var next: UInt64 = 0
         var found = mapNext(map, from: first)
@@ -75,7 +75,7 @@ extension StoreWorker {
     /// - Precondition: `canDropPages`.
     @_noLocks func dropPages(_ inode: InodeOffset, from first: UInt64, to end: UInt64) {
         let field = inode + Inode.content
-        let map = region.load(field)
+        let map = MapWord(region.load(field))
         var index = first
         var freed: UInt64 = 0
         while let found = mapNext(map, from: index), found.index < end {

@@ -56,13 +56,13 @@ extension StoreWorker {
     @_noLocks func writeLocked(
         _ inode: InodeOffset, offset: UInt64, from source: UnsafeRawPointer, count: UInt64
     ) throws(Errno) -> UInt64 {
-        let map = region.load(inode + Inode.content)
-        if MapWord.form(map) <= MapWord.blobForm {
+        let map = MapWord(region.load(inode + Inode.content))
+        if map.form <= MapWord.blobForm {
             if offset + count <= Content.blobLimit {
                 try unsafe writeBlob(inode, map, offset: offset, from: source, count: count)
                 return count
             }
-            if map != 0 { try convertBlob(inode, map) }
+            if map != .empty { try convertBlob(inode, map) }
         }
         let field = inode + Inode.content
         let last = (offset + count - 1) >> 12
@@ -74,7 +74,7 @@ extension StoreWorker {
                 _ = try ensureSlot(field, min(last, index | 511))
                 let slot = try ensureSlot(field, index)
                 let entries = min(
-                    entriesInLeaf(region.load(field), from: index), last - index + 1)
+                    entriesInLeaf(MapWord(region.load(field)), from: index), last - index + 1)
                 let end = min(count, (index + entries) << 12 - offset)
                 let reached = unsafe fillLeaf(
                     inode, slot: slot, index: index, entries: entries, offset: offset,
@@ -83,7 +83,7 @@ extension StoreWorker {
                 if reached < end { throw Errno.noSpace }
             } catch {
                 // No page came, perhaps, into the leaf that was made for it.
-                dropLeafIfEmpty(region.load(field), index)
+                dropLeafIfEmpty(MapWord(region.load(field)), index)
                 if done == 0 { throw error }
                 return done
             }
@@ -184,7 +184,7 @@ extension StoreWorker {
 
     /// Where the page before `index` ends, as a place to go on.
     @_noLocks func previousPage(_ inode: InodeOffset, _ index: UInt64) -> UInt64 {
-        let value = mapValue(region.load(inode + Inode.content), index - 1)
+        let value = mapValue(MapWord(region.load(inode + Inode.content)), index - 1)
         return value == 0 ? 0 : (value & ~Content.unwritten) + Geometry.pageBytes
     }
 
@@ -216,60 +216,60 @@ extension StoreWorker {
     // MARK: blobs
 
     @_noLocks private func writeBlob(
-        _ inode: InodeOffset, _ map: UInt64, offset: UInt64, from source: UnsafeRawPointer,
+        _ inode: InodeOffset, _ map: MapWord, offset: UInt64, from source: UnsafeRawPointer,
         count: UInt64
     ) throws(Errno) {
-        let had = map == 0 ? 0 : MapWord.detail(map)
+        let had = map == .empty ? 0 : map.detail
         let needed = (offset + count + 63) >> 6
         // What could be half done in its place goes to a new one.
         if needed <= had && !changes.areNoted {
             unsafe copyContent(
-                region.pointer(writing: MapWord.offset(map) + offset, count), source, count)
+                region.pointer(writing: map.offset + offset, count), source, count)
             return
         }
         // Twice as large each time, so that appending stays linear.
         var units = max(needed, had)
         if had > 0 && needed > had { units = min(max(needed, had * 2), Content.blobLimit >> 6) }
-        if map == 0 {
+        if map == .empty {
             guard store.arena.pages.reserve(1, shard: shard) else { throw .noSpace }
         }
         guard let run = worker.allocate(.small, count: units) else {
-            if map == 0 { store.arena.pages.release(1, shard: shard) }
+            if map == .empty { store.arena.pages.release(1, shard: shard) }
             throw .noSpace
         }
         let kept = had * 64
         if had > 0 {
             unsafe copyContent(
-                region.pointer(writing: run.offset, kept), region.pointer(MapWord.offset(map)),
+                region.pointer(writing: run.offset, kept), region.pointer(map.offset),
                 kept)
         }
         if !run.isClean { region.zero(run.offset + kept, units * 64 - kept) }
         unsafe copyContent(region.pointer(writing: run.offset + offset, count), source, count)
         changes.storeRelease(
             inode + Inode.content,
-            MapWord.make(form: MapWord.blobForm, detail: units, offset: run.offset))
+            MapWord(form: MapWord.blobForm, detail: units, offset: run.offset).rawValue)
         if had > 0 {
-            retire(.small, MapWord.offset(map), units: had)
+            retire(.small, map.offset, units: had)
         } else {
             region.store(inode + Inode.pages, 1)
         }
     }
 
     /// Moves a blob's bytes into a page.
-    @_noLocks func convertBlob(_ inode: InodeOffset, _ map: UInt64) throws(Errno) {
+    @_noLocks func convertBlob(_ inode: InodeOffset, _ map: MapWord) throws(Errno) {
         guard let page = worker.allocatePages(atMost: 1, goal: 0) else { throw .noSpace }
         guard let leaf = worker.allocate(.small, count: 1) else {
             worker.free(.pages, page.offset, count: 1)
             throw .noSpace
         }
-        let bytes = MapWord.detail(map) * 64
+        let bytes = map.detail * 64
         unsafe copyContent(
-            region.pointer(writing: page.offset, bytes), region.pointer(MapWord.offset(map)), bytes)
+            region.pointer(writing: page.offset, bytes), region.pointer(map.offset), bytes)
         if !page.isClean { region.zero(page.offset + bytes, 4096 - bytes) }
         region.zero(leaf.offset, 64)
         region.store(leaf.offset, page.offset)
         changes.storeRelease(
-            inode + Inode.content, MapWord.make(form: 3, detail: 3, offset: leaf.offset))
-        retire(.small, MapWord.offset(map), units: MapWord.detail(map))
+            inode + Inode.content, MapWord(form: 3, detail: 3, offset: leaf.offset).rawValue)
+        retire(.small, map.offset, units: map.detail)
     }
 }

@@ -48,7 +48,7 @@ extension StoreWorker {
         let size = region.load(inode + Inode.size)
         guard offset < size else { return 0 }
         let wanted = min(count, size - offset)
-        let map = region.loadAcquire(inode + Inode.content)
+        let map = MapWord(region.loadAcquire(inode + Inode.content))
         let isGuarded = store.arena.isGuarded
         var isUnsure = false
         var done: UInt64 = 0
@@ -78,9 +78,9 @@ extension StoreWorker {
 
     /// Whether an extent lies in pages, which may be the file's; blobs were copied with the image.
     @_noLocks func isInPages(
-        _ map: UInt64, _ extent: (memory: UInt64, bytes: UInt64)
+        _ map: MapWord, _ extent: (memory: UInt64, bytes: UInt64)
     ) -> Bool {
-        extent.memory != 0 && MapWord.form(map) != MapWord.blobForm
+        extent.memory != 0 && map.form != MapWord.blobForm
     }
 
     /// Copies content of a store whose image others may change.
@@ -122,7 +122,7 @@ extension StoreWorker {
         _ inode: InodeOffset, from start: UInt64, to end: UInt64, asks: Bool = true
     ) throws(Errno) -> UInt64 {
         guard store.arena.isGuarded else { return end }
-        let map = region.load(inode + Inode.content)
+        let map = MapWord(region.load(inode + Inode.content))
         let keepsHead = start & 4095 != 0
         let keepsTail = end & 4095 != 0 && end < region.load(inode + Inode.size)
         var at = start & ~4095
@@ -150,8 +150,10 @@ extension StoreWorker {
     }
 
     /// - Throws: `EIO` where a part of a range could not be brought from a changed image.
-    @_noLocks func checkFetched(_ inode: InodeOffset, from start: UInt64, to end: UInt64) throws(Errno) {
-        let map = region.load(inode + Inode.content)
+    @_noLocks func checkFetched(_ inode: InodeOffset, from start: UInt64, to end: UInt64)
+        throws(Errno)
+    {
+        let map = MapWord(region.load(inode + Inode.content))
         var at = start
         while at < end {
             let extent = extent(map, at: at, atMost: end - at)
@@ -178,18 +180,18 @@ extension StoreWorker {
 
     /// A stretch of content that lies together: its memory (0 for zeros) and length in bytes.
     @_noLocks func extent(
-        _ map: UInt64, at position: UInt64, atMost count: UInt64
+        _ map: MapWord, at position: UInt64, atMost count: UInt64
     ) -> (memory: UInt64, bytes: UInt64) {
-        if MapWord.form(map) == MapWord.blobForm {
-            let bytes = MapWord.detail(map) * 64
+        if map.form == MapWord.blobForm {
+            let bytes = map.detail * 64
             if position >= bytes { return (0, count) }
-            return (MapWord.offset(map) + position, min(count, bytes - position))
+            return (map.offset + position, min(count, bytes - position))
         }
         let index = position >> 12
         let within = position & 4095
         let slot = mapSlot(map, index)
         if slot == 0 {
-            if index >= MapWord.span(map) { return (0, count) }
+            if index >= map.span { return (0, count) }
             return (0, min(count, entriesInLeaf(map, from: index) << 12 - within))
         }
         let first = region.loadAcquire(slot)

@@ -64,7 +64,7 @@ package import SystemPackage
     }
 
     /// 64 bits of hash: multiply and fold over words of 8 bytes.
-    @_noLocks package func hash() -> UInt64 {
+    @_noLocks package func hash() -> NameHash {
         var state: UInt64 = 0x9E37_79B9_7F4A_7C15 ^ count
         var at = 0
         let end = Int(truncatingIfNeeded: count)
@@ -80,13 +80,26 @@ package import SystemPackage
             shift += 8
             at += 1
         }
-        return Self.mix(state ^ tail)
+        return NameHash(Self.mix(state ^ tail))
     }
 
     @_noLocks private static func mix(_ value: UInt64) -> UInt64 {
         let product = value.multipliedFullWidth(by: 0xD6E8_FEB8_6659_FD93)
         return product.high ^ product.low
     }
+}
+
+/// The hash of a name.
+@frozen package struct NameHash: Sendable {
+    package let rawValue: UInt64
+    @inlinable @_noLocks package init(_ rawValue: UInt64) { self.rawValue = rawValue }
+
+    /// The hash that a dentry of this key has, but for what the key's lowest bit takes.
+    @_noLocks init(ofKey key: UInt64) { rawValue = Directory.reversed(key) }
+    /// The key of a dentry whose name has it: odd, where those of cells are even.
+    var key: UInt64 { @_noLocks get { Directory.reversed(rawValue) | 1 } }
+    /// Its bucket in a directory of so many.
+    @_noLocks func bucket(of count: UInt64) -> UInt64 { rawValue & (count - 1) }
 }
 
 enum Directory {
@@ -153,9 +166,11 @@ extension StoreWorker {
     /// The dentry of a name. Takes no lock.
     ///
     /// - Complexity: O(1) expected up to half a million entries.
-    @_noLocks func findDentry(_ directory: InodeOffset, _ name: Name, hash: UInt64) -> DentryOffset {
-        let target = Directory.reversed(hash) | 1
-        var bucket = hash & (region.loadAcquire(directory + Inode.bucketCount) - 1)
+    @_noLocks func findDentry(_ directory: InodeOffset, _ name: Name, hash: NameHash)
+        -> DentryOffset
+    {
+        let target = hash.key
+        var bucket = hash.bucket(of: region.loadAcquire(directory + Inode.bucketCount))
         var cell = self.cell(directory, bucket)
         // A bucket that no insertion has opened yet: its parent's cell comes before it.
         while cell == 0 {
@@ -205,7 +220,7 @@ extension StoreWorker {
     /// - Throws: `ENOSPC` when the region is used up; nothing is changed then.
     @_noLocks
     func insertDentry(
-        _ directory: InodeOffset, _ name: Name, hash: UInt64, inode: InodeOffset, index: UInt64
+        _ directory: InodeOffset, _ name: Name, hash: NameHash, inode: InodeOffset, index: UInt64
     ) throws(Errno) {
         let bytes = Dentry.bytes(nameCount: name.count)
         let run = try allocateBlob(bytes: bytes)
@@ -242,7 +257,7 @@ extension StoreWorker {
     ///
     /// - Throws: `ENOSPC` when the region is used up; nothing is changed then.
     @_noLocks func renameDentry(
-        _ directory: InodeOffset, _ dentry: DentryOffset, to name: Name, hash: UInt64
+        _ directory: InodeOffset, _ dentry: DentryOffset, to name: Name, hash: NameHash
     ) throws(Errno) {
         let renamed = DentryOffset(
             try allocateBlob(bytes: Dentry.bytes(nameCount: name.count)).offset)
@@ -251,17 +266,18 @@ extension StoreWorker {
             directory, renamed, name, hash: hash, cookie: cookie,
             inode: InodeOffset(region.load(dentry + Dentry.inode)), index: nameIndex(dentry))
         changes.storeRelease(
-            mapSlot(region.load(directory + Inode.cookies), cookie), renamed.rawValue)
+            mapSlot(MapWord(region.load(directory + Inode.cookies)), cookie), renamed.rawValue)
         unlink(directory, dentry)
         retireDentry(dentry)
     }
 
     /// Fills a new dentry and puts it on the list that names are found by.
     @_noLocks private func link(
-        _ directory: InodeOffset, _ dentry: DentryOffset, _ name: Name, hash: UInt64, cookie: UInt64,
+        _ directory: InodeOffset, _ dentry: DentryOffset, _ name: Name, hash: NameHash,
+        cookie: UInt64,
         inode: InodeOffset, index: UInt64
     ) {
-        let key = Directory.reversed(hash) | 1
+        let key = hash.key
         region.store(dentry + Dentry.key, key)
         region.store(dentry + Dentry.cookie, cookie)
         region.store(dentry + Dentry.inode, inode.rawValue)
@@ -270,7 +286,7 @@ extension StoreWorker {
         unsafe cmem_copy(
             region.pointer(writing: dentry + Dentry.name, name.count), name.bytes,
             Int(truncatingIfNeeded: name.count))
-        let bucket = hash & (region.load(directory + Inode.bucketCount) - 1)
+        let bucket = hash.bucket(of: region.load(directory + Inode.bucketCount))
         let before = predecessor(from: openCell(directory, bucket), key: key)
         region.store(dentry + Dentry.link, region.load(before))
         changes.storeRelease(before, dentry.rawValue)
@@ -278,8 +294,8 @@ extension StoreWorker {
 
     /// Takes a dentry off the list that names are found by.
     @_noLocks private func unlink(_ directory: InodeOffset, _ dentry: DentryOffset) {
-        let hash = Directory.reversed(region.load(dentry + Dentry.key))
-        let bucket = hash & (region.load(directory + Inode.bucketCount) - 1)
+        let hash = NameHash(ofKey: region.load(dentry + Dentry.key))
+        let bucket = hash.bucket(of: region.load(directory + Inode.bucketCount))
         var before = openCell(directory, bucket)
         while region.load(before) != dentry.rawValue { before = region.load(before) & ~1 }
         changes.storeRelease(before, region.load(dentry + Dentry.link))
@@ -291,10 +307,10 @@ extension StoreWorker {
 
     /// An empty directory needs no map of cookies; the next cookie goes on from where it was.
     @_noLocks private func dropCookies(_ directory: InodeOffset) {
-        let map = region.load(directory + Inode.cookies)
-        if map == 0 { return }
+        let map = MapWord(region.load(directory + Inode.cookies))
+        if map == .empty { return }
         changes.storeRelease(directory + Inode.cookies, 0)
-        worker.retire(Retired(what: Reclaim.cookies, count: 1, offset: map))
+        worker.retire(Retired(what: Reclaim.cookies, count: 1, offset: map.rawValue))
     }
 
     /// The last link at or after `cell` that stands before `key`.
@@ -355,7 +371,7 @@ extension StoreWorker {
 
     /// Frees what a dead directory keeps.
     @_noLocks func freeDirectory(_ directory: InodeOffset) {
-        freeMap(region.load(directory + Inode.cookies), valuesArePages: false)
+        freeMap(MapWord(region.load(directory + Inode.cookies)), valuesArePages: false)
         let table = region.load(directory + Inode.bucketTable)
         if table == 0 { return }
         var segment: UInt64 = 0
@@ -378,7 +394,7 @@ extension StoreWorker {
     @_noLocks package func nextEntry(
         _ directory: DirectoryHandle, from cookie: UInt64
     ) -> DirectoryEntry? {
-        let map = region.loadAcquire(directory.inode + Inode.cookies)
+        let map = MapWord(region.loadAcquire(directory.inode + Inode.cookies))
         guard let found = mapNext(map, from: max(cookie, Directory.firstCookie)) else {
             return nil
         }

@@ -81,7 +81,8 @@ extension InodeStore {
                 regionBytes: bytes, opening: mapping, header: header, workerCount: workerCount)
         }
         self.init(
-            arena: arena, sideTable: sideTable, root: InodeOffset(arena.region.load(StoreSuperblock.root)),
+            arena: arena, sideTable: sideTable,
+            root: InodeOffset(arena.region.load(StoreSuperblock.root)),
             options: options)
     }
 

@@ -72,14 +72,10 @@ extension InodeStore {
             else {
                 continue
             }
-            let name = unsafe Array(
-                UnsafeRawBufferPointer(
-                    start: arena.region.pointer(dentry + Dentry.name),
-                    count: Int(worker.nameCount(dentry))))
             changes.append(
                 ChangedName(
-                    parent: worker.nodeID(directory), name: name, now: identity, then: identity,
-                    foldersThen: nil))
+                    parent: worker.nodeID(directory), name: worker.nameBytes(dentry),
+                    now: identity, then: identity, foldersThen: nil))
         }
     }
 
@@ -91,8 +87,8 @@ extension InodeStore {
         let isThere = isDirectory(InodeIdentity(arena.region, directory), in: &view)
         var difference = NameDifference(region: arena.region)
         difference.compare(
-            MapNode(map: arena.region.load(directory + Inode.cookies)),
-            MapNode(map: isThere ? view.load(directory + Inode.cookies) : 0), &view)
+            MapNode(map: MapWord(arena.region.load(directory + Inode.cookies))),
+            MapNode(map: isThere ? MapWord(view.load(directory + Inode.cookies)) : .empty), &view)
         let parent = worker.nodeID(directory)
         for (name, now) in difference.now {
             let then = difference.then[name]
@@ -173,11 +169,11 @@ private struct MapNode {
 
     init() {}
 
-    init(map: UInt64) {
-        level = MapWord.height(map)
+    init(map: MapWord) {
+        level = map.height
         if level == 0 { return }
-        offset = MapWord.offset(map)
-        count = level == 1 ? MapWord.span(map) : 512
+        offset = map.offset
+        count = level == 1 ? map.span : 512
     }
 
     init(child offset: UInt64, level: UInt64) {
@@ -251,8 +247,7 @@ private struct NameDifference {
 
     private mutating func note(now dentry: DentryOffset) {
         let count = Self.nameCount(region.load32(dentry + Dentry.nameWord))
-        let name = unsafe Array(
-            UnsafeRawBufferPointer(start: region.pointer(dentry + Dentry.name), count: Int(count)))
+        let name = region.bytes(dentry + Dentry.name, count)
         now[name] = InodeIdentity(region, InodeOffset(region.load(dentry + Dentry.inode)))
     }
 

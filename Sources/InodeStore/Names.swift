@@ -22,6 +22,11 @@ extension StoreWorker {
         UInt64(region.load32(dentry + Dentry.nameWord) & 0xFF)
     }
 
+    /// A copy of the name.
+    func nameBytes(_ dentry: DentryOffset) -> [UInt8] {
+        region.bytes(dentry + Dentry.name, nameCount(dentry))
+    }
+
     /// The number of the name among those of its inode.
     @_noLocks func nameIndex(_ dentry: DentryOffset) -> UInt64 {
         UInt64(region.load32(dentry + Dentry.nameWord) >> 8)
@@ -52,7 +57,7 @@ extension StoreWorker {
             changes.store(inode + Inode.nameCookie, cookie)
             changes.storeRelease(inode + Inode.parent, directory.rawValue)
         } else {
-            let map = region.load(inode + Inode.otherNames)
+            let map = MapWord(region.load(inode + Inode.otherNames))
             changes.store(mapSlot(map, index * 2 - 1), cookie)
             changes.storeRelease(mapSlot(map, index * 2 - 2), directory.rawValue)
         }
@@ -67,7 +72,7 @@ extension StoreWorker {
         if index < last {
             let moved = nameWords(inode, last)
             let dentry = DentryOffset(
-                mapValue(region.load(moved.directory + Inode.cookies), moved.cookie))
+                mapValue(MapWord(region.load(moved.directory + Inode.cookies)), moved.cookie))
             setName(inode, index, moved.directory, cookie: moved.cookie)
             setNameIndex(dentry, index)
         }
@@ -87,10 +92,10 @@ extension StoreWorker {
 
     /// A file of one name needs no map.
     @_noLocks func dropNameMap(_ inode: InodeOffset) {
-        let map = region.load(inode + Inode.otherNames)
-        if map == 0 { return }
+        let map = MapWord(region.load(inode + Inode.otherNames))
+        if map == .empty { return }
         changes.storeRelease(inode + Inode.otherNames, 0)
-        worker.retire(Retired(what: Reclaim.cookies, count: 1, offset: map))
+        worker.retire(Retired(what: Reclaim.cookies, count: 1, offset: map.rawValue))
     }
 
     /// Makes a dentry lead to another inode, of whose names it becomes the one of a number.
@@ -104,7 +109,7 @@ extension StoreWorker {
         // Written anew, as every change of a name writes the leaf: a rollback looks there
         // (NameChanges.swift).
         region.storeRelease(
-            mapSlot(region.load(directory + Inode.cookies), cookie), dentry.rawValue)
+            mapSlot(MapWord(region.load(directory + Inode.cookies)), cookie), dentry.rawValue)
     }
 
     // MARK: reading
@@ -115,10 +120,11 @@ extension StoreWorker {
     ) -> (directory: InodeOffset, cookie: UInt64) {
         if index == 0 {
             return (
-                InodeOffset(region.loadAcquire(inode + Inode.parent)), region.load(inode + Inode.nameCookie)
+                InodeOffset(region.loadAcquire(inode + Inode.parent)),
+                region.load(inode + Inode.nameCookie)
             )
         }
-        let map = region.loadAcquire(inode + Inode.otherNames)
+        let map = MapWord(region.loadAcquire(inode + Inode.otherNames))
         return (InodeOffset(mapValue(map, index * 2 - 2)), mapValue(map, index * 2 - 1))
     }
 
@@ -143,8 +149,9 @@ extension StoreWorker {
             guard index < nameTotal(inode) else { return nil }
             if directory != .null {
                 let dentry = DentryOffset(
-                    mapValue(region.loadAcquire(directory + Inode.cookies), cookie))
-                if dentry != .null, InodeOffset(region.loadAcquire(dentry + Dentry.inode)) == inode {
+                    mapValue(MapWord(region.loadAcquire(directory + Inode.cookies)), cookie))
+                if dentry != .null, InodeOffset(region.loadAcquire(dentry + Dentry.inode)) == inode
+                {
                     return (directory, dentry)
                 }
             }

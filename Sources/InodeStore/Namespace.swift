@@ -218,7 +218,7 @@ extension StoreWorker {
         region.store(inode + Inode.pages, charged)
         region.storeRelease(
             inode + Inode.content,
-            MapWord.make(form: MapWord.blobForm, detail: run.count, offset: run.offset))
+            MapWord(form: MapWord.blobForm, detail: run.count, offset: run.offset).rawValue)
     }
 
     /// The target of a symlink: memory that stays valid until the worker leaves.
@@ -231,7 +231,7 @@ extension StoreWorker {
         let count = region.load(inode + Inode.size)
         let at =
             count <= Inode.inlineBytes
-            ? inode + Inode.inline : MapWord.offset(region.loadAcquire(inode + Inode.content))
+            ? inode + Inode.inline : MapWord(region.loadAcquire(inode + Inode.content)).offset
         return unsafe UnsafeRawBufferPointer(
             start: region.pointer(at), count: Int(truncatingIfNeeded: count))
     }
@@ -323,7 +323,9 @@ extension StoreWorker {
             }
             // Found without a lock: it counts only if it is still so.
             let dentry = findDentry(directory, name, hash: hash)
-            guard dentry == found, InodeOffset(region.load(dentry + Dentry.inode)) == victim else { continue }
+            guard dentry == found, InodeOffset(region.load(dentry + Dentry.inode)) == victim else {
+                continue
+            }
             try checkRemoval(directory, victim)
             let victimIsDirectory = type(victim) == FileMode.directory
             if victimIsDirectory != isDirectory {

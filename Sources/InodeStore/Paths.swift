@@ -18,11 +18,7 @@ extension StoreWorker {
         of node: NodeID, name index: UInt64
     ) -> (directory: NodeID, name: [UInt8])? {
         guard let inode = try? inode(node), let found = findName(inode, index) else { return nil }
-        let name = name(found.dentry)
-        return unsafe (
-            NodeID(rawValue: nodeID(found.directory)),
-            Array(UnsafeRawBufferPointer(start: name.bytes, count: Int(name.count)))
-        )
+        return (NodeID(rawValue: nodeID(found.directory)), nameBytes(found.dentry))
     }
 
     /// Appends the components of a path, the last one first; none for the root.

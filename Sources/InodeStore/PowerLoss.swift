@@ -56,7 +56,7 @@ extension StoreWorker {
         let size = region.load(inode + Inode.size)
         let start = index << 12
         guard start < size else { return [] }
-        let map = region.loadAcquire(inode + Inode.content)
+        let map = MapWord(region.loadAcquire(inode + Inode.content))
         let end = min(start + 4096, size)
         if extent(map, at: start, atMost: end - start) == (0, end - start) { return [] }
         var bytes = [UInt8](repeating: 0, count: 4096)
@@ -82,8 +82,8 @@ extension StoreWorker {
     /// The first page from `index` on that is no hole; nil when there is none.
     package func nextPage(_ node: NodeID, from index: UInt64) -> UInt64? {
         guard let inode = try? regular(node) else { return nil }
-        let map = region.loadAcquire(inode + Inode.content)
-        if MapWord.form(map) <= MapWord.blobForm { return map != 0 && index == 0 ? 0 : nil }
+        let map = MapWord(region.loadAcquire(inode + Inode.content))
+        if map.form <= MapWord.blobForm { return map != .empty && index == 0 ? 0 : nil }
         return mapNext(map, from: index)?.index
     }
 

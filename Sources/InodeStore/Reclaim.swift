@@ -23,9 +23,9 @@ extension StoreWorker {
             if item.what == Reclaim.inode {
                 freeInode(InodeOffset(item.offset))
             } else if item.what == Reclaim.content {
-                freeMap(item.offset, valuesArePages: true)
+                freeMap(MapWord(item.offset), valuesArePages: true)
             } else if item.what == Reclaim.cookies {
-                freeMap(item.offset, valuesArePages: false)
+                freeMap(MapWord(item.offset), valuesArePages: false)
             } else {
                 worker.free(
                     ChunkKind.known(UInt64(item.what)), item.offset, count: UInt64(item.count))
@@ -45,7 +45,7 @@ extension StoreWorker {
         if type == FileMode.directory {
             freeDirectory(inode)
         } else {
-            freeMap(region.load(inode + Inode.content), valuesArePages: true)
+            freeMap(MapWord(region.load(inode + Inode.content)), valuesArePages: true)
         }
         var xattr = region.load(inode + Inode.xattrs)
         while xattr != 0 {

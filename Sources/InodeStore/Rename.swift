@@ -15,10 +15,10 @@ package enum RenameFlags {
 private struct RenamePlan {
     let oldDirectory: InodeOffset
     let oldName: Name
-    let oldHash: UInt64
+    let oldHash: NameHash
     let newDirectory: InodeOffset
     let newName: Name
-    let newHash: UInt64
+    let newHash: NameHash
     var oldDentry: DentryOffset = .null
     var newDentry: DentryOffset = .null
     /// The inode that moves, and the one that it replaces or is exchanged with, if any.
@@ -85,9 +85,11 @@ extension StoreWorker {
         plan.oldDentry = findDentry(plan.oldDirectory, plan.oldName, hash: plan.oldHash)
         plan.newDentry = findDentry(plan.newDirectory, plan.newName, hash: plan.newHash)
         plan.moving =
-            plan.oldDentry == .null ? .null : InodeOffset(region.loadAcquire(plan.oldDentry + Dentry.inode))
+            plan.oldDentry == .null
+            ? .null : InodeOffset(region.loadAcquire(plan.oldDentry + Dentry.inode))
         plan.replaced =
-            plan.newDentry == .null ? .null : InodeOffset(region.loadAcquire(plan.newDentry + Dentry.inode))
+            plan.newDentry == .null
+            ? .null : InodeOffset(region.loadAcquire(plan.newDentry + Dentry.inode))
     }
 
     /// In the order in which the kernel finds fault.

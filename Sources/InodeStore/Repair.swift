@@ -139,15 +139,15 @@ private struct StoreRepair {
     }
 
     private mutating func mend(_ inode: InodeOffset) {
-        let map = region.load(inode + Inode.content)
+        let map = MapWord(region.load(inode + Inode.content))
         let size = region.load(inode + Inode.size)
         var pages: UInt64 = 0
         if size == 0, cut.contains(inode) {
             region.store(inode + Inode.content, 0)
-        } else if MapWord.form(map) == MapWord.blobForm {
+        } else if map.form == MapWord.blobForm {
             pages = 1
-            let bytes = MapWord.detail(map) * 64
-            if size < bytes { clear(MapWord.offset(map) + size, bytes - size) }
+            let bytes = map.detail * 64
+            if size < bytes { clear(map.offset + size, bytes - size) }
         } else {
             var next = worker.mapNext(map, from: 0)
             while let found = next {

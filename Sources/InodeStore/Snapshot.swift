@@ -172,7 +172,8 @@ extension InodeStore {
             assert(arena.unmarkedRuns().isEmpty, "InodeStore: writes without a mark")
             let runs = changedRuns()
             let orphans = orphans(in: runs).union(base.orphans.filter(isOrphan))
-            return try StoreSnapshot(self, base: base, runs: runs, orphans: orphans.sorted { $0 < $1 })
+            return try StoreSnapshot(
+                self, base: base, runs: runs, orphans: orphans.sorted { $0 < $1 })
         }
         let orphans = orphans()
         let descriptor = try arena.makeBase()
