@@ -49,9 +49,11 @@ let package = Package(
         .systemLibrary(
             name: "CMayflyZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         // Includes the headers of libcurl4-openssl-dev, and loads the library when it is used.
-        .target(name: "CMayflyCurl", cSettings: [.define("_GNU_SOURCE")]),
         .target(
-            name: "CMayflyArchive", dependencies: ["CMayflyZlib"],
+            name: "CMayflyCurl", dependencies: ["CMayflySystem"],
+            cSettings: [.define("_GNU_SOURCE")]),
+        .target(
+            name: "CMayflyArchive", dependencies: ["CMayflySystem", "CMayflyZlib"],
             cSettings: [.define("_GNU_SOURCE")]),
         .systemLibrary(
             name: "CMayflyLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),

@@ -131,28 +131,28 @@ static int look(struct carc_source *source) {
 
 // Copies what a compressed source holds to a file.
 static int copy_unpacked(struct carc_source *source, int copy) {
-    struct archive *archive = archive_read_new();
+    struct archive *archive = carc.archive_read_new();
     struct archive_entry *entry;
     if (!archive) {
         errno = ENOMEM;
         return -1;
     }
     int code = -1;
-    if (archive_read_support_filter_all(archive) >= ARCHIVE_WARN &&
-        archive_read_support_format_raw(archive) >= ARCHIVE_WARN &&
+    if (carc.archive_read_support_filter_all(archive) >= ARCHIVE_WARN &&
+        carc.archive_read_support_format_raw(archive) >= ARCHIVE_WARN &&
         carc_source_begin(source, archive) >= ARCHIVE_WARN &&
-        archive_read_next_header(archive, &entry) >= ARCHIVE_WARN) {
+        carc.archive_read_next_header(archive, &entry) >= ARCHIVE_WARN) {
         const void *bytes;
         size_t count;
         la_int64_t offset;
-        while ((code = archive_read_data_block(archive, &bytes, &count, &offset)) == ARCHIVE_OK) {
+        while ((code = carc.archive_read_data_block(archive, &bytes, &count, &offset)) == ARCHIVE_OK) {
             if (put_all(copy, bytes, count) != 0) break;
         }
         code = code == ARCHIVE_EOF ? 0 : -1;
-        if (code != 0 && archive_errno(archive) != 0) errno = archive_errno(archive);
+        if (code != 0 && carc.archive_errno(archive) != 0) errno = carc.archive_errno(archive);
     }
     int error = errno;
-    archive_read_free(archive);
+    carc.archive_read_free(archive);
     errno = error;
     return code;
 }
@@ -239,7 +239,7 @@ static ssize_t next_plain(struct carc_source *source, const char **bytes, const 
 static la_ssize_t give(struct archive *archive, void *data, const void **bytes) {
     const char *piece, *why;
     ssize_t count = next_plain(data, &piece, &why);
-    if (count < 0) archive_set_error(archive, EIO, "%s", why);
+    if (count < 0) carc.archive_set_error(archive, EIO, "%s", why);
     *bytes = piece;
     return count;
 }
@@ -253,14 +253,14 @@ const char *carc_source_finish(struct carc_source *source) {
 }
 
 uint64_t carc_source_bytes(const struct carc_source *source, struct archive *archive) {
-    return source->gunzip ? source->position : (uint64_t)archive_filter_bytes(archive, -1);
+    return source->gunzip ? source->position : (uint64_t)carc.archive_filter_bytes(archive, -1);
 }
 
 static la_int64_t seek(struct archive *archive, void *data, la_int64_t offset, int whence) {
     struct carc_source *source = data;
     off_t place = lseek(source->file, (off_t)offset, whence);
     if (place < 0) {
-        archive_set_error(archive, errno, "%s", strerror(errno));
+        carc.archive_set_error(archive, errno, "%s", strerror(errno));
         return ARCHIVE_FATAL;
     }
     source->position = (uint64_t)place;
@@ -282,18 +282,18 @@ static la_int64_t skip(struct archive *archive, void *data, la_int64_t count) {
 }
 
 int carc_source_begin(struct carc_source *source, struct archive *archive) {
-    archive_read_set_read_callback(archive, give);
-    archive_read_set_callback_data(archive, source);
+    carc.archive_read_set_read_callback(archive, give);
+    carc.archive_read_set_callback_data(archive, source);
     if (source->gunzip) carc_gunzip_reset(source->gunzip);
     if (source->is_seekable) {
         if (!source->gunzip) {
-            archive_read_set_seek_callback(archive, seek);
-            archive_read_set_skip_callback(archive, skip);
+            carc.archive_read_set_seek_callback(archive, seek);
+            carc.archive_read_set_skip_callback(archive, skip);
         }
         if (lseek(source->file, 0, SEEK_SET) != 0) return ARCHIVE_FATAL;
         source->position = 0;
     }
-    return archive_read_open1(archive);
+    return carc.archive_read_open1(archive);
 }
 
 int carc_source_is_seekable(const struct carc_source *source) { return source->is_seekable; }

@@ -2,32 +2,35 @@
 #define CURL_DISABLE_TYPECHECK 1
 #include "ccurl.h"
 
+#include "csys_library.h"
+
 #include <curl/curl.h>
-#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define FUNCTIONS(F)                                                                               \
-    F(curl_global_init)                                                                            \
-    F(curl_easy_init)                                                                              \
-    F(curl_easy_cleanup)                                                                           \
-    F(curl_easy_reset)                                                                             \
-    F(curl_easy_setopt)                                                                            \
-    F(curl_easy_perform)                                                                           \
-    F(curl_easy_getinfo)                                                                           \
-    F(curl_easy_strerror)                                                                          \
-    F(curl_slist_append)                                                                           \
-    F(curl_slist_free_all)                                                                         \
-    F(curl_url)                                                                                    \
-    F(curl_url_cleanup)                                                                            \
-    F(curl_url_set)                                                                                \
-    F(curl_url_get)                                                                                \
-    F(curl_free)
+#define FUNCTIONS(each) \
+    each(curl_global_init) \
+    each(curl_easy_init) \
+    each(curl_easy_cleanup) \
+    each(curl_easy_reset) \
+    each(curl_easy_setopt) \
+    each(curl_easy_perform) \
+    each(curl_easy_getinfo) \
+    each(curl_easy_strerror) \
+    each(curl_slist_append) \
+    each(curl_slist_free_all) \
+    each(curl_url) \
+    each(curl_url_cleanup) \
+    each(curl_url_set) \
+    each(curl_url_get) \
+    each(curl_free)
 
+// The functions of libcurl, by their names. Only after ccurl_load.
 static struct {
-#define POINTER(name) __typeof__(&name) name;
-    FUNCTIONS(POINTER)
+#define FIELD(name) __typeof__(name) *name;
+    FUNCTIONS(FIELD)
+#undef FIELD
 } curl;
 
 struct ccurl_session {
@@ -40,16 +43,9 @@ const char *ccurl_load(void) {
     static char why[512];
     if (is_loaded) return NULL;
     // The flavours of OpenSSL and of GnuTLS have the same functions.
-    void *library = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
-    if (!library) {
-        snprintf(why, sizeof why, "%s", dlerror());
-        library = dlopen("libcurl-gnutls.so.4", RTLD_NOW | RTLD_LOCAL);
-        if (!library) return why;
-    }
-#define LOAD(name)                                                                                 \
-    curl.name = (__typeof__(&name))dlsym(library, #name);                                          \
-    if (!curl.name) return "it lacks " #name;
-    FUNCTIONS(LOAD)
+    static const char *const files[] = {"libcurl.so.4", "libcurl-gnutls.so.4", NULL};
+    static const char *const names[] = {FUNCTIONS(CSYS_FUNCTION_NAME) NULL};
+    if (csys_load_library(files, names, &curl, why, sizeof why) != 0) return why;
     if (curl.curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) return "it cannot be initialized";
     is_loaded = true;
     return NULL;

@@ -48,17 +48,18 @@ static int read_task_file(int32_t thread, const char *name, char *line, size_t c
     return count > 0 ? 0 : -1;
 }
 
-int csys_is_asleep(int32_t thread) {
+// Whether a thread sleeps until it is woken: proc_pid_stat(5), state S.
+static int is_asleep(int32_t thread) {
     char line[256];
-    if (read_task_file(thread, "stat", line, sizeof line) != 0) return 1;
+    if (read_task_file(thread, "stat", line, sizeof line) != 0) return -1;
     // The name, in brackets, may hold brackets.
     const char *end = strrchr(line, ')');
-    return !end || end[1] != ' ' || end[2] == 'S';
+    return !end || end[1] != ' ' ? -1 : end[2] == 'S';
 }
 
 int csys_waits_for_requests(int32_t thread) {
     char line[256];
-    if (read_task_file(thread, "syscall", line, sizeof line) != 0) return -1;
+    if (read_task_file(thread, "syscall", line, sizeof line) != 0) return is_asleep(thread);
     char *end;
     long number = strtol(line, &end, 10);
     // "running", and -1 for a thread that is in no call.

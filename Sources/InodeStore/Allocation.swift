@@ -65,15 +65,15 @@ extension StoreWorker {
         if flags & InodeFlags.capability != 0 { dropCapability(inode) }
     }
 
-    @_noLocks private func punchLocked(_ inode: UInt64, from start: UInt64, to end: UInt64) {
-        let map = region.load(inode + Inode.content)
-        if map == 0 { return }
-        if MapWord.form(map) == MapWord.blobForm {
-            let bytes = MapWord.detail(map) * 64
+    @_noLocks private func punchLocked(_ inode: InodeOffset, from start: UInt64, to end: UInt64) {
+        let map = MapWord(region.load(inode + Inode.content))
+        if map == .empty { return }
+        if map.form == MapWord.blobForm {
+            let bytes = map.detail * 64
             if start == 0 && end >= 4096 {
                 changes.storeRelease(inode + Inode.content, 0)
                 dischargePages(inode, 1)
-                worker.retire(Retired(what: Reclaim.content, count: 1, offset: map))
+                worker.retire(Retired(what: Reclaim.content, count: 1, offset: map.rawValue))
             } else if start < bytes {
                 zeroLocked(inode, from: start, to: min(end, bytes))
             }
@@ -93,10 +93,10 @@ extension StoreWorker {
     /// Whether there is memory to write zeros into the pages of a range that were allocated before,
     /// and with `zeroing` into all that there are.
     @_noLocks private func isAffordable(
-        _ inode: UInt64, from start: UInt64, to end: UInt64, zeroing: Bool
+        _ inode: InodeOffset, from start: UInt64, to end: UInt64, zeroing: Bool
     ) -> Bool {
-        let map = region.load(inode + Inode.content)
-        if region.privateEnd == 0 || MapWord.form(map) <= MapWord.blobForm { return true }
+        let map = MapWord(region.load(inode + Inode.content))
+        if region.privateEnd == 0 || map.form <= MapWord.blobForm { return true }
         var costly: UInt64 = 0
         var next = mapNext(map, from: start >> 12)
         while let found = next, found.index << 12 < end {
@@ -113,17 +113,17 @@ extension StoreWorker {
     /// All or nothing: what can fail is done before anything can be seen.
     @_noLocks
     private func allocateLocked(
-        _ inode: UInt64, from start: UInt64, to end: UInt64
+        _ inode: InodeOffset, from start: UInt64, to end: UInt64
     ) throws(Errno) {
         let field = inode + Inode.content
         let first = start >> 12
         let last = (end - 1) >> 12
-        if MapWord.form(region.load(field)) == MapWord.blobForm {
-            try convertBlob(inode, region.load(field))
+        if MapWord(region.load(field)).form == MapWord.blobForm {
+            try convertBlob(inode, MapWord(region.load(field)))
         }
         var present: UInt64 = 0
         var index = first
-        while let found = mapNext(region.load(field), from: index), found.index <= last {
+        while let found = mapNext(MapWord(region.load(field)), from: index), found.index <= last {
             present += 1
             index = found.index + 1
         }
@@ -154,7 +154,8 @@ extension StoreWorker {
             // The whole leaf that is needed at once, not by doublings.
             _ = try ensureSlot(field, min(last, index | 511))
             let slot = try ensureSlot(field, index)
-            let entries = min(entriesInLeaf(region.load(field), from: index), last - index + 1)
+            let entries = min(
+                entriesInLeaf(MapWord(region.load(field)), from: index), last - index + 1)
             var entry: UInt64 = 0
             while entry < entries {
                 var holes: UInt64 = 0
@@ -186,7 +187,7 @@ extension StoreWorker {
     @_noLocks private func takeBack(
         _ field: UInt64, _ before: UInt64, from first: UInt64, to last: UInt64, tag: UInt64
     ) {
-        let map = region.load(field)
+        let map = MapWord(region.load(field))
         var index = first
         while let found = mapNext(map, from: index), found.index <= last {
             index = found.index + 1
@@ -199,9 +200,9 @@ extension StoreWorker {
             dropLeafIfEmpty(map, index)
             index = (index | 511) + 1
         }
-        if before == 0 && map != 0 {
+        if before == 0 && map != .empty {
             changes.storeRelease(field, 0)
-            worker.retire(Retired(what: Reclaim.content, count: 1, offset: map))
+            worker.retire(Retired(what: Reclaim.content, count: 1, offset: map.rawValue))
         }
         store.arena.recountUnwritten()
     }
@@ -209,7 +210,7 @@ extension StoreWorker {
     /// Makes new pages as all others, and those data that were allocated before.
     @_noLocks
     private func finishAllocation(_ field: UInt64, from first: UInt64, to last: UInt64) {
-        let map = region.load(field)
+        let map = MapWord(region.load(field))
         var index = first
         while let found = mapNext(map, from: index), found.index <= last {
             let slot = mapSlot(map, found.index)
@@ -243,9 +244,9 @@ extension StoreWorker {
         let inode = try regular(node)
         let size = region.load(inode + Inode.size)
         guard offset < size else { throw .noSuchAddressOrDevice }
-        let map = region.loadAcquire(inode + Inode.content)
+        let map = MapWord(region.loadAcquire(inode + Inode.content))
         var index = offset >> 12
-        if MapWord.form(map) == MapWord.blobForm {
+        if map.form == MapWord.blobForm {
             if index > 0 {
                 if hole { return offset }
                 throw .noSuchAddressOrDevice
@@ -310,7 +311,7 @@ extension StoreWorker {
         }
         var done: UInt64 = 0
         while done < wanted {
-            let map = region.load(from + Inode.content)
+            let map = MapWord(region.load(from + Inode.content))
             var piece = extent(map, at: sourceOffset + done, atMost: wanted - done)
             if piece.memory == 0 { piece = (Content.zeroPage, min(piece.bytes, 4096)) }
             do throws(Errno) {

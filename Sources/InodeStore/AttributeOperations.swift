@@ -79,19 +79,19 @@ package struct AttributeChange: Sendable {
 extension StoreWorker {
     // MARK: times
 
-    @_noLocks func setTime(_ inode: UInt64, _ field: UInt64, _ time: cmem_time) {
+    @_noLocks func setTime(_ inode: InodeOffset, _ field: UInt64, _ time: cmem_time) {
         changes.store(inode + Inode.seconds + field * 8, UInt64(bitPattern: time.seconds))
         changes.store32(inode + Inode.nanoseconds + field * 4, time.nanoseconds)
     }
 
     /// The same for an inode that nobody can reach yet, and for an access time that a reader moves:
     /// two words that are never far apart.
-    @_noLocks func setTimeUnnoted(_ inode: UInt64, _ field: UInt64, _ time: cmem_time) {
+    @_noLocks func setTimeUnnoted(_ inode: InodeOffset, _ field: UInt64, _ time: cmem_time) {
         region.store(inode + Inode.seconds + field * 8, UInt64(bitPattern: time.seconds))
         region.store32(inode + Inode.nanoseconds + field * 4, time.nanoseconds)
     }
 
-    @_noLocks func time(_ inode: UInt64, _ field: UInt64) -> cmem_time {
+    @_noLocks func time(_ inode: InodeOffset, _ field: UInt64) -> cmem_time {
         cmem_time(
             seconds: Int64(bitPattern: region.load(inode + Inode.seconds + field * 8)),
             nanoseconds: region.load32(inode + Inode.nanoseconds + field * 4))
@@ -103,7 +103,7 @@ extension StoreWorker {
     /// Two readers may both move it, to nearly the same moment; no lock is worth that.
     ///
     /// - Source: fs/inode.c, `relatime_need_update()`.
-    @_noLocks func touchAccess(_ inode: UInt64) {
+    @_noLocks func touchAccess(_ inode: InodeOffset) {
         if region.load32(inode + Inode.flags) & InodeFlags.noAccessTime != 0 { return }
         let options = store.options
         let rule =
@@ -121,8 +121,8 @@ extension StoreWorker {
     }
 
     /// Whether there is memory to note something that nobody would be told of otherwise.
-    @_noLocks func mayNote(_ inode: UInt64) -> Bool {
-        cmem_budget_left() > -Overdraft.change || region.cost(inode, pages: 1) == 0
+    @_noLocks func mayNote(_ inode: InodeOffset) -> Bool {
+        cmem_budget_left() > -Overdraft.change || region.cost(inode.rawValue, pages: 1) == 0
     }
 
     @_noLocks private static func isLater(_ a: cmem_time, _ b: cmem_time) -> Bool {
@@ -130,7 +130,7 @@ extension StoreWorker {
     }
 
     /// Sets modification and change time of a directory whose entries changed.
-    @_noLocks func touchDirectory(_ directory: UInt64, _ now: cmem_time) {
+    @_noLocks func touchDirectory(_ directory: InodeOffset, _ now: cmem_time) {
         setTime(directory, TimeField.modification, now)
         setTime(directory, TimeField.change, now)
     }
@@ -138,7 +138,7 @@ extension StoreWorker {
     /// Takes suid away, and sgid where the group may execute or a stranger asks; the lock is held.
     ///
     /// - Source: fs/attr.c, `setattr_should_drop_suidgid()`.
-    @_noLocks func clearSetID(_ inode: UInt64, isByStranger: Bool = false) {
+    @_noLocks func clearSetID(_ inode: InodeOffset, isByStranger: Bool = false) {
         let mode = region.load32(inode + Inode.mode)
         var cleared = mode & ~FileMode.setUserID
         if isByStranger || mode & FileMode.groupExecute != 0 { cleared &= ~FileMode.setGroupID }
@@ -155,7 +155,7 @@ extension StoreWorker {
         attributes(of: try inode(node))
     }
 
-    @_noLocks func attributes(of inode: UInt64) -> Attributes {
+    @_noLocks func attributes(of inode: InodeOffset) -> Attributes {
         var result = Attributes()
         var sequence: UInt64
         repeat {
@@ -165,7 +165,7 @@ extension StoreWorker {
         return result
     }
 
-    @_noLocks private func fill(_ result: inout Attributes, _ inode: UInt64) {
+    @_noLocks private func fill(_ result: inout Attributes, _ inode: InodeOffset) {
         result.nodeID = nodeID(inode)
         result.mode = region.load32(inode + Inode.mode)
         result.flags = region.load32(inode + Inode.flags)
@@ -233,7 +233,7 @@ extension StoreWorker {
         let cuts = apply(change, to: inode, now: now, caller: caller)
         if cuts {
             // What is given up cannot be had back, so all else comes before.
-            changes.commit(cutting: inode)
+            changes.commit(cutting: inode.rawValue)
             cut(inode, from: change.size)
         }
         endUpdate(inode)
@@ -267,7 +267,7 @@ extension StoreWorker {
 
     /// - Returns: whether content behind the new end is to be given up.
     @_noLocks private func apply(
-        _ change: AttributeChange, to inode: UInt64, now: cmem_time, caller: Caller
+        _ change: AttributeChange, to inode: InodeOffset, now: cmem_time, caller: Caller
     ) -> Bool {
         var setsChangeTime = true
         var cuts = false

@@ -61,9 +61,7 @@ extension StoreWorker {
         var path: [UInt8] = []
         while at != store.root {
             guard let (above, dentry) = findName(at, 0) else { return nil }
-            let name = unsafe UnsafeRawBufferPointer(
-                start: region.pointer(dentry + Dentry.name), count: Int(nameCount(dentry)))
-            path = unsafe Array(name) + (path.isEmpty ? [] : [UInt8(ascii: "/")] + path)
+            path = nameBytes(dentry) + (path.isEmpty ? [] : [UInt8(ascii: "/")] + path)
             at = above
         }
         return path

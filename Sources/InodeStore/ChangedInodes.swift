@@ -48,7 +48,7 @@ extension InodeStore {
     }
 
     private static func isChanged(
-        _ slot: UInt64, _ isOld: Bool, _ old: InodeStore, _ isNew: Bool, _ new: InodeStore
+        _ slot: InodeOffset, _ isOld: Bool, _ old: InodeStore, _ isNew: Bool, _ new: InodeStore
     ) -> Bool {
         let isThere = isNew && new.arena.region.load32(slot + Inode.mode) != 0
         guard isOld, old.arena.region.load32(slot + Inode.mode) != 0 else { return isThere }

@@ -4,21 +4,21 @@ internal import MayflyArena
 
 extension StoreCheck {
     /// The content of a regular file.
-    mutating func checkContent(_ inode: UInt64, pages: UInt64) {
-        let map = region.load(inode + Inode.content)
+    mutating func checkContent(_ inode: InodeOffset, pages: UInt64) {
+        let map = MapWord(region.load(inode + Inode.content))
         let size = region.load(inode + Inode.size)
         if size > UInt64(Int64.max) { arena.note("inode \(inode): size \(size)") }
         var count: UInt64 = 0
-        if MapWord.form(map) == MapWord.blobForm {
+        if map.form == MapWord.blobForm {
             count = 1
-            let units = MapWord.detail(map)
+            let units = map.detail
             report.blobs += 1
             if units == 0 || units * 64 > Content.blobLimit {
                 arena.note("inode \(inode): a blob of \(units) units")
             }
-            if arena.claim(.small, MapWord.offset(map), units, "content of inode \(inode)"),
+            if arena.claim(.small, map.offset, units, "content of inode \(inode)"),
                 size < units * 64,
-                !region.isZero(MapWord.offset(map) + size, units * 64 - size)
+                !region.isZero(map.offset + size, units * 64 - size)
             {
                 arena.note("inode \(inode): bytes beyond the end of its blob")
             }
@@ -45,7 +45,7 @@ extension StoreCheck {
 
     /// Claims the pages of a file by runs that lie together.
     private mutating func claimPages(
-        _ inode: UInt64, _ found: [(index: UInt64, value: UInt64)]
+        _ inode: InodeOffset, _ found: [(index: UInt64, value: UInt64)]
     ) {
         // Behind that the position in bytes would overflow.
         if let last = found.last, last.index > UInt64(Int64.max) >> 12 {
@@ -74,7 +74,7 @@ extension StoreCheck {
     /// Claims a page of a file, which other files may have, too, once it was written.
     @discardableResult
     private mutating func claimPage(
-        _ inode: UInt64, _ entry: (index: UInt64, value: UInt64)
+        _ inode: InodeOffset, _ entry: (index: UInt64, value: UInt64)
     ) -> Bool {
         let page = entry.value & ~Content.unwritten
         return entry.value & Content.unwritten != 0
@@ -82,7 +82,9 @@ extension StoreCheck {
             : arena.claimContent(page, "page \(entry.index) of inode \(inode)")
     }
 
-    private mutating func checkPage(_ inode: UInt64, index: UInt64, value: UInt64, size: UInt64) {
+    private mutating func checkPage(
+        _ inode: InodeOffset, index: UInt64, value: UInt64, size: UInt64
+    ) {
         // Behind that the position in bytes would overflow.
         if index > UInt64(Int64.max) >> 12 {
             return arena.note("inode \(inode): page \(index) is beyond any file's end")
@@ -103,29 +105,29 @@ extension StoreCheck {
     }
 
     /// The target of a symlink.
-    mutating func checkTarget(_ inode: UInt64, pages: UInt64) {
+    mutating func checkTarget(_ inode: InodeOffset, pages: UInt64) {
         let size = region.load(inode + Inode.size)
-        let map = region.load(inode + Inode.content)
+        let map = MapWord(region.load(inode + Inode.content))
         if size == 0 || size > 4095 { arena.note("inode \(inode): a target of \(size) bytes") }
         if pages != (size >= 128 ? 1 : 0) {
             arena.note("inode \(inode): \(pages) pages for a target of \(size) bytes")
         }
         if size <= Inode.inlineBytes {
-            if map != 0 { arena.note("inode \(inode): a short target with a blob") }
+            if map != .empty { arena.note("inode \(inode): a short target with a blob") }
             return
         }
         report.blobs += 1
-        guard MapWord.form(map) == MapWord.blobForm, MapWord.detail(map) == (size + 63) >> 6
+        guard map.form == MapWord.blobForm, map.detail == (size + 63) >> 6
         else { return arena.note("inode \(inode): a target in \(map)") }
         _ = arena.claim(
-            .small, MapWord.offset(map), MapWord.detail(map), "target of inode \(inode)")
+            .small, map.offset, map.detail, "target of inode \(inode)")
     }
 
     // MARK: maps
 
     /// The values of a map, whose nodes are claimed.
     mutating func entries(
-        _ map: UInt64, _ owner: @autoclosure () -> String
+        _ map: MapWord, _ owner: @autoclosure () -> String
     ) -> [(index: UInt64, value: UInt64)] {
         var values: [(index: UInt64, value: UInt64)] = []
         addEntries(map, owner(), to: &values)
@@ -134,17 +136,17 @@ extension StoreCheck {
 
     /// The same behind others.
     mutating func addEntries(
-        _ map: UInt64, _ owner: @autoclosure () -> String,
+        _ map: MapWord, _ owner: @autoclosure () -> String,
         to values: inout [(index: UInt64, value: UInt64)]
     ) {
-        if map == 0 { return }
-        let height = MapWord.height(map)
-        let detail = MapWord.detail(map)
+        if map == .empty { return }
+        let height = map.height
+        let detail = map.detail
         guard height >= 1, height <= 6, height == 1 ? (3...9).contains(detail) : detail == 0 else {
             return arena.note("\(owner()): map word \(map)")
         }
         walkNode(
-            MapWord.offset(map), level: height, base: 0,
+            map.offset, level: height, base: 0,
             entries: height == 1 ? 1 << detail : 512, owner, &values)
     }
 

@@ -50,7 +50,7 @@ private struct BucketCells {
 
 extension StoreCheck {
     /// A directory's own structures and what its names lead to.
-    mutating func checkDirectory(_ directory: UInt64) {
+    mutating func checkDirectory(_ directory: InodeOffset) {
         let owner = "directory \(directory)"
         var cells = checkBuckets(directory, owner)
         let cookies = checkCookieMap(directory, owner)
@@ -71,12 +71,13 @@ extension StoreCheck {
                     arena.note("\(owner): the key of cell \(at)")
                 }
             } else {
-                guard let dentry = checkDentry(directory, at, &names, owner) else { break }
-                key = region.load(at + Dentry.key)
+                let dentry = DentryOffset(at)
+                guard let entry = checkDentry(directory, dentry, &names, owner) else { break }
+                key = region.load(dentry + Dentry.key)
                 listed += 1
-                checkCookie(dentry.cookie, of: at, cookies, owner)
-                reach(dentry.inode, from: directory)
-                checkName(directory, at, dentry.inode)
+                checkCookie(entry.cookie, of: dentry, cookies, owner)
+                reach(entry.inode, from: directory)
+                checkName(directory, dentry, entry.inode)
             }
             if key < before { arena.note("\(owner): its list is out of order at \(at)") }
             before = key
@@ -91,11 +92,13 @@ extension StoreCheck {
     }
 
     private mutating func checkDentry(
-        _ directory: UInt64, _ dentry: UInt64, _ names: inout Set<[UInt8]>, _ owner: String
-    ) -> (cookie: UInt64, inode: UInt64)? {
-        let nameCount = UInt64(region.loadIfInside32(dentry, Dentry.nameWord) ?? 0) & 0xFF
+        _ directory: InodeOffset, _ dentry: DentryOffset, _ names: inout Set<[UInt8]>,
+        _ owner: String
+    ) -> (cookie: UInt64, inode: InodeOffset)? {
+        let nameCount = UInt64(region.loadIfInside32(dentry.rawValue, Dentry.nameWord) ?? 0) & 0xFF
         guard nameCount >= 1, nameCount <= 255,
-            claimBlob(dentry, bytes: Dentry.bytes(nameCount: nameCount), "entry of \(owner)")
+            claimBlob(
+                dentry.rawValue, bytes: Dentry.bytes(nameCount: nameCount), "entry of \(owner)")
         else {
             arena.note("\(owner): entry \(dentry) with a name of \(nameCount) bytes")
             return nil
@@ -105,20 +108,22 @@ extension StoreCheck {
             start: region.pointer(dentry + Dentry.name), count: Int(nameCount))
         let isDots = unsafe name[0] == 0x2E && (nameCount == 1 || nameCount == 2 && name[1] == 0x2E)
         if unsafe isDots || name.contains(where: { $0 == 0 || $0 == 0x2F }) {
-            arena.note("\(owner): \(bytes(dentry + Dentry.name, nameCount)) is no name")
+            arena.note("\(owner): \(region.bytes(dentry + Dentry.name, nameCount)) is no name")
         }
-        if !isForServing, !names.insert(bytes(dentry + Dentry.name, nameCount)).inserted {
-            arena.note("\(owner): \(bytes(dentry + Dentry.name, nameCount)) twice")
+        if !isForServing, !names.insert(region.bytes(dentry + Dentry.name, nameCount)).inserted {
+            arena.note("\(owner): \(region.bytes(dentry + Dentry.name, nameCount)) twice")
         }
         let hash = unsafe Name(name).hash()
-        if region.load(dentry + Dentry.key) != Directory.reversed(hash) | 1 {
+        if region.load(dentry + Dentry.key) != hash.key {
             arena.note("\(owner): entry \(dentry) has another name's key")
         }
-        return (region.load(dentry + Dentry.cookie), region.load(dentry + Dentry.inode))
+        return (
+            region.load(dentry + Dentry.cookie), InodeOffset(region.load(dentry + Dentry.inode))
+        )
     }
 
     /// Cells that the table leads to.
-    private mutating func checkBuckets(_ directory: UInt64, _ owner: String) -> BucketCells {
+    private mutating func checkBuckets(_ directory: InodeOffset, _ owner: String) -> BucketCells {
         var cells = BucketCells()
         let count = region.load(directory + Inode.bucketCount)
         let table = region.load(directory + Inode.bucketTable)
@@ -156,7 +161,7 @@ extension StoreCheck {
 
     /// What is known of a directory's map of cookies.
     private struct Cookies {
-        let map: UInt64
+        let map: MapWord
         /// How many there are.
         let count: UInt64
         /// The first that was never given.
@@ -165,13 +170,13 @@ extension StoreCheck {
         let isSound: Bool
     }
 
-    private mutating func checkCookieMap(_ directory: UInt64, _ owner: String) -> Cookies {
+    private mutating func checkCookieMap(_ directory: InodeOffset, _ owner: String) -> Cookies {
         let next = region.load(directory + Inode.nextCookie)
         // More than the map could ever lead to.
         if next < Directory.firstCookie || next >= Directory.cookieLimit {
             arena.note("\(owner): its next cookie is \(next)")
         }
-        let map = region.load(directory + Inode.cookies)
+        let map = MapWord(region.load(directory + Inode.cookies))
         let problems = arena.problemCount
         var mapped = values
         values = []
@@ -186,24 +191,26 @@ extension StoreCheck {
     /// That a cookie leads to its dentry. With as many cookies as dentries, each to another, none can lead
     /// anywhere else.
     private mutating func checkCookie(
-        _ cookie: UInt64, of dentry: UInt64, _ cookies: Cookies, _ owner: String
+        _ cookie: UInt64, of dentry: DentryOffset, _ cookies: Cookies, _ owner: String
     ) {
         if cookie < Directory.firstCookie || cookie >= cookies.next {
             arena.note("\(owner): cookie \(cookie) was never given")
         }
-        if cookies.isSound, worker.mapValue(cookies.map, cookie) != dentry {
+        if cookies.isSound, worker.mapValue(cookies.map, cookie) != dentry.rawValue {
             arena.note("\(owner): cookie \(cookie) does not lead to entry \(dentry), which has it")
         }
     }
 
     private mutating func checkCounts(
-        _ directory: UInt64, _ listed: UInt64, _ cookies: Cookies, _ owner: String
+        _ directory: InodeOffset, _ listed: UInt64, _ cookies: Cookies, _ owner: String
     ) {
         if cookies.count != listed {
             arena.note("\(owner): \(listed) entries, \(cookies.count) cookies")
         }
         let counted = region.load(directory + Inode.entries)
         if counted != listed { arena.note("\(owner): \(listed) entries, \(counted) counted") }
-        if listed == 0 && cookies.map != 0 { arena.note("\(owner): empty, with a map of cookies") }
+        if listed == 0 && cookies.map != .empty {
+            arena.note("\(owner): empty, with a map of cookies")
+        }
     }
 }

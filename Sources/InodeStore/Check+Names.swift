@@ -4,9 +4,9 @@ internal import MayflyArena
 
 extension StoreCheck {
     /// Claims the map of an inode's further names.
-    mutating func checkNameMap(_ inode: UInt64) {
-        let map = region.load(inode + Inode.otherNames)
-        if map == 0 { return }
+    mutating func checkNameMap(_ inode: InodeOffset) {
+        let map = MapWord(region.load(inode + Inode.otherNames))
+        if map == .empty { return }
         if worker.type(inode) == FileMode.directory {
             return arena.note("inode \(inode): a directory with further names")
         }
@@ -16,21 +16,25 @@ extension StoreCheck {
     }
 
     /// Compares one dentry with what its inode knows of it.
-    mutating func checkName(_ directory: UInt64, _ dentry: UInt64, _ inode: UInt64) {
+    mutating func checkName(_ directory: InodeOffset, _ dentry: DentryOffset, _ inode: InodeOffset)
+    {
         guard found.has(inode), inode != worker.store.root else { return }
         let index = worker.nameIndex(dentry)
         let cookie = region.load(dentry + Dentry.cookie)
-        let words =
-            index == 0
-            ? (region.load(inode + Inode.parent), region.load(inode + Inode.nameCookie))
-            : (otherNames[inode]?[index * 2 - 2] ?? 0, otherNames[inode]?[index * 2 - 1] ?? 0)
-        if words != (directory, cookie) {
+        let known: (directory: UInt64, cookie: UInt64)
+        if index == 0 {
+            known = (region.load(inode + Inode.parent), region.load(inode + Inode.nameCookie))
+        } else {
+            let others = otherNames[inode] ?? [:]
+            known = (others[index * 2 - 2] ?? 0, others[index * 2 - 1] ?? 0)
+        }
+        if known != (directory.rawValue, cookie) {
             arena.note("inode \(inode): its name \(index) is not entry \(dentry)")
         }
     }
 
     /// Compares how many names an inode knows with how many there are.
-    mutating func checkNameCount(_ inode: UInt64, _ known: FoundInodes.Inode) {
+    mutating func checkNameCount(_ inode: InodeOffset, _ known: FoundInodes.Inode) {
         if inode == worker.store.root { return }
         if known.names == 0, region.load(inode + Inode.nameCookie) != 0 {
             arena.note("inode \(inode): it knows a name and has none")

@@ -70,11 +70,11 @@ struct StoreCheck {
     var report = CheckReport()
     var found: FoundInodes
     /// What the map of an inode's further names says, where it has any.
-    var otherNames: [UInt64: [UInt64: UInt64]] = [:]
+    var otherNames: [InodeOffset: [UInt64: UInt64]] = [:]
     /// Room for the values of one map, kept from file to file.
     var values: [(index: UInt64, value: UInt64)] = []
     /// Directories whose entries are still to be walked.
-    private var waiting: [UInt64] = []
+    private var waiting: [InodeOffset] = []
     private var generations: Set<UInt32> = []
     private(set) var spaceInUse: UInt64 = 0
     private(set) var pagesInUse: UInt64 = 0
@@ -102,7 +102,7 @@ struct StoreCheck {
         walkTree()
         // What is in use and was not reached lives by the kernel's references alone, or lies in a
         // directory that has no name, which is met before what lies in it.
-        let used = arena.unitsInUse(.inodes)
+        let used = arena.unitsInUse(.inodes).map(InodeOffset.init)
         let staged = used.filter {
             !found.has($0)
                 && region.load32($0 + Inode.flags) & InodeFlags.staging != 0
@@ -119,7 +119,7 @@ struct StoreCheck {
                 arena.note("inode \(inode): no name and no reference")
             }
             report.orphans += 1
-            reach(inode, from: 0)
+            reach(inode, from: .null)
             walk()
         }
         checkAllLinks()
@@ -133,9 +133,9 @@ struct StoreCheck {
     /// Reaches what has a name, and all that hangs on it.
     mutating func walkTree() {
         let root = worker.store.root
-        if region.load(StoreSuperblock.root) != root { arena.note("superblock: root") }
+        if InodeOffset(region.load(StoreSuperblock.root)) != root { arena.note("superblock: root") }
         reach(root, from: root)
-        if region.load(root + Inode.parent) != root { arena.note("root: its parent") }
+        if InodeOffset(region.load(root + Inode.parent)) != root { arena.note("root: its parent") }
         walk()
     }
 
@@ -150,15 +150,15 @@ struct StoreCheck {
     }
 
     /// Takes note of a name's inode, and checks it when it is met for the first time.
-    mutating func reach(_ inode: UInt64, from directory: UInt64) {
+    mutating func reach(_ inode: InodeOffset, from directory: InodeOffset) {
         if !found.has(inode) {
-            guard arena.claim(.inodes, inode, 1, "inode \(inode)") else { return }
+            guard arena.claim(.inodes, inode.rawValue, 1, "inode \(inode)") else { return }
             found.add(inode, parent: directory)
             report.inodes += 1
             checkInode(inode)
         }
         let isDirectory = worker.type(inode) == FileMode.directory
-        if directory != 0 && directory != inode {
+        if directory != .null && directory != inode {
             found.countName(inode)
             if isDirectory { found.countSubdirectory(directory) }
         }
@@ -166,7 +166,7 @@ struct StoreCheck {
 
     // MARK: one inode
 
-    private mutating func checkInode(_ inode: UInt64) {
+    private mutating func checkInode(_ inode: InodeOffset) {
         if !isForServing { checkSide(inode) }
         for field in 0..<UInt64(4) where worker.time(inode, field).nanoseconds > 999_999_999 {
             arena.note("inode \(inode): nanoseconds of time \(field)")
@@ -179,7 +179,7 @@ struct StoreCheck {
     }
 
     /// What belongs to a running mount alone, and numbers that nobody else may have.
-    private mutating func checkSide(_ inode: UInt64) {
+    private mutating func checkSide(_ inode: InodeOffset) {
         let side = worker.side(inode)
         if worker.sideTable.load(side + Side.lock) != 0 { arena.note("inode \(inode): locked") }
         if worker.sideTable.load(side + Side.sequence) & 1 != 0 {
@@ -193,7 +193,7 @@ struct StoreCheck {
         }
     }
 
-    private mutating func checkKind(_ inode: UInt64, pages: UInt64) {
+    private mutating func checkKind(_ inode: InodeOffset, pages: UInt64) {
         pagesInUse &+= pages
         let mode = region.load32(inode + Inode.mode)
         if mode & ~(FileMode.typeMask | FileMode.permissions) != 0 {
@@ -223,7 +223,7 @@ struct StoreCheck {
         }
     }
 
-    private mutating func checkFlags(_ inode: UInt64) {
+    private mutating func checkFlags(_ inode: InodeOffset) {
         let flags = region.load32(inode + Inode.flags)
         let known =
             InodeFlags.settable | InodeFlags.capability | InodeFlags.accessACL
@@ -244,7 +244,7 @@ struct StoreCheck {
         }
     }
 
-    private mutating func checkLinks(_ inode: UInt64, _ known: FoundInodes.Inode) {
+    private mutating func checkLinks(_ inode: InodeOffset, _ known: FoundInodes.Inode) {
         checkNameCount(inode, known)
         let links = UInt64(region.load32(inode + Inode.links))
         var units: UInt64 = 1
@@ -255,7 +255,7 @@ struct StoreCheck {
                     "inode \(inode): \(links) links, \(known.subdirectories) subdirectories")
             }
             if known.names > 1 { arena.note("inode \(inode): a directory of two names") }
-            if known.names == 1 && region.load(inode + Inode.parent) != known.parent {
+            if known.names == 1 && InodeOffset(region.load(inode + Inode.parent)) != known.parent {
                 arena.note("inode \(inode): its parent is another")
             }
         } else {
@@ -269,7 +269,7 @@ struct StoreCheck {
 
     // MARK: extended attributes
 
-    private mutating func checkXattrs(_ inode: UInt64) {
+    private mutating func checkXattrs(_ inode: InodeOffset) {
         var names: Set<[UInt8]> = []
         var flags: UInt32 = 0
         var at = region.load(inode + Inode.xattrs)
@@ -288,7 +288,7 @@ struct StoreCheck {
                 return arena.note("inode \(inode): an xattr of \(nameCount) and \(valueCount)")
             }
             report.xattrs += 1
-            let name = bytes(at + Xattr.name, nameCount)
+            let name = region.bytes(at + Xattr.name, nameCount)
             let value = unsafe UnsafeRawBufferPointer(
                 start: region.pointer(at + Xattr.name + nameCount), count: Int(valueCount))
             if !names.insert(name).inserted {
@@ -316,11 +316,6 @@ struct StoreCheck {
 
     // MARK: memory
 
-    func bytes(_ offset: UInt64, _ count: UInt64) -> [UInt8] {
-        unsafe [UInt8](
-            UnsafeRawBufferPointer(start: region.pointer(offset), count: Int(count)))
-    }
-
     mutating func claimBlob(
         _ offset: UInt64, bytes: UInt64, _ owner: @autoclosure () -> String
     ) -> Bool {
@@ -346,6 +341,11 @@ struct StoreCheck {
 }
 
 extension Region {
+    /// A copy of some bytes.
+    func bytes(_ offset: UInt64, _ count: UInt64) -> [UInt8] {
+        unsafe Array(UnsafeRawBufferPointer(start: pointer(offset), count: Int(count)))
+    }
+
     /// A word of which it is not known yet whether it is there.
     ///
     /// - Parameter base: any number; `field` is added to it.

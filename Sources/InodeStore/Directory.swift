@@ -64,7 +64,7 @@ package import SystemPackage
     }
 
     /// 64 bits of hash: multiply and fold over words of 8 bytes.
-    @_noLocks package func hash() -> UInt64 {
+    @_noLocks package func hash() -> NameHash {
         var state: UInt64 = 0x9E37_79B9_7F4A_7C15 ^ count
         var at = 0
         let end = Int(truncatingIfNeeded: count)
@@ -80,13 +80,26 @@ package import SystemPackage
             shift += 8
             at += 1
         }
-        return Self.mix(state ^ tail)
+        return NameHash(Self.mix(state ^ tail))
     }
 
     @_noLocks private static func mix(_ value: UInt64) -> UInt64 {
         let product = value.multipliedFullWidth(by: 0xD6E8_FEB8_6659_FD93)
         return product.high ^ product.low
     }
+}
+
+/// The hash of a name.
+@frozen package struct NameHash: Sendable {
+    package let rawValue: UInt64
+    @inlinable @_noLocks package init(_ rawValue: UInt64) { self.rawValue = rawValue }
+
+    /// The hash that a dentry of this key has, but for what the key's lowest bit takes.
+    @_noLocks init(ofKey key: UInt64) { rawValue = Directory.reversed(key) }
+    /// The key of a dentry whose name has it: odd, where those of cells are even.
+    var key: UInt64 { @_noLocks get { Directory.reversed(rawValue) | 1 } }
+    /// Its bucket in a directory of so many.
+    @_noLocks func bucket(of count: UInt64) -> UInt64 { rawValue & (count - 1) }
 }
 
 enum Directory {
@@ -150,12 +163,14 @@ enum Dentry {
 extension StoreWorker {
     // MARK: finding
 
-    /// The dentry of a name, or 0. Takes no lock.
+    /// The dentry of a name. Takes no lock.
     ///
     /// - Complexity: O(1) expected up to half a million entries.
-    @_noLocks func findDentry(_ directory: UInt64, _ name: Name, hash: UInt64) -> UInt64 {
-        let target = Directory.reversed(hash) | 1
-        var bucket = hash & (region.loadAcquire(directory + Inode.bucketCount) - 1)
+    @_noLocks func findDentry(_ directory: InodeOffset, _ name: Name, hash: NameHash)
+        -> DentryOffset
+    {
+        let target = hash.key
+        var bucket = hash.bucket(of: region.loadAcquire(directory + Inode.bucketCount))
         var cell = self.cell(directory, bucket)
         // A bucket that no insertion has opened yet: its parent's cell comes before it.
         while cell == 0 {
@@ -164,16 +179,17 @@ extension StoreWorker {
         }
         var link = region.loadAcquire(cell)
         while link != 0 {
-            let at = link & ~1
+            // A cell begins as a dentry does.
+            let at = DentryOffset(link & ~1)
             let key = region.load(at + Dentry.key)
-            if key > target { return 0 }
+            if key > target { return .null }
             if key == target && matches(at, name) { return at }
             link = region.loadAcquire(at + Dentry.link)
         }
-        return 0
+        return .null
     }
 
-    @_noLocks private func matches(_ dentry: UInt64, _ name: Name) -> Bool {
+    @_noLocks private func matches(_ dentry: DentryOffset, _ name: Name) -> Bool {
         guard nameCount(dentry) == name.count else { return false }
         return unsafe cmem_compare(
             region.pointer(dentry + Dentry.name), name.bytes, Int(truncatingIfNeeded: name.count))
@@ -185,7 +201,7 @@ extension StoreWorker {
     }
 
     /// The cell of a bucket, or 0 when it is not open.
-    @_noLocks private func cell(_ directory: UInt64, _ bucket: UInt64) -> UInt64 {
+    @_noLocks private func cell(_ directory: InodeOffset, _ bucket: UInt64) -> UInt64 {
         if bucket == 0 { return directory + Inode.firstCell }
         let table = region.loadAcquire(directory + Inode.bucketTable)
         if table == 0 { return 0 }
@@ -204,22 +220,22 @@ extension StoreWorker {
     /// - Throws: `ENOSPC` when the region is used up; nothing is changed then.
     @_noLocks
     func insertDentry(
-        _ directory: UInt64, _ name: Name, hash: UInt64, inode: UInt64, index: UInt64
+        _ directory: InodeOffset, _ name: Name, hash: NameHash, inode: InodeOffset, index: UInt64
     ) throws(Errno) {
         let bytes = Dentry.bytes(nameCount: name.count)
         let run = try allocateBlob(bytes: bytes)
-        let dentry = run.offset
+        let dentry = DentryOffset(run.offset)
         let cookie = region.load(directory + Inode.nextCookie)
         let slot: UInt64
         do throws(Errno) {
             slot = try ensureSlot(directory + Inode.cookies, cookie)
         } catch {
-            freeBlob(dentry, bytes: bytes)
+            freeBlob(dentry.rawValue, bytes: bytes)
             throw error
         }
         growBuckets(directory)
         link(directory, dentry, name, hash: hash, cookie: cookie, inode: inode, index: index)
-        changes.storeRelease(slot, dentry)
+        changes.storeRelease(slot, dentry.rawValue)
         setName(inode, index, directory, cookie: cookie)
         changes.store(directory + Inode.nextCookie, cookie + 1)
         changes.store(
@@ -227,7 +243,7 @@ extension StoreWorker {
     }
 
     /// Unlinks a dentry that is there.
-    @_noLocks func removeDentry(_ directory: UInt64, _ dentry: UInt64) {
+    @_noLocks func removeDentry(_ directory: InodeOffset, _ dentry: DentryOffset) {
         unlink(directory, dentry)
         clearEntry(directory + Inode.cookies, region.load(dentry + Dentry.cookie))
         let left = region.load(directory + Inode.entries) - 1
@@ -241,57 +257,60 @@ extension StoreWorker {
     ///
     /// - Throws: `ENOSPC` when the region is used up; nothing is changed then.
     @_noLocks func renameDentry(
-        _ directory: UInt64, _ dentry: UInt64, to name: Name, hash: UInt64
+        _ directory: InodeOffset, _ dentry: DentryOffset, to name: Name, hash: NameHash
     ) throws(Errno) {
-        let renamed = try allocateBlob(bytes: Dentry.bytes(nameCount: name.count)).offset
+        let renamed = DentryOffset(
+            try allocateBlob(bytes: Dentry.bytes(nameCount: name.count)).offset)
         let cookie = region.load(dentry + Dentry.cookie)
         link(
             directory, renamed, name, hash: hash, cookie: cookie,
-            inode: region.load(dentry + Dentry.inode), index: nameIndex(dentry))
-        changes.storeRelease(mapSlot(region.load(directory + Inode.cookies), cookie), renamed)
+            inode: InodeOffset(region.load(dentry + Dentry.inode)), index: nameIndex(dentry))
+        changes.storeRelease(
+            mapSlot(MapWord(region.load(directory + Inode.cookies)), cookie), renamed.rawValue)
         unlink(directory, dentry)
         retireDentry(dentry)
     }
 
     /// Fills a new dentry and puts it on the list that names are found by.
     @_noLocks private func link(
-        _ directory: UInt64, _ dentry: UInt64, _ name: Name, hash: UInt64, cookie: UInt64,
-        inode: UInt64, index: UInt64
+        _ directory: InodeOffset, _ dentry: DentryOffset, _ name: Name, hash: NameHash,
+        cookie: UInt64,
+        inode: InodeOffset, index: UInt64
     ) {
-        let key = Directory.reversed(hash) | 1
+        let key = hash.key
         region.store(dentry + Dentry.key, key)
         region.store(dentry + Dentry.cookie, cookie)
-        region.store(dentry + Dentry.inode, inode)
+        region.store(dentry + Dentry.inode, inode.rawValue)
         region.store32(
             dentry + Dentry.nameWord, UInt32(truncatingIfNeeded: index << 8 | name.count))
         unsafe cmem_copy(
             region.pointer(writing: dentry + Dentry.name, name.count), name.bytes,
             Int(truncatingIfNeeded: name.count))
-        let bucket = hash & (region.load(directory + Inode.bucketCount) - 1)
+        let bucket = hash.bucket(of: region.load(directory + Inode.bucketCount))
         let before = predecessor(from: openCell(directory, bucket), key: key)
         region.store(dentry + Dentry.link, region.load(before))
-        changes.storeRelease(before, dentry)
+        changes.storeRelease(before, dentry.rawValue)
     }
 
     /// Takes a dentry off the list that names are found by.
-    @_noLocks private func unlink(_ directory: UInt64, _ dentry: UInt64) {
-        let hash = Directory.reversed(region.load(dentry + Dentry.key))
-        let bucket = hash & (region.load(directory + Inode.bucketCount) - 1)
+    @_noLocks private func unlink(_ directory: InodeOffset, _ dentry: DentryOffset) {
+        let hash = NameHash(ofKey: region.load(dentry + Dentry.key))
+        let bucket = hash.bucket(of: region.load(directory + Inode.bucketCount))
         var before = openCell(directory, bucket)
-        while region.load(before) != dentry { before = region.load(before) & ~1 }
+        while region.load(before) != dentry.rawValue { before = region.load(before) & ~1 }
         changes.storeRelease(before, region.load(dentry + Dentry.link))
     }
 
-    @_noLocks private func retireDentry(_ dentry: UInt64) {
-        retireBlob(dentry, bytes: Dentry.bytes(nameCount: nameCount(dentry)))
+    @_noLocks private func retireDentry(_ dentry: DentryOffset) {
+        retireBlob(dentry.rawValue, bytes: Dentry.bytes(nameCount: nameCount(dentry)))
     }
 
     /// An empty directory needs no map of cookies; the next cookie goes on from where it was.
-    @_noLocks private func dropCookies(_ directory: UInt64) {
-        let map = region.load(directory + Inode.cookies)
-        if map == 0 { return }
+    @_noLocks private func dropCookies(_ directory: InodeOffset) {
+        let map = MapWord(region.load(directory + Inode.cookies))
+        if map == .empty { return }
         changes.storeRelease(directory + Inode.cookies, 0)
-        worker.retire(Retired(what: Reclaim.cookies, count: 1, offset: map))
+        worker.retire(Retired(what: Reclaim.cookies, count: 1, offset: map.rawValue))
     }
 
     /// The last link at or after `cell` that stands before `key`.
@@ -308,7 +327,7 @@ extension StoreWorker {
     /// Doubles the number of buckets when there are more than two entries for each. Costs a
     /// segment of cells, which stay closed until an insertion needs them. Without memory for it
     /// the lists get longer, and that is all.
-    @_noLocks private func growBuckets(_ directory: UInt64) {
+    @_noLocks private func growBuckets(_ directory: InodeOffset) {
         let count = region.load(directory + Inode.bucketCount)
         guard region.load(directory + Inode.entries) >= max(count * 2, 8),
             count < Directory.bucketLimit
@@ -334,7 +353,7 @@ extension StoreWorker {
     }
 
     /// The cell of a bucket, opened if it was not, its parents first.
-    @_noLocks private func openCell(_ directory: UInt64, _ bucket: UInt64) -> UInt64 {
+    @_noLocks private func openCell(_ directory: InodeOffset, _ bucket: UInt64) -> UInt64 {
         let open = cell(directory, bucket)
         if open != 0 { return open }
         let parent = openCell(directory, bucket ^ Self.topBit(bucket))
@@ -351,8 +370,8 @@ extension StoreWorker {
     }
 
     /// Frees what a dead directory keeps.
-    @_noLocks func freeDirectory(_ directory: UInt64) {
-        freeMap(region.load(directory + Inode.cookies), valuesArePages: false)
+    @_noLocks func freeDirectory(_ directory: InodeOffset) {
+        freeMap(MapWord(region.load(directory + Inode.cookies)), valuesArePages: false)
         let table = region.load(directory + Inode.bucketTable)
         if table == 0 { return }
         var segment: UInt64 = 0
@@ -375,12 +394,12 @@ extension StoreWorker {
     @_noLocks package func nextEntry(
         _ directory: DirectoryHandle, from cookie: UInt64
     ) -> DirectoryEntry? {
-        let map = region.loadAcquire(directory.inode + Inode.cookies)
+        let map = MapWord(region.loadAcquire(directory.inode + Inode.cookies))
         guard let found = mapNext(map, from: max(cookie, Directory.firstCookie)) else {
             return nil
         }
-        let dentry = found.value
-        let child = region.loadAcquire(dentry + Dentry.inode)
+        let dentry = DentryOffset(found.value)
+        let child = InodeOffset(region.loadAcquire(dentry + Dentry.inode))
         return unsafe DirectoryEntry(
             nextCookie: found.index + 1, nodeID: nodeID(child),
             mode: region.load32(child + Inode.mode),
@@ -402,7 +421,7 @@ extension StoreWorker {
 
 /// A directory that is being listed, valid until the worker leaves.
 package struct DirectoryHandle: Sendable {
-    let inode: UInt64
+    let inode: InodeOffset
     package let nodeID: UInt64
     package let parentNodeID: UInt64
 }

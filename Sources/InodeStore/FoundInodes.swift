@@ -10,7 +10,7 @@ struct FoundInodes {
         /// Dentries that lead to it.
         var names: UInt64 = 0
         /// The directory of the first of them.
-        var parent: UInt64 = 0
+        var parent = InodeOffset.null
         var subdirectories: UInt64 = 0
         var isFound = false
     }
@@ -26,20 +26,21 @@ struct FoundInodes {
     }
 
     /// Where an inode stands; nil for an offset that none can have.
-    private func place(_ inode: UInt64) -> (chunk: Int, slot: Int)? {
-        guard inode >= geometry.firstChunkOffset, inode < geometry.bytes,
-            inode & (1 << ChunkKind.inodes.unitShift - 1) == 0
+    private func place(_ inode: InodeOffset) -> (chunk: Int, slot: Int)? {
+        let offset = inode.rawValue
+        guard offset >= geometry.firstChunkOffset, offset < geometry.bytes,
+            offset & (1 << ChunkKind.inodes.unitShift - 1) == 0
         else { return nil }
-        let chunk = geometry.chunk(containing: inode)
+        let chunk = geometry.chunk(containing: offset)
         guard chunk < UInt64(chunks.count) else { return nil }
-        let slot = (inode - geometry.chunkStart(chunk)) >> ChunkKind.inodes.unitShift
+        let slot = (offset - geometry.chunkStart(chunk)) >> ChunkKind.inodes.unitShift
         return (Int(chunk), Int(slot))
     }
 
     /// - Complexity: O(1), as all below.
-    func has(_ inode: UInt64) -> Bool { self[inode] != nil }
+    func has(_ inode: InodeOffset) -> Bool { self[inode] != nil }
 
-    subscript(_ inode: UInt64) -> Inode? {
+    subscript(_ inode: InodeOffset) -> Inode? {
         guard let (chunk, slot) = place(inode), !chunks[chunk].isEmpty,
             chunks[chunk][slot].isFound
         else { return nil }
@@ -47,7 +48,7 @@ struct FoundInodes {
     }
 
     /// - Precondition: the inode is in a chunk of inodes that was handed out.
-    mutating func add(_ inode: UInt64, parent: UInt64) {
+    mutating func add(_ inode: InodeOffset, parent: InodeOffset) {
         guard let (chunk, slot) = place(inode) else { return }
         if chunks[chunk].isEmpty {
             chunks[chunk] = Array(repeating: Inode(), count: Int(ChunkKind.inodes.unitCount))
@@ -55,22 +56,22 @@ struct FoundInodes {
         chunks[chunk][slot] = Inode(parent: parent, isFound: true)
     }
 
-    mutating func countName(_ inode: UInt64) {
+    mutating func countName(_ inode: InodeOffset) {
         guard let (chunk, slot) = place(inode), !chunks[chunk].isEmpty else { return }
         chunks[chunk][slot].names += 1
     }
 
-    mutating func countSubdirectory(_ inode: UInt64) {
+    mutating func countSubdirectory(_ inode: InodeOffset) {
         guard let (chunk, slot) = place(inode), !chunks[chunk].isEmpty else { return }
         chunks[chunk][slot].subdirectories += 1
     }
 
     /// Calls `body` with each in the order of their offsets.
-    func forEach(_ body: (UInt64, Inode) -> Void) {
+    func forEach(_ body: (InodeOffset, Inode) -> Void) {
         for (chunk, row) in chunks.enumerated() where !row.isEmpty {
             let start = geometry.chunkStart(UInt64(chunk))
             for (slot, inode) in row.enumerated() where inode.isFound {
-                body(start + UInt64(slot) << ChunkKind.inodes.unitShift, inode)
+                body(InodeOffset(start + UInt64(slot) << ChunkKind.inodes.unitShift), inode)
             }
         }
     }

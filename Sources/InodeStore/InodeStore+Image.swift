@@ -81,14 +81,16 @@ extension InodeStore {
                 regionBytes: bytes, opening: mapping, header: header, workerCount: workerCount)
         }
         self.init(
-            arena: arena, sideTable: sideTable, root: arena.region.load(StoreSuperblock.root),
+            arena: arena, sideTable: sideTable,
+            root: InodeOffset(arena.region.load(StoreSuperblock.root)),
             options: options)
     }
 
     private var hasSoundRoot: Bool {
         let geometry = arena.geometry
-        guard root & (Inode.bytes - 1) == 0, root >= geometry.firstChunkOffset,
-            root < arena.baseBytes, arena.worker(0).isInode(root)
+        let offset = root.rawValue
+        guard offset & (Inode.bytes - 1) == 0, offset >= geometry.firstChunkOffset,
+            offset < arena.baseBytes, arena.worker(0).isInode(offset)
         else { return false }
         return arena.region.load32(root + Inode.mode) & FileMode.typeMask == FileMode.directory
     }
@@ -122,8 +124,8 @@ extension InodeStore {
             arena.unmap()
             throw error
         }
-        self.init(arena: arena, sideTable: sideTable, root: 0, options: StoreOptions())
-        let root: UInt64
+        self.init(arena: arena, sideTable: sideTable, root: .null, options: StoreOptions())
+        let root: InodeOffset
         do throws(Errno) {
             root = try makeRoot(mode: mode, owner: owner)
         } catch {
@@ -232,10 +234,11 @@ extension InodeStore {
     ///
     /// - Precondition: nobody else uses the store.
     /// - Complexity: O(inodes).
-    func orphans() -> [UInt64] {
-        var found: [UInt64] = []
+    func orphans() -> [InodeOffset] {
+        var found: [InodeOffset] = []
         for chunk in 0..<arena.region.load(Superblock.freshChunk) where arena.holdsInodes(chunk) {
-            arena.forEachUsedUnit(ofInodes: chunk) { inode in
+            arena.forEachUsedUnit(ofInodes: chunk) {
+                let inode = InodeOffset($0)
                 if isOrphan(inode) { found.append(inode) }
             }
         }
@@ -244,8 +247,8 @@ extension InodeStore {
 
     /// Whether an inode without names is at an offset where one was before. Its chunk may have been
     /// given back since: then the region shows it again as the base has it, or has other things there.
-    func isOrphan(_ inode: UInt64) -> Bool {
-        arena.isUsedUnit(ofInodes: inode)
+    func isOrphan(_ inode: InodeOffset) -> Bool {
+        arena.isUsedUnit(ofInodes: inode.rawValue)
             && arena.region.load32(inode + Inode.mode) != 0
             && arena.region.load32(inode + Inode.links) == 0
     }
@@ -253,7 +256,7 @@ extension InodeStore {
     /// Ends an inode without names that nobody refers to, with what lies in it.
     ///
     /// - Precondition: the workers are entered, and nobody else uses the store.
-    func endOrphan(_ inode: UInt64) {
+    func endOrphan(_ inode: InodeOffset) {
         let worker = worker(0)
         if arena.region.load32(inode + Inode.flags) & InodeFlags.staging != 0 {
             _ = worker.emptyFrozen(NodeID(rawValue: worker.nodeID(inode)))

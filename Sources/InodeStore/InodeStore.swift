@@ -50,7 +50,7 @@ enum StoreSuperblock {
     /// 32 volatile bytes for every inode slot.
     let sideTable: Region
     /// Offset of the root inode.
-    let root: UInt64
+    let root: InodeOffset
     package let options: StoreOptions
 
     /// What an inode or a further link takes of the inode space, as tmpfs counts it.
@@ -91,7 +91,7 @@ enum StoreSuperblock {
                 pageLimit: pageLimit, inodeSpaceLimit: inodeLimit * Self.inodeSpaceUnit,
                 workerCount: workerCount, backing: backing)
         }
-        let made = InodeStore(arena: arena, sideTable: sideTable, root: 0, options: options)
+        let made = InodeStore(arena: arena, sideTable: sideTable, root: .null, options: options)
         root = try made.makeRoot(mode: mode, owner: owner)
         arena.finishSurviving()
     }
@@ -99,26 +99,27 @@ enum StoreSuperblock {
     /// Makes the root directory of an empty store.
     ///
     /// - Throws: `ENOSPC`.
-    func makeRoot(mode: UInt32, owner: Caller) throws(Errno) -> UInt64 {
+    func makeRoot(mode: UInt32, owner: Caller) throws(Errno) -> InodeOffset {
         let first = arena.worker(0)
         first.enter()
         defer { first.leave() }
-        guard let slot = first.allocate(.inodes, count: 1),
+        guard let run = first.allocate(.inodes, count: 1),
             arena.inodeSpace.reserve(Self.inodeSpaceUnit, shard: 0)
         else { throw .noSpace }
         let worker = StoreWorker(store: self, index: 0)
+        let root = InodeOffset(run.offset)
         worker.initialize(
-            slot.offset, mode: FileMode.directory | mode & FileMode.permissions, caller: owner,
+            root, mode: FileMode.directory | mode & FileMode.permissions, caller: owner,
             device: 0)
-        worker.region.store(slot.offset + Inode.parent, slot.offset)
-        worker.region.store32(slot.offset + Inode.links, 2)
-        worker.region.store(StoreSuperblock.root, slot.offset)
+        worker.region.store(root + Inode.parent, root.rawValue)
+        worker.region.store32(root + Inode.links, 2)
+        worker.region.store(StoreSuperblock.root, root.rawValue)
         worker.region.store(StoreSuperblock.fixedInodes, 1)
-        return slot.offset
+        return root
     }
 
     /// Around an arena whose tree is there already.
-    init(arena: Arena, sideTable: Region, root: UInt64, options: StoreOptions) {
+    init(arena: Arena, sideTable: Region, root: InodeOffset, options: StoreOptions) {
         self.arena = arena
         self.sideTable = sideTable
         self.root = root
@@ -239,30 +240,31 @@ enum StoreSuperblock {
     /// The inode of a nodeid.
     ///
     /// - Throws: `ESTALE` for a number that names no live inode.
-    @_noLocks func inode(_ node: NodeID) throws(Errno) -> UInt64 {
+    @_noLocks func inode(_ node: NodeID) throws(Errno) -> InodeOffset {
         if node.rawValue == 1 { return store.root }
         let offset = node.slot << 8
+        let inode = InodeOffset(offset)
         let geometry = store.arena.geometry
         guard offset < geometry.bytes, offset >= geometry.firstChunkOffset,
-            sideTable.load(side(offset) + Side.tag) == node.tag,
-            worker.isInode(offset), region.load32(offset + Inode.mode) != 0
+            sideTable.load(side(inode) + Side.tag) == node.tag,
+            worker.isInode(offset), region.load32(inode + Inode.mode) != 0
         else { throw .staleNFSFileHandle }
-        return offset
+        return inode
     }
 
-    @_noLocks func nodeID(_ inode: UInt64) -> UInt64 {
+    @_noLocks func nodeID(_ inode: InodeOffset) -> UInt64 {
         if inode == store.root { return 1 }
-        return inode >> 8 | sideTable.load(side(inode) + Side.tag) << NodeID.tagShift
+        return inode.rawValue >> 8 | sideTable.load(side(inode) + Side.tag) << NodeID.tagShift
     }
 
-    @_noLocks func type(_ inode: UInt64) -> UInt32 {
+    @_noLocks func type(_ inode: InodeOffset) -> UInt32 {
         region.load32(inode + Inode.mode) & FileMode.typeMask
     }
 
     /// The inode of a nodeid that must be a directory.
     ///
     /// - Throws: `ESTALE`, `ENOTDIR`.
-    @_noLocks func directory(_ node: NodeID) throws(Errno) -> UInt64 {
+    @_noLocks func directory(_ node: NodeID) throws(Errno) -> InodeOffset {
         let inode = try inode(node)
         guard type(inode) == FileMode.directory else { throw .notDirectory }
         return inode
@@ -272,7 +274,7 @@ enum StoreSuperblock {
 
     /// Writes a new inode that nobody can reach yet.
     @_noLocks
-    func initialize(_ inode: UInt64, mode: UInt32, caller: Caller, device: UInt32) {
+    func initialize(_ inode: InodeOffset, mode: UInt32, caller: Caller, device: UInt32) {
         var at = inode + 8
         while at < inode + Inode.bytes {
             region.store(at, 0)
@@ -301,7 +303,7 @@ enum StoreSuperblock {
     /// Takes an inode slot and its inode space.
     ///
     /// - Throws: `ENOSPC`.
-    @_noLocks func allocateInode() throws(Errno) -> UInt64 {
+    @_noLocks func allocateInode() throws(Errno) -> InodeOffset {
         guard store.arena.inodeSpace.reserve(InodeStore.inodeSpaceUnit, shard: shard) else {
             throw .noSpace
         }
@@ -309,20 +311,20 @@ enum StoreSuperblock {
             store.arena.inodeSpace.release(InodeStore.inodeSpaceUnit, shard: shard)
             throw .noSpace
         }
-        return run.offset
+        return InodeOffset(run.offset)
     }
 
     /// Ends an inode without names if the kernel has no reference either.
     ///
     /// Its space is free at once; its memory when the last reader has left.
-    @_noLocks func endIfUnused(_ inode: UInt64) {
+    @_noLocks func endIfUnused(_ inode: InodeOffset) {
         guard region.load32(inode + Inode.links) == 0, markDead(inode) else { return }
         countFixed(from: region.load32(inode + Inode.flags), to: 0)
         store.arena.pages.release(region.load(inode + Inode.pages), shard: shard)
         var space = InodeStore.inodeSpaceUnit
         space += xattrSpace(inode)
         store.arena.inodeSpace.release(space, shard: shard)
-        worker.retire(Retired(what: Reclaim.inode, count: 1, offset: inode))
+        worker.retire(Retired(what: Reclaim.inode, count: 1, offset: inode.rawValue))
     }
 
     /// FORGET: the kernel drops `count` references.

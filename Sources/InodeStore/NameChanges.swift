@@ -9,7 +9,7 @@ internal import SystemPackage
 
 /// An inode of one moment. A slot may hold another in another moment, with another generation.
 package struct InodeIdentity: Hashable, Sendable {
-    let slot: UInt64
+    let slot: InodeOffset
     let generation: UInt32
 }
 
@@ -55,7 +55,7 @@ extension InodeStore {
     }
 
     /// Whether a file that the snapshot has too differs in more than its access time.
-    private func isChanged(_ file: UInt64, _ view: inout SnapshotView) -> Bool {
+    private func isChanged(_ file: InodeOffset, _ view: inout SnapshotView) -> Bool {
         let seconds = Inode.seconds + TimeField.access * 8
         let nanoseconds = Inode.nanoseconds + TimeField.access * 4
         return stride(from: 0, to: Inode.bytes, by: 4).contains { at in
@@ -64,7 +64,7 @@ extension InodeStore {
         }
     }
 
-    private func addNames(of file: UInt64, _ changes: inout [ChangedName]) {
+    private func addNames(of file: InodeOffset, _ changes: inout [ChangedName]) {
         let worker = worker(0)
         let identity = InodeIdentity(arena.region, file)
         for index in 0..<worker.nameTotal(file) {
@@ -72,27 +72,23 @@ extension InodeStore {
             else {
                 continue
             }
-            let name = unsafe Array(
-                UnsafeRawBufferPointer(
-                    start: arena.region.pointer(dentry + Dentry.name),
-                    count: Int(worker.nameCount(dentry))))
             changes.append(
                 ChangedName(
-                    parent: worker.nodeID(directory), name: name, now: identity, then: identity,
-                    foldersThen: nil))
+                    parent: worker.nodeID(directory), name: worker.nameBytes(dentry),
+                    now: identity, then: identity, foldersThen: nil))
         }
     }
 
     private func compareNames(
-        of directory: UInt64, _ view: inout SnapshotView, _ changes: inout [ChangedName]
+        of directory: InodeOffset, _ view: inout SnapshotView, _ changes: inout [ChangedName]
     ) {
         let worker = worker(0)
         // One that is not there afterwards has no names.
         let isThere = isDirectory(InodeIdentity(arena.region, directory), in: &view)
         var difference = NameDifference(region: arena.region)
         difference.compare(
-            MapNode(map: arena.region.load(directory + Inode.cookies)),
-            MapNode(map: isThere ? view.load(directory + Inode.cookies) : 0), &view)
+            MapNode(map: MapWord(arena.region.load(directory + Inode.cookies))),
+            MapNode(map: isThere ? MapWord(view.load(directory + Inode.cookies)) : .empty), &view)
         let parent = worker.nodeID(directory)
         for (name, now) in difference.now {
             let then = difference.then[name]
@@ -123,7 +119,7 @@ extension InodeStore {
         var above: [InodeIdentity] = []
         var slot = directory.slot
         while slot != root, above.count < Self.depthLimit {
-            slot = view.load(slot + Inode.parent)
+            slot = InodeOffset(view.load(slot + Inode.parent))
             above.append(
                 InodeIdentity(slot: slot, generation: view.load32(slot + Inode.generation)))
         }
@@ -133,7 +129,7 @@ extension InodeStore {
     /// Deeper than any path that a mountpoint can have.
     private static var depthLimit: Int { 4096 }
 
-    func isReferred(_ inode: UInt64) -> Bool {
+    func isReferred(_ inode: InodeOffset) -> Bool {
         inode == root
             || sideTable.load(worker(0).side(inode) + Side.lookups) & ~Side.dead > 0
     }
@@ -147,17 +143,18 @@ extension StoreWorker {
 
     /// The nodeid of the inode in a node's slot now; nil where there is none.
     package func current(_ node: NodeID) -> NodeID? {
-        let slot = node.slot << 8
+        let offset = node.slot << 8
         if node == .root { return node }
-        guard slot >= region_firstChunk, slot < store.arena.geometry.bytes, worker.isInode(slot)
+        guard offset >= region_firstChunk, offset < store.arena.geometry.bytes,
+            worker.isInode(offset)
         else { return nil }
-        let current = NodeID(rawValue: nodeID(slot))
+        let current = NodeID(rawValue: nodeID(InodeOffset(offset)))
         return (try? inode(current)) == nil ? nil : current
     }
 }
 
 extension InodeIdentity {
-    init(_ region: Region, _ slot: UInt64) {
+    init(_ region: Region, _ slot: InodeOffset) {
         self.slot = slot
         generation = region.load32(slot + Inode.generation)
     }
@@ -172,11 +169,11 @@ private struct MapNode {
 
     init() {}
 
-    init(map: UInt64) {
-        level = MapWord.height(map)
+    init(map: MapWord) {
+        level = map.height
         if level == 0 { return }
-        offset = MapWord.offset(map)
-        count = level == 1 ? MapWord.span(map) : 512
+        offset = map.offset
+        count = level == 1 ? map.span : 512
     }
 
     init(child offset: UInt64, level: UInt64) {
@@ -226,18 +223,18 @@ private struct NameDifference {
         for index in 0..<max(one.count, other.count) {
             let first = index < one.count ? region.load(one.offset + index * 8) : 0
             let second = index < other.count ? view.load(other.offset + index * 8) : 0
-            if first == second, first == 0 || isSame(first, &view) { continue }
-            if first != 0 { note(now: first) }
-            if second != 0 { note(then: second, &view) }
+            if first == second, first == 0 || isSame(DentryOffset(first), &view) { continue }
+            if first != 0 { note(now: DentryOffset(first)) }
+            if second != 0 { note(then: DentryOffset(second), &view) }
         }
     }
 
     /// Whether one dentry has the same name and leads to the same inode in both moments.
-    private func isSame(_ dentry: UInt64, _ view: inout SnapshotView) -> Bool {
-        if !view.mayDiffer(dentry, Dentry.bytes(nameCount: 255)) { return true }
-        let slot = region.load(dentry + Dentry.inode)
+    private func isSame(_ dentry: DentryOffset, _ view: inout SnapshotView) -> Bool {
+        if !view.mayDiffer(dentry.rawValue, Dentry.bytes(nameCount: 255)) { return true }
+        let slot = InodeOffset(region.load(dentry + Dentry.inode))
         let count = Self.nameCount(region.load32(dentry + Dentry.nameWord))
-        guard view.load(dentry + Dentry.inode) == slot,
+        guard InodeOffset(view.load(dentry + Dentry.inode)) == slot,
             Self.nameCount(view.load32(dentry + Dentry.nameWord)) == count
         else { return false }
         // Bytes behind a name may differ, too: then both are noted, and are the same name after all.
@@ -248,17 +245,16 @@ private struct NameDifference {
 
     private static func nameCount(_ word: UInt32) -> UInt64 { UInt64(word & 0xFF) }
 
-    private mutating func note(now dentry: UInt64) {
+    private mutating func note(now dentry: DentryOffset) {
         let count = Self.nameCount(region.load32(dentry + Dentry.nameWord))
-        let name = unsafe Array(
-            UnsafeRawBufferPointer(start: region.pointer(dentry + Dentry.name), count: Int(count)))
-        now[name] = InodeIdentity(region, region.load(dentry + Dentry.inode))
+        let name = region.bytes(dentry + Dentry.name, count)
+        now[name] = InodeIdentity(region, InodeOffset(region.load(dentry + Dentry.inode)))
     }
 
-    private mutating func note(then dentry: UInt64, _ view: inout SnapshotView) {
+    private mutating func note(then dentry: DentryOffset, _ view: inout SnapshotView) {
         let count = Self.nameCount(view.load32(dentry + Dentry.nameWord))
         let name = view.bytes(dentry + Dentry.name, count)
-        let slot = view.load(dentry + Dentry.inode)
+        let slot = InodeOffset(view.load(dentry + Dentry.inode))
         then[name] = InodeIdentity(slot: slot, generation: view.load32(slot + Inode.generation))
     }
 }

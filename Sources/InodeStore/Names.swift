@@ -18,16 +18,21 @@ extension StoreWorker {
 
     // MARK: dentries
 
-    @_noLocks func nameCount(_ dentry: UInt64) -> UInt64 {
+    @_noLocks func nameCount(_ dentry: DentryOffset) -> UInt64 {
         UInt64(region.load32(dentry + Dentry.nameWord) & 0xFF)
     }
 
+    /// A copy of the name.
+    func nameBytes(_ dentry: DentryOffset) -> [UInt8] {
+        region.bytes(dentry + Dentry.name, nameCount(dentry))
+    }
+
     /// The number of the name among those of its inode.
-    @_noLocks func nameIndex(_ dentry: UInt64) -> UInt64 {
+    @_noLocks func nameIndex(_ dentry: DentryOffset) -> UInt64 {
         UInt64(region.load32(dentry + Dentry.nameWord) >> 8)
     }
 
-    @_noLocks func setNameIndex(_ dentry: UInt64, _ index: UInt64) {
+    @_noLocks func setNameIndex(_ dentry: DentryOffset, _ index: UInt64) {
         let word = region.load32(dentry + Dentry.nameWord) & 0xFF
         changes.store32(dentry + Dentry.nameWord, word | UInt32(truncatingIfNeeded: index) << 8)
     }
@@ -37,7 +42,7 @@ extension StoreWorker {
     /// Makes room for one more name, so that `setName` cannot fail.
     ///
     /// - Throws: `ENOSPC` when the region is used up.
-    @_noLocks func reserveName(_ inode: UInt64, _ index: UInt64) throws(Errno) {
+    @_noLocks func reserveName(_ inode: InodeOffset, _ index: UInt64) throws(Errno) {
         if index > 0 { _ = try ensureSlot(inode + Inode.otherNames, index * 2 - 1) }
     }
 
@@ -46,15 +51,15 @@ extension StoreWorker {
     ///
     /// - Precondition: `reserveName`, for a name that is new.
     @_noLocks
-    func setName(_ inode: UInt64, _ index: UInt64, _ directory: UInt64, cookie: UInt64) {
+    func setName(_ inode: InodeOffset, _ index: UInt64, _ directory: InodeOffset, cookie: UInt64) {
         beginUpdate(inode)
         if index == 0 {
             changes.store(inode + Inode.nameCookie, cookie)
-            changes.storeRelease(inode + Inode.parent, directory)
+            changes.storeRelease(inode + Inode.parent, directory.rawValue)
         } else {
-            let map = region.load(inode + Inode.otherNames)
+            let map = MapWord(region.load(inode + Inode.otherNames))
             changes.store(mapSlot(map, index * 2 - 1), cookie)
-            changes.storeRelease(mapSlot(map, index * 2 - 2), directory)
+            changes.storeRelease(mapSlot(map, index * 2 - 2), directory.rawValue)
         }
         endUpdate(inode)
     }
@@ -62,11 +67,12 @@ extension StoreWorker {
     /// Forgets the name of a number; the last one gets its number.
     ///
     /// - Parameter count: names that there are, that one among them.
-    @_noLocks func forgetName(_ inode: UInt64, _ index: UInt64, of count: UInt64) {
+    @_noLocks func forgetName(_ inode: InodeOffset, _ index: UInt64, of count: UInt64) {
         let last = count - 1
         if index < last {
             let moved = nameWords(inode, last)
-            let dentry = mapValue(region.load(moved.directory + Inode.cookies), moved.cookie)
+            let dentry = DentryOffset(
+                mapValue(MapWord(region.load(moved.directory + Inode.cookies)), moved.cookie))
             setName(inode, index, moved.directory, cookie: moved.cookie)
             setNameIndex(dentry, index)
         }
@@ -85,43 +91,45 @@ extension StoreWorker {
     }
 
     /// A file of one name needs no map.
-    @_noLocks func dropNameMap(_ inode: UInt64) {
-        let map = region.load(inode + Inode.otherNames)
-        if map == 0 { return }
+    @_noLocks func dropNameMap(_ inode: InodeOffset) {
+        let map = MapWord(region.load(inode + Inode.otherNames))
+        if map == .empty { return }
         changes.storeRelease(inode + Inode.otherNames, 0)
-        worker.retire(Retired(what: Reclaim.cookies, count: 1, offset: map))
+        worker.retire(Retired(what: Reclaim.cookies, count: 1, offset: map.rawValue))
     }
 
     /// Makes a dentry lead to another inode, of whose names it becomes the one of a number.
     @_noLocks func repointDentry(
-        _ directory: UInt64, _ dentry: UInt64, to inode: UInt64, index: UInt64
+        _ directory: InodeOffset, _ dentry: DentryOffset, to inode: InodeOffset, index: UInt64
     ) {
         let cookie = region.load(dentry + Dentry.cookie)
         setNameIndex(dentry, index)
-        changes.storeRelease(dentry + Dentry.inode, inode)
+        changes.storeRelease(dentry + Dentry.inode, inode.rawValue)
         setName(inode, index, directory, cookie: cookie)
         // Written anew, as every change of a name writes the leaf: a rollback looks there
         // (NameChanges.swift).
-        region.storeRelease(mapSlot(region.load(directory + Inode.cookies), cookie), dentry)
+        region.storeRelease(
+            mapSlot(MapWord(region.load(directory + Inode.cookies)), cookie), dentry.rawValue)
     }
 
     // MARK: reading
 
     /// The directory and the cookie of a name, as they stand.
     @_noLocks func nameWords(
-        _ inode: UInt64, _ index: UInt64
-    ) -> (directory: UInt64, cookie: UInt64) {
+        _ inode: InodeOffset, _ index: UInt64
+    ) -> (directory: InodeOffset, cookie: UInt64) {
         if index == 0 {
             return (
-                region.loadAcquire(inode + Inode.parent), region.load(inode + Inode.nameCookie)
+                InodeOffset(region.loadAcquire(inode + Inode.parent)),
+                region.load(inode + Inode.nameCookie)
             )
         }
-        let map = region.loadAcquire(inode + Inode.otherNames)
-        return (mapValue(map, index * 2 - 2), mapValue(map, index * 2 - 1))
+        let map = MapWord(region.loadAcquire(inode + Inode.otherNames))
+        return (InodeOffset(mapValue(map, index * 2 - 2)), mapValue(map, index * 2 - 1))
     }
 
     /// Names of an inode; 0 for the root and what has been removed.
-    @_noLocks func nameTotal(_ inode: UInt64) -> UInt64 {
+    @_noLocks func nameTotal(_ inode: InodeOffset) -> UInt64 {
         let links = region.load32(inode + Inode.links)
         if links == 0 || inode == store.root { return 0 }
         return type(inode) == FileMode.directory ? 1 : UInt64(links)
@@ -131,17 +139,19 @@ extension StoreWorker {
     ///
     /// - Concurrency: no lock; entered.
     @_noLocks func findName(
-        _ inode: UInt64, _ index: UInt64
-    ) -> (directory: UInt64, dentry: UInt64)? {
+        _ inode: InodeOffset, _ index: UInt64
+    ) -> (directory: InodeOffset, dentry: DentryOffset)? {
         var tries = 0
         while tries < 10_000 {
             let (directory, cookie) = nameWords(inode, index)
             // Read after the words: while there are links the directory that they name is not freed
             // before this worker leaves.
             guard index < nameTotal(inode) else { return nil }
-            if directory != 0 {
-                let dentry = mapValue(region.loadAcquire(directory + Inode.cookies), cookie)
-                if dentry != 0, region.loadAcquire(dentry + Dentry.inode) == inode {
+            if directory != .null {
+                let dentry = DentryOffset(
+                    mapValue(MapWord(region.loadAcquire(directory + Inode.cookies)), cookie))
+                if dentry != .null, InodeOffset(region.loadAcquire(dentry + Dentry.inode)) == inode
+                {
                     return (directory, dentry)
                 }
             }

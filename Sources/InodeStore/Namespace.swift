@@ -24,8 +24,8 @@ extension StoreWorker {
         let hash = name.hash()
         while true {
             let dentry = findDentry(directory, name, hash: hash)
-            if dentry == 0 { return nil }
-            let inode = region.loadAcquire(dentry + Dentry.inode)
+            if dentry == .null { return nil }
+            let inode = InodeOffset(region.loadAcquire(dentry + Dentry.inode))
             // An inode at its end is being unlinked this moment: look again.
             if retain(inode) { return attributes(of: inode) }
             cmem_pause()
@@ -34,8 +34,8 @@ extension StoreWorker {
 
     /// What ".." of a directory names. One that was removed keeps no parent, whose slot may be
     /// another's by now: it names itself.
-    @_noLocks func liveParent(_ directory: UInt64) -> UInt64 {
-        let parent = region.loadAcquire(directory + Inode.parent)
+    @_noLocks func liveParent(_ directory: InodeOffset) -> InodeOffset {
+        let parent = InodeOffset(region.loadAcquire(directory + Inode.parent))
         // The parent that was read cannot have ended before the directory was removed, and the
         // links are 0 before that can begin; so with links left, its memory is still its own.
         return region.load32(directory + Inode.links) == 0 ? directory : parent
@@ -104,13 +104,13 @@ extension StoreWorker {
             unlock(directory)
         }
         try checkInsertion(directory)
-        if findDentry(directory, name, hash: hash) != 0 { throw .fileExists }
+        if findDentry(directory, name, hash: hash) != .null { throw .fileExists }
         let inode = try makeInode(
             in: directory, mode: mode, device: device, caller: caller)
         do throws(Errno) {
             if let target = unsafe target { try unsafe setTarget(inode, target) }
             // Before the name can be found, so that ".." always leads somewhere.
-            region.store(inode + Inode.parent, directory)
+            region.store(inode + Inode.parent, directory.rawValue)
             try insertDentry(directory, name, hash: hash, inode: inode, index: 0)
         } catch {
             discard(inode)
@@ -151,8 +151,8 @@ extension StoreWorker {
     ///
     /// - Source: fs/inode.c, `inode_init_owner()`; fs/posix_acl.c, `posix_acl_create()`.
     @_noLocks func makeInode(
-        in directory: UInt64, mode: UInt32, device: UInt32, caller: Caller
-    ) throws(Errno) -> UInt64 {
+        in directory: InodeOffset, mode: UInt32, device: UInt32, caller: Caller
+    ) throws(Errno) -> InodeOffset {
         let type = mode & FileMode.typeMask
         switch type {
         case FileMode.regular, FileMode.directory, FileMode.symlink, FileMode.fifo,
@@ -190,13 +190,13 @@ extension StoreWorker {
     }
 
     /// Undoes `makeInode`: nobody has seen the inode.
-    @_noLocks private func discard(_ inode: UInt64) {
+    @_noLocks private func discard(_ inode: InodeOffset) {
         region.store32(inode + Inode.links, 0)
         endIfUnused(inode)
     }
 
     @_noLocks
-    private func setTarget(_ inode: UInt64, _ target: UnsafeRawBufferPointer) throws(Errno) {
+    private func setTarget(_ inode: InodeOffset, _ target: UnsafeRawBufferPointer) throws(Errno) {
         let count = UInt64(target.count)
         guard count > 0, let bytes = target.baseAddress else {
             throw .noSuchFileOrDirectory
@@ -218,7 +218,7 @@ extension StoreWorker {
         region.store(inode + Inode.pages, charged)
         region.storeRelease(
             inode + Inode.content,
-            MapWord.make(form: MapWord.blobForm, detail: run.count, offset: run.offset))
+            MapWord(form: MapWord.blobForm, detail: run.count, offset: run.offset).rawValue)
     }
 
     /// The target of a symlink: memory that stays valid until the worker leaves.
@@ -231,7 +231,7 @@ extension StoreWorker {
         let count = region.load(inode + Inode.size)
         let at =
             count <= Inode.inlineBytes
-            ? inode + Inode.inline : MapWord.offset(region.loadAcquire(inode + Inode.content))
+            ? inode + Inode.inline : MapWord(region.loadAcquire(inode + Inode.content)).offset
         return unsafe UnsafeRawBufferPointer(
             start: region.pointer(at), count: Int(truncatingIfNeeded: count))
     }
@@ -263,7 +263,7 @@ extension StoreWorker {
         let links = region.load32(inode + Inode.links)
         if links == 0 && flags & InodeFlags.linkable == 0 { throw .noSuchFileOrDirectory }
         if links >= Self.mostLinks() { throw .tooManyLinks }
-        if findDentry(directory, name, hash: hash) != 0 { throw .fileExists }
+        if findDentry(directory, name, hash: hash) != .null { throw .fileExists }
         // tmpfs counts a further link against the inodes, as each pins a dentry; the first name of
         // a temporary file is paid for. Source: mm/shmem.c, `shmem_link()`.
         let space = links == 0 ? 0 : InodeStore.inodeSpaceUnit
@@ -313,8 +313,8 @@ extension StoreWorker {
         let hash = name.hash()
         while true {
             let found = findDentry(directory, name, hash: hash)
-            if found == 0 { throw .noSuchFileOrDirectory }
-            let victim = region.loadAcquire(found + Dentry.inode)
+            if found == .null { throw .noSuchFileOrDirectory }
+            let victim = InodeOffset(region.loadAcquire(found + Dentry.inode))
             var locks = LockSet(directory, victim)
             lockAll(&locks)
             defer {
@@ -323,7 +323,9 @@ extension StoreWorker {
             }
             // Found without a lock: it counts only if it is still so.
             let dentry = findDentry(directory, name, hash: hash)
-            guard dentry == found, region.load(dentry + Dentry.inode) == victim else { continue }
+            guard dentry == found, InodeOffset(region.load(dentry + Dentry.inode)) == victim else {
+                continue
+            }
             try checkRemoval(directory, victim)
             let victimIsDirectory = type(victim) == FileMode.directory
             if victimIsDirectory != isDirectory {
@@ -345,7 +347,7 @@ extension StoreWorker {
     }
 
     /// Takes the name of a number from an inode whose lock is held; a directory loses all its links.
-    @_noLocks func dropLink(_ inode: UInt64, _ index: UInt64, _ now: cmem_time) {
+    @_noLocks func dropLink(_ inode: InodeOffset, _ index: UInt64, _ now: cmem_time) {
         let links = region.load32(inode + Inode.links)
         let left = type(inode) == FileMode.directory ? 0 : links - 1
         forgetName(inode, index, of: UInt64(left) + 1)
@@ -361,13 +363,13 @@ extension StoreWorker {
     }
 
     /// Whether nothing can be put into a directory any more.
-    @_noLocks func isRemoved(_ directory: UInt64) -> Bool {
+    @_noLocks func isRemoved(_ directory: InodeOffset) -> Bool {
         region.load32(directory + Inode.links) == 0
             && region.load32(directory + Inode.flags) & InodeFlags.staging == 0
     }
 
     /// Counts subdirectories that come or go. One without a name has no links, whatever lies in it.
-    @_noLocks func addLinks(_ directory: UInt64, _ count: Int32) {
+    @_noLocks func addLinks(_ directory: InodeOffset, _ count: Int32) {
         let links = region.load32(directory + Inode.links)
         if links == 0 { return }
         changes.store32(
@@ -377,7 +379,7 @@ extension StoreWorker {
     // MARK: what flags forbid
 
     /// - Throws: `ENOENT` for a removed directory, `EPERM` for an immutable one.
-    @_noLocks func checkInsertion(_ directory: UInt64) throws(Errno) {
+    @_noLocks func checkInsertion(_ directory: InodeOffset) throws(Errno) {
         if isRemoved(directory) { throw .noSuchFileOrDirectory }
         if region.load32(directory + Inode.flags) & InodeFlags.immutable != 0 {
             throw .notPermitted
@@ -386,7 +388,7 @@ extension StoreWorker {
 
     /// - Throws: `EPERM` when the directory or the victim is immutable or append-only.
     /// - Source: fs/namei.c, `may_delete()`.
-    @_noLocks func checkRemoval(_ directory: UInt64, _ victim: UInt64) throws(Errno) {
+    @_noLocks func checkRemoval(_ directory: InodeOffset, _ victim: InodeOffset) throws(Errno) {
         let flags =
             region.load32(directory + Inode.flags) | region.load32(victim + Inode.flags)
         if flags & (InodeFlags.immutable | InodeFlags.append) != 0 { throw .notPermitted }

@@ -18,11 +18,7 @@ extension StoreWorker {
         of node: NodeID, name index: UInt64
     ) -> (directory: NodeID, name: [UInt8])? {
         guard let inode = try? inode(node), let found = findName(inode, index) else { return nil }
-        let name = name(found.dentry)
-        return unsafe (
-            NodeID(rawValue: nodeID(found.directory)),
-            Array(UnsafeRawBufferPointer(start: name.bytes, count: Int(name.count)))
-        )
+        return (NodeID(rawValue: nodeID(found.directory)), nameBytes(found.dentry))
     }
 
     /// Appends the components of a path, the last one first; none for the root.
@@ -50,7 +46,7 @@ extension StoreWorker {
         return true
     }
 
-    private func name(_ dentry: UInt64) -> Name {
+    private func name(_ dentry: DentryOffset) -> Name {
         unsafe Name(region.pointer(dentry + Dentry.name), nameCount(dentry))
     }
 
@@ -111,7 +107,8 @@ extension StoreWorker {
         defer { leave() }
         var found: [UInt64] = [NodeID.root.rawValue]
         for chunk in 0..<region.load(Superblock.freshChunk) where store.arena.holdsInodes(chunk) {
-            store.arena.forEachUsedUnit(ofInodes: chunk) { inode in
+            store.arena.forEachUsedUnit(ofInodes: chunk) {
+                let inode = InodeOffset($0)
                 if inode == store.root || region.load32(inode + Inode.mode) == 0 { return }
                 let lookups = sideTable.load(side(inode) + Side.lookups)
                 if lookups != 0, lookups & Side.dead == 0 { found.append(nodeID(inode)) }

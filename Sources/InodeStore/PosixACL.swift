@@ -154,7 +154,7 @@ extension StoreWorker {
     /// - Throws: `EINVAL`, `ENOSPC`, `EACCES` for a default ACL of what is no directory.
     /// - Source: fs/posix_acl.c, `posix_acl_update_mode()`, `simple_set_acl()`.
     @_noLocks func setACL(
-        _ inode: UInt64, _ kind: ACLKind, _ name: Name, _ value: UnsafeRawBufferPointer,
+        _ inode: InodeOffset, _ kind: ACLKind, _ name: Name, _ value: UnsafeRawBufferPointer,
         clearsSetGroupID: Bool
     ) throws(Errno) {
         guard unsafe ACLView.isValid(value), let start = value.baseAddress else {
@@ -190,7 +190,7 @@ extension StoreWorker {
     }
 
     /// chmod(2) of an inode with an access ACL: the ACL follows; the lock is held.
-    @_noLocks func changeMask(_ inode: UInt64, mode: UInt32) throws(Errno) {
+    @_noLocks func changeMask(_ inode: InodeOffset, mode: UInt32) throws(Errno) {
         let name = aclName(ACLKind.accessName)
         let old = findXattr(inode, name)
         if old == 0 { return }
@@ -201,7 +201,7 @@ extension StoreWorker {
     }
 
     /// Gives a new inode, which nobody can reach, what the directory's default ACL says.
-    @_noLocks func inheritACL(from directory: UInt64, to inode: UInt64) throws(Errno) {
+    @_noLocks func inheritACL(from directory: InodeOffset, to inode: InodeOffset) throws(Errno) {
         let found = findXattr(directory, aclName(ACLKind.defaultName))
         if found == 0 { return }
         let value = unsafe xattrValue(found)

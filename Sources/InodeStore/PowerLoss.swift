@@ -31,8 +31,8 @@ extension StoreWorker {
         return unsafe name.withUnsafeBytes { bytes in
             let name = unsafe Name(bytes)
             let dentry = findDentry(directory, name, hash: name.hash())
-            if dentry == 0 { return nil }
-            return NodeID(rawValue: nodeID(region.loadAcquire(dentry + Dentry.inode)))
+            if dentry == .null { return nil }
+            return NodeID(rawValue: nodeID(InodeOffset(region.loadAcquire(dentry + Dentry.inode))))
         }
     }
 
@@ -56,7 +56,7 @@ extension StoreWorker {
         let size = region.load(inode + Inode.size)
         let start = index << 12
         guard start < size else { return [] }
-        let map = region.loadAcquire(inode + Inode.content)
+        let map = MapWord(region.loadAcquire(inode + Inode.content))
         let end = min(start + 4096, size)
         if extent(map, at: start, atMost: end - start) == (0, end - start) { return [] }
         var bytes = [UInt8](repeating: 0, count: 4096)
@@ -82,8 +82,8 @@ extension StoreWorker {
     /// The first page from `index` on that is no hole; nil when there is none.
     package func nextPage(_ node: NodeID, from index: UInt64) -> UInt64? {
         guard let inode = try? regular(node) else { return nil }
-        let map = region.loadAcquire(inode + Inode.content)
-        if MapWord.form(map) <= MapWord.blobForm { return map != 0 && index == 0 ? 0 : nil }
+        let map = MapWord(region.loadAcquire(inode + Inode.content))
+        if map.form <= MapWord.blobForm { return map != .empty && index == 0 ? 0 : nil }
         return mapNext(map, from: index)?.index
     }
 
@@ -107,8 +107,8 @@ extension StoreWorker {
         unsafe name.withUnsafeBytes { bytes in
             let name = unsafe Name(bytes)
             let dentry = findDentry(directory, name, hash: name.hash())
-            if dentry == 0 { return }
-            let victim = region.load(dentry + Dentry.inode)
+            if dentry == .null { return }
+            let victim = InodeOffset(region.load(dentry + Dentry.inode))
             removeDentry(directory, dentry)
             let index = nameIndex(dentry)
             if type(victim) == FileMode.directory { addLinks(directory, -1) }
@@ -229,7 +229,7 @@ extension StoreWorker {
         region.store32(inode + Inode.groupID, state.groupID)
     }
 
-    private func subdirectories(_ directory: UInt64) -> UInt32 {
+    private func subdirectories(_ directory: InodeOffset) -> UInt32 {
         let handle = DirectoryHandle(inode: directory, nodeID: 0, parentNodeID: 0)
         var count: UInt32 = 0
         var cookie: UInt64 = 0

@@ -13,51 +13,63 @@
 internal import MayflyArena
 internal import SystemPackage
 
-enum MapWord {
+/// A map word.
+@frozen package struct MapWord: Sendable {
+    package let rawValue: UInt64
+    @inlinable @_noLocks package init(_ rawValue: UInt64) { self.rawValue = rawValue }
+    @_noLocks init(form: UInt64, detail: UInt64, offset: UInt64) {
+        rawValue = form << 56 | detail << 48 | offset
+    }
+
+    static var empty: MapWord { @_noLocks get { MapWord(0) } }
     static var offsetMask: UInt64 { @_noLocks get { (1 << 48) - 1 } }
     static var blobForm: UInt64 { @_noLocks get { 1 } }
-    @_noLocks static func form(_ word: UInt64) -> UInt64 { word >> 56 }
-    @_noLocks static func detail(_ word: UInt64) -> UInt64 { (word >> 48) & 0xFF }
-    @_noLocks static func offset(_ word: UInt64) -> UInt64 { word & offsetMask }
-    @_noLocks static func height(_ word: UInt64) -> UInt64 {
-        form(word) < 3 ? 0 : form(word) - 2
-    }
-    @_noLocks static func make(form: UInt64, detail: UInt64, offset: UInt64) -> UInt64 {
-        form << 56 | detail << 48 | offset
-    }
+
+    var form: UInt64 { @_noLocks get { rawValue >> 56 } }
+    var detail: UInt64 { @_noLocks get { (rawValue >> 48) & 0xFF } }
+    var offset: UInt64 { @_noLocks get { rawValue & Self.offsetMask } }
+    var height: UInt64 { @_noLocks get { form < 3 ? 0 : form - 2 } }
     /// Entries that a tree of this word can index.
-    @_noLocks static func span(_ word: UInt64) -> UInt64 {
-        let height = height(word)
-        if height == 0 { return 0 }
-        if height == 1 { return 1 << detail(word) }
-        return 1 << (9 * height)
+    var span: UInt64 {
+        @_noLocks get {
+            if height == 0 { return 0 }
+            if height == 1 { return 1 << detail }
+            return 1 << (9 * height)
+        }
+    }
+
+    @_noLocks static func == (one: MapWord, other: MapWord) -> Bool {
+        one.rawValue == other.rawValue
+    }
+    @_noLocks static func != (one: MapWord, other: MapWord) -> Bool {
+        one.rawValue != other.rawValue
     }
 }
 
 extension StoreWorker {
     /// Where the entry of `index` stands, or 0 when no leaf covers it.
-    @_noLocks func mapSlot(_ map: UInt64, _ index: UInt64) -> UInt64 {
-        guard index < MapWord.span(map) else { return 0 }
-        var level = MapWord.height(map)
-        var node = MapWord.offset(map)
+    @_noLocks func mapSlot(_ map: MapWord, _ index: UInt64) -> UInt64 {
+        guard index < map.span else { return 0 }
+        var level = map.height
+        var node = map.offset
         while level > 1 {
             node = region.loadAcquire(node + ((index >> (9 * (level - 1))) & 511) * 8)
             if node == 0 { return 0 }
             level -= 1
         }
-        return node + (level == 1 && MapWord.height(map) == 1 ? index : index & 511) * 8
+        return node + (level == 1 && map.height == 1 ? index : index & 511) * 8
     }
 
     /// Entries from `index` to the end of its leaf.
-    @_noLocks func entriesInLeaf(_ map: UInt64, from index: UInt64) -> UInt64 {
-        if MapWord.height(map) == 1 && index < MapWord.span(map) {
-            return MapWord.span(map) - index
+    @_noLocks func entriesInLeaf(_ map: MapWord, from index: UInt64) -> UInt64 {
+        if map.height == 1 && index < map.span {
+            return map.span - index
         }
         return 512 - (index & 511)
     }
 
     /// The value at `index`, 0 for a hole.
-    @_noLocks func mapValue(_ map: UInt64, _ index: UInt64) -> UInt64 {
+    @_noLocks func mapValue(_ map: MapWord, _ index: UInt64) -> UInt64 {
         let slot = mapSlot(map, index)
         return slot == 0 ? 0 : region.loadAcquire(slot)
     }
@@ -66,12 +78,12 @@ extension StoreWorker {
     ///
     /// - Complexity: O(height) and the holes inside the nodes passed.
     @_noLocks
-    func mapNext(_ map: UInt64, from start: UInt64) -> (index: UInt64, value: UInt64)? {
-        let span = MapWord.span(map)
+    func mapNext(_ map: MapWord, from start: UInt64) -> (index: UInt64, value: UInt64)? {
+        let span = map.span
         var index = start
         while index < span {
-            var level = MapWord.height(map)
-            var node = MapWord.offset(map)
+            var level = map.height
+            var node = map.offset
             while level > 1 {
                 let shift = 9 * (level - 1)
                 node = region.loadAcquire(node + ((index >> shift) & 511) * 8)
@@ -83,7 +95,7 @@ extension StoreWorker {
             }
             if node == 0 { continue }
             var left = entriesInLeaf(map, from: index)
-            var slot = node + (MapWord.height(map) == 1 ? index : index & 511) * 8
+            var slot = node + (map.height == 1 ? index : index & 511) * 8
             while left > 0 {
                 let value = region.loadAcquire(slot)
                 if value != 0 { return (index, value) }
@@ -101,11 +113,11 @@ extension StoreWorker {
     /// - Precondition: the inode's lock is held.
     /// - Throws: `ENOSPC` when the region is used up; the map stays whole.
     @_noLocks func ensureSlot(_ field: UInt64, _ index: UInt64) throws(Errno) -> UInt64 {
-        var map = region.load(field)
-        if index >= MapWord.span(map) { map = try growMap(field, toHold: index) }
-        var level = MapWord.height(map)
-        if level == 1 { return MapWord.offset(map) + index * 8 }
-        var node = MapWord.offset(map)
+        var map = MapWord(region.load(field))
+        if index >= map.span { map = try growMap(field, toHold: index) }
+        var level = map.height
+        if level == 1 { return map.offset + index * 8 }
+        var node = map.offset
         while level > 1 {
             let entry = node + ((index >> (9 * (level - 1))) & 511) * 8
             var child = region.load(entry)
@@ -127,24 +139,24 @@ extension StoreWorker {
     }
 
     @_noLocks
-    private func growMap(_ field: UInt64, toHold index: UInt64) throws(Errno) -> UInt64 {
-        var map = region.load(field)
-        while index >= MapWord.span(map) {
-            let height = MapWord.height(map)
-            let offset = MapWord.offset(map)
+    private func growMap(_ field: UInt64, toHold index: UInt64) throws(Errno) -> MapWord {
+        var map = MapWord(region.load(field))
+        while index >= map.span {
+            let height = map.height
+            let offset = map.offset
             if height == 0 && index >= 512 {
                 // An empty map at once as high as it must be, without a leaf at its beginning.
                 var high: UInt64 = 2
                 while index >> (9 * high) != 0 { high += 1 }
                 let root = try allocateNode(entriesLog2: 9)
-                map = MapWord.make(form: 2 + high, detail: 0, offset: root)
-            } else if height <= 1 && MapWord.detail(map) < 9 {
+                map = MapWord(form: 2 + high, detail: 0, offset: root)
+            } else if height <= 1 && map.detail < 9 {
                 // A larger leaf, at least double, at most 512 entries.
-                var log2 = height == 0 ? 3 : MapWord.detail(map) + 1
+                var log2 = height == 0 ? 3 : map.detail + 1
                 while log2 < 9 && index >> log2 != 0 { log2 += 1 }
                 let leaf = try allocateNode(entriesLog2: log2)
                 if height == 1 {
-                    let bytes: UInt64 = 8 << MapWord.detail(map)
+                    let bytes: UInt64 = 8 << map.detail
                     var at: UInt64 = 0
                     while at < bytes {
                         region.store(leaf + at, region.load(offset + at))
@@ -152,13 +164,13 @@ extension StoreWorker {
                     }
                     retireBlob(offset, bytes: bytes)
                 }
-                map = MapWord.make(form: 3, detail: log2, offset: leaf)
+                map = MapWord(form: 3, detail: log2, offset: leaf)
             } else {
                 let root = try allocateNode(entriesLog2: 9)
                 region.store(root, offset)
-                map = MapWord.make(form: MapWord.form(map) + 1, detail: 0, offset: root)
+                map = MapWord(form: map.form + 1, detail: 0, offset: root)
             }
-            changes.storeRelease(field, map)
+            changes.storeRelease(field, map.rawValue)
         }
         return map
     }
@@ -167,11 +179,11 @@ extension StoreWorker {
     ///
     /// - Precondition: the inode's lock is held.
     @_noLocks func clearEntry(_ field: UInt64, _ index: UInt64) {
-        let map = region.load(field)
+        let map = MapWord(region.load(field))
         let slot = mapSlot(map, index)
         guard slot != 0 else { return }
         changes.storeRelease(slot, 0)
-        guard MapWord.height(map) > 1 else { return }
+        guard map.height > 1 else { return }
         // Most leaves that are not empty show it beside the entry.
         let within = index & 511
         if within > 0 && region.load(slot - 8) != 0 { return }
@@ -183,9 +195,9 @@ extension StoreWorker {
     /// becomes empty, but not the root: nodes are charged to nobody, so none may outlive its pages.
     ///
     /// - Parameter isNoted: where an unfinished change must find again what was in the leaf.
-    @_noLocks func dropLeafIfEmpty(_ map: UInt64, _ index: UInt64, isNoted: Bool = false) {
+    @_noLocks func dropLeafIfEmpty(_ map: MapWord, _ index: UInt64, isNoted: Bool = false) {
         var level: UInt64 = 1
-        while level < MapWord.height(map) {
+        while level < map.height {
             let entry = entryAbove(map, index, level: level)
             let node = entry == 0 ? 0 : region.load(entry)
             if node != 0 {
@@ -202,9 +214,9 @@ extension StoreWorker {
     }
 
     /// Where the node of `level` that covers `index` is entered, 0 when nothing leads there.
-    @_noLocks private func entryAbove(_ map: UInt64, _ index: UInt64, level: UInt64) -> UInt64 {
-        var at = MapWord.height(map)
-        var node = MapWord.offset(map)
+    @_noLocks private func entryAbove(_ map: MapWord, _ index: UInt64, level: UInt64) -> UInt64 {
+        var at = map.height
+        var node = map.offset
         while true {
             let entry = node + ((index >> (9 * (at - 1))) & 511) * 8
             at -= 1
@@ -224,19 +236,19 @@ extension StoreWorker {
     }
 
     /// Frees a map and, for content, its pages. Nobody can reach it any more.
-    @_noLocks func freeMap(_ map: UInt64, valuesArePages: Bool) {
-        if map == 0 { return }
-        if MapWord.form(map) == MapWord.blobForm {
-            worker.free(.small, MapWord.offset(map), count: MapWord.detail(map))
+    @_noLocks func freeMap(_ map: MapWord, valuesArePages: Bool) {
+        if map == .empty { return }
+        if map.form == MapWord.blobForm {
+            worker.free(.small, map.offset, count: map.detail)
             return
         }
-        let height = MapWord.height(map)
+        let height = map.height
         if height == 1 {
             freeLeaf(
-                MapWord.offset(map), entries: 1 << MapWord.detail(map),
+                map.offset, entries: 1 << map.detail,
                 valuesArePages: valuesArePages)
         } else {
-            freeNode(MapWord.offset(map), level: height, valuesArePages: valuesArePages)
+            freeNode(map.offset, level: height, valuesArePages: valuesArePages)
         }
     }
 

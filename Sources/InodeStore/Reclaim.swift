@@ -21,11 +21,11 @@ extension StoreWorker {
         worker.refreshEpoch()
         while let item = worker.nextReclaimable() {
             if item.what == Reclaim.inode {
-                freeInode(item.offset)
+                freeInode(InodeOffset(item.offset))
             } else if item.what == Reclaim.content {
-                freeMap(item.offset, valuesArePages: true)
+                freeMap(MapWord(item.offset), valuesArePages: true)
             } else if item.what == Reclaim.cookies {
-                freeMap(item.offset, valuesArePages: false)
+                freeMap(MapWord(item.offset), valuesArePages: false)
             } else {
                 worker.free(
                     ChunkKind.known(UInt64(item.what)), item.offset, count: UInt64(item.count))
@@ -40,12 +40,12 @@ extension StoreWorker {
                 count: UInt32(truncatingIfNeeded: units), offset: offset))
     }
 
-    @_noLocks private func freeInode(_ inode: UInt64) {
+    @_noLocks private func freeInode(_ inode: InodeOffset) {
         let type = type(inode)
         if type == FileMode.directory {
             freeDirectory(inode)
         } else {
-            freeMap(region.load(inode + Inode.content), valuesArePages: true)
+            freeMap(MapWord(region.load(inode + Inode.content)), valuesArePages: true)
         }
         var xattr = region.load(inode + Inode.xattrs)
         while xattr != 0 {
@@ -54,7 +54,7 @@ extension StoreWorker {
             xattr = next
         }
         region.store32(inode + Inode.mode, 0)
-        worker.free(.inodes, inode, count: 1)
+        worker.free(.inodes, inode.rawValue, count: 1)
     }
 
     // MARK: blobs: memory of any size up to a chunk, in 64-byte units or in pages

@@ -13,17 +13,17 @@ package enum RenameFlags {
 
 /// The two places of a rename, with what was found there.
 private struct RenamePlan {
-    let oldDirectory: UInt64
+    let oldDirectory: InodeOffset
     let oldName: Name
-    let oldHash: UInt64
-    let newDirectory: UInt64
+    let oldHash: NameHash
+    let newDirectory: InodeOffset
     let newName: Name
-    let newHash: UInt64
-    var oldDentry: UInt64 = 0
-    var newDentry: UInt64 = 0
-    /// The inode that moves, and the one that it replaces or is exchanged with, or 0.
-    var moving: UInt64 = 0
-    var replaced: UInt64 = 0
+    let newHash: NameHash
+    var oldDentry: DentryOffset = .null
+    var newDentry: DentryOffset = .null
+    /// The inode that moves, and the one that it replaces or is exchanged with, if any.
+    var moving: InodeOffset = .null
+    var replaced: InodeOffset = .null
 }
 
 extension StoreWorker {
@@ -59,7 +59,7 @@ extension StoreWorker {
         defer { if needsTreeLock { unlockTree() } }
         while true {
             look(&plan)
-            if plan.oldDentry == 0 { throw .noSuchFileOrDirectory }
+            if plan.oldDentry == .null { throw .noSuchFileOrDirectory }
             let seen = plan
             var locks = LockSet(oldDirectory, newDirectory, plan.moving, plan.replaced)
             lockAll(&locks)
@@ -85,9 +85,11 @@ extension StoreWorker {
         plan.oldDentry = findDentry(plan.oldDirectory, plan.oldName, hash: plan.oldHash)
         plan.newDentry = findDentry(plan.newDirectory, plan.newName, hash: plan.newHash)
         plan.moving =
-            plan.oldDentry == 0 ? 0 : region.loadAcquire(plan.oldDentry + Dentry.inode)
+            plan.oldDentry == .null
+            ? .null : InodeOffset(region.loadAcquire(plan.oldDentry + Dentry.inode))
         plan.replaced =
-            plan.newDentry == 0 ? 0 : region.loadAcquire(plan.newDentry + Dentry.inode)
+            plan.newDentry == .null
+            ? .null : InodeOffset(region.loadAcquire(plan.newDentry + Dentry.inode))
     }
 
     /// In the order in which the kernel finds fault.
@@ -97,14 +99,14 @@ extension StoreWorker {
         let isExchange = flags & RenameFlags.exchange != 0
         // First: a removed directory's parent may be another inode by now (`isInside`).
         if isRemoved(plan.newDirectory) { throw .noSuchFileOrDirectory }
-        if plan.replaced == 0 {
+        if plan.replaced == .null {
             if isExchange { throw .noSuchFileOrDirectory }
         } else if flags & RenameFlags.noReplace != 0 {
             throw .fileExists
         }
         let movesDirectory = type(plan.moving) == FileMode.directory
         let replacesDirectory =
-            plan.replaced != 0 && type(plan.replaced) == FileMode.directory
+            plan.replaced != .null && type(plan.replaced) == FileMode.directory
         // Within one directory nothing can come to be inside itself.
         if plan.oldDirectory != plan.newDirectory {
             if movesDirectory && isInside(plan.newDirectory, ancestor: plan.moving) {
@@ -117,7 +119,7 @@ extension StoreWorker {
         if plan.moving == plan.replaced { return false }
         try checkRemoval(plan.oldDirectory, plan.moving)
         try checkInsertion(plan.newDirectory)
-        if plan.replaced == 0 { return true }
+        if plan.replaced == .null { return true }
         try checkRemoval(plan.newDirectory, plan.replaced)
         if isExchange { return true }
         if movesDirectory && !replacesDirectory { throw .notDirectory }
@@ -129,20 +131,20 @@ extension StoreWorker {
     }
 
     /// Whether `ancestor` is `directory` or above it. The tree lock holds parents still.
-    @_noLocks private func isInside(_ directory: UInt64, ancestor: UInt64) -> Bool {
+    @_noLocks private func isInside(_ directory: InodeOffset, ancestor: InodeOffset) -> Bool {
         var at = directory
         while true {
             if at == ancestor { return true }
             if at == store.root { return false }
-            let parent = region.loadAcquire(at + Inode.parent)
-            if parent == at || parent == 0 { return false }
+            let parent = InodeOffset(region.loadAcquire(at + Inode.parent))
+            if parent == at || parent == .null { return false }
             at = parent
         }
     }
 
     @_noLocks
     private func move(_ plan: RenamePlan, flags: UInt32, caller: Caller) throws(Errno) {
-        var whiteout: UInt64 = 0
+        var whiteout: InodeOffset = .null
         if flags & RenameFlags.whiteout != 0 {
             // A node like any other of its directory: with its group, its ACL, its flags.
             // Source: mm/shmem.c, `shmem_whiteout()`.
@@ -151,17 +153,17 @@ extension StoreWorker {
         }
         let (oldIndex, newIndex) = (nameIndex(plan.oldDentry), indexIfAny(plan.newDentry))
         let staysInPlace =
-            plan.replaced == 0 && whiteout == 0 && plan.oldDirectory == plan.newDirectory
+            plan.replaced == .null && whiteout == .null && plan.oldDirectory == plan.newDirectory
         if staysInPlace {
             try renameDentry(
                 plan.oldDirectory, plan.oldDentry, to: plan.newName, hash: plan.newHash)
-        } else if plan.replaced == 0 {
+        } else if plan.replaced == .null {
             do throws(Errno) {
                 try insertDentry(
                     plan.newDirectory, plan.newName, hash: plan.newHash, inode: plan.moving,
                     index: oldIndex)
             } catch {
-                if whiteout != 0 {
+                if whiteout != .null {
                     region.store32(whiteout + Inode.links, 0)
                     endIfUnused(whiteout)
                 }
@@ -171,7 +173,7 @@ extension StoreWorker {
             repointDentry(
                 plan.newDirectory, plan.newDentry, to: plan.moving, index: oldIndex)
         }
-        if whiteout != 0 {
+        if whiteout != .null {
             repointDentry(plan.oldDirectory, plan.oldDentry, to: whiteout, index: 0)
         } else if !staysInPlace {
             removeDentry(plan.oldDirectory, plan.oldDentry)
@@ -184,15 +186,15 @@ extension StoreWorker {
         endUpdate(plan.oldDirectory)
         beginUpdate(plan.newDirectory)
         // One directory goes, one comes: the count changes only when none was replaced.
-        if movesDirectory && plan.replaced == 0 { addLinks(plan.newDirectory, 1) }
+        if movesDirectory && plan.replaced == .null { addLinks(plan.newDirectory, 1) }
         touchDirectory(plan.newDirectory, now)
         endUpdate(plan.newDirectory)
         touchChange(plan.moving, now)
-        if plan.replaced != 0 { dropLink(plan.replaced, newIndex, now) }
+        if plan.replaced != .null { dropLink(plan.replaced, newIndex, now) }
     }
 
-    @_noLocks private func indexIfAny(_ dentry: UInt64) -> UInt64 {
-        dentry == 0 ? 0 : nameIndex(dentry)
+    @_noLocks private func indexIfAny(_ dentry: DentryOffset) -> UInt64 {
+        dentry == .null ? 0 : nameIndex(dentry)
     }
 
     @_noLocks private func exchange(_ plan: RenamePlan) {
@@ -215,7 +217,7 @@ extension StoreWorker {
         touchChange(plan.replaced, now)
     }
 
-    @_noLocks private func touchChange(_ inode: UInt64, _ now: cmem_time) {
+    @_noLocks private func touchChange(_ inode: InodeOffset, _ now: cmem_time) {
         beginUpdate(inode)
         setTime(inode, TimeField.change, now)
         endUpdate(inode)

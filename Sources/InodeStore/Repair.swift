@@ -36,10 +36,10 @@ extension InodeStore {
         var isClean = false
         let arena = try Arena(
             recovering: descriptor, workerCount: workerCount, isClean: &isClean)
-        let root = arena.region.load(StoreSuperblock.root)
+        let root = InodeOffset(arena.region.load(StoreSuperblock.root))
         let sideTable: Region
         do throws(Errno) {
-            guard arena.mayHoldInode(root) else { throw .invalidArgument }
+            guard arena.mayHoldInode(root.rawValue) else { throw .invalidArgument }
             sideTable = try Region(
                 reserving: sideBytes(for: arena.geometry.bytes), backing: .scattered)
         } catch {
@@ -84,9 +84,9 @@ private struct StoreRepair {
     let worker: StoreWorker
     var report = RepairReport()
     /// Files whose pages behind their end are to go.
-    private var cut: Set<UInt64> = []
+    private var cut: Set<InodeOffset> = []
     /// Files whose last page has bytes behind their end, and is another file's, too.
-    private var shared: [(inode: UInt64, size: UInt64)] = []
+    private var shared: [(inode: InodeOffset, size: UInt64)] = []
 
     private var region: Region { store.arena.region }
 
@@ -109,7 +109,7 @@ private struct StoreRepair {
             let (words, inode) = store.arena.changes(shard: shard).undo()
             if words > 0 { report.undone += 1 }
             if let inode, store.arena.mayHoldInode(inode) {
-                cut.insert(inode)
+                cut.insert(InodeOffset(inode))
                 report.completed += 1
             }
         }
@@ -127,7 +127,8 @@ private struct StoreRepair {
     private mutating func mendFiles() {
         let arena = store.arena
         for chunk in 0..<region.load(Superblock.freshChunk) where arena.holdsInodes(chunk) {
-            arena.forEachUsedUnit(ofInodes: chunk) { inode in
+            arena.forEachUsedUnit(ofInodes: chunk) {
+                let inode = InodeOffset($0)
                 if worker.type(inode) == FileMode.regular,
                     region.load32(inode + Inode.links) > 0
                 {
@@ -137,16 +138,16 @@ private struct StoreRepair {
         }
     }
 
-    private mutating func mend(_ inode: UInt64) {
-        let map = region.load(inode + Inode.content)
+    private mutating func mend(_ inode: InodeOffset) {
+        let map = MapWord(region.load(inode + Inode.content))
         let size = region.load(inode + Inode.size)
         var pages: UInt64 = 0
         if size == 0, cut.contains(inode) {
             region.store(inode + Inode.content, 0)
-        } else if MapWord.form(map) == MapWord.blobForm {
+        } else if map.form == MapWord.blobForm {
             pages = 1
-            let bytes = MapWord.detail(map) * 64
-            if size < bytes { clear(MapWord.offset(map) + size, bytes - size) }
+            let bytes = map.detail * 64
+            if size < bytes { clear(map.offset + size, bytes - size) }
         } else {
             var next = worker.mapNext(map, from: 0)
             while let found = next {
@@ -162,7 +163,7 @@ private struct StoreRepair {
     }
 
     private mutating func isKept(
-        _ entry: (index: UInt64, value: UInt64), of inode: UInt64, size: UInt64
+        _ entry: (index: UInt64, value: UInt64), of inode: InodeOffset, size: UInt64
     ) -> Bool {
         // Of an allocation that did not come to its end.
         if entry.value & Content.new != 0 { return false }

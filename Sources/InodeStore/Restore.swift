@@ -55,8 +55,8 @@ extension StoreWorker {
         let directory = try directory(parent)
         try name.check()
         let dentry = findDentry(directory, name, hash: name.hash())
-        if dentry == 0 { return nil }
-        return NodeID(rawValue: nodeID(region.load(dentry + Dentry.inode)))
+        if dentry == .null { return nil }
+        return NodeID(rawValue: nodeID(InodeOffset(region.load(dentry + Dentry.inode))))
     }
 
     /// Sets attributes as they are, whatever ACLs, flags or the caller would make of them.

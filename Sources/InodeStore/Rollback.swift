@@ -121,7 +121,7 @@ extension InodeStore {
     private func compareChunks(before: Set<UInt64>, _ effect: inout RollbackEffect) {
         let chunks = inodeChunks()
         for chunk in chunks.subtracting(before) {
-            arena.forEachUsedUnit(ofInodes: chunk) { revive($0) }
+            arena.forEachUsedUnit(ofInodes: chunk) { revive(InodeOffset($0)) }
         }
         let geometry = arena.geometry
         for chunk in before.subtracting(chunks) {
@@ -142,8 +142,8 @@ extension InodeStore {
     ) {
         for (index, page) in before.pages.enumerated() {
             for slot in slots(of: page) {
-                let old = before.inode(index, slot - page)
-                let isThere = arena.isUsedUnit(ofInodes: slot)
+                let old = before.inode(index, slot.rawValue - page)
+                let isThere = arena.isUsedUnit(ofInodes: slot.rawValue)
                 if old.isInode {
                     compare(slot, old, isThere: isThere, renewsFiles, &effect)
                 } else if isThere {
@@ -154,7 +154,7 @@ extension InodeStore {
     }
 
     private func compare(
-        _ inode: UInt64, _ old: InodePages.OldInode, isThere: Bool, _ renewsFiles: Bool,
+        _ inode: InodeOffset, _ old: InodePages.OldInode, isThere: Bool, _ renewsFiles: Bool,
         _ effect: inout RollbackEffect
     ) {
         let worker = worker(0)
@@ -184,14 +184,14 @@ extension InodeStore {
     }
 
     /// Gives what is in a slot a nodeid that the kernel does not know, and no references.
-    func renumber(_ inode: UInt64) {
+    func renumber(_ inode: InodeOffset) {
         let side = worker(0).side(inode)
         worker(0).retireTag(inode)
         sideTable.store(side + Side.lookups, 0)
     }
 
     /// What had ended lives again.
-    private func revive(_ inode: UInt64) {
+    private func revive(_ inode: InodeOffset) {
         worker(0).beginSide(inode)
     }
 }
@@ -241,8 +241,8 @@ extension InodeStore {
 
         /// Whoever changes content changes the change time, too: with equal change times the kernel
         /// may keep what it has of it.
-        func difference(to region: Region, _ inode: UInt64) -> Difference {
-            let now = unsafe region.pointer(inode)
+        func difference(to region: Region, _ inode: InodeOffset) -> Difference {
+            let now = unsafe region.pointer(inode.rawValue)
             let seconds = Int(Inode.seconds + TimeField.access * 8)
             let nanoseconds = Int(Inode.nanoseconds + TimeField.access * 4)
             func isEqual(_ range: Range<Int>) -> Bool {

@@ -20,13 +20,13 @@ extension StoreWorker {
     /// - Precondition: both inodes are locked.
     /// - Throws: `ENOSPC`.
     @_noLocks func sharePages(
-        of source: UInt64, at start: UInt64, to target: UInt64, at targetStart: UInt64,
+        of source: InodeOffset, at start: UInt64, to target: InodeOffset, at targetStart: UInt64,
         count: UInt64
     ) throws(Errno) -> UInt64 {
-        let map = region.load(source + Inode.content)
+        let map = MapWord(region.load(source + Inode.content))
         let field = target + Inode.content
-        guard (start | targetStart) & 4095 == 0, MapWord.form(map) > MapWord.blobForm,
-            MapWord.form(region.load(field)) != MapWord.blobForm
+        guard (start | targetStart) & 4095 == 0, map.form > MapWord.blobForm,
+            MapWord(region.load(field)).form != MapWord.blobForm
         else { return 0 }
         var wanted = count >> 12
         // The last page of both.
@@ -47,7 +47,7 @@ extension StoreWorker {
         let to = targetStart >> 12
         _ = try ensureSlot(field, min(to + run - 1, to | 511))
         let entry = try ensureSlot(field, to)
-        run = min(run, entriesInLeaf(region.load(field), from: to))
+        run = min(run, entriesInLeaf(MapWord(region.load(field)), from: to))
         var holes: UInt64 = 0
         while holes < run && region.load(entry + holes * 8) == 0 { holes += 1 }
         if holes == 0 { return 0 }
@@ -56,7 +56,7 @@ extension StoreWorker {
         let shared = reserved == 0 ? 0 : worker.share(first, count: reserved)
         quota.release(reserved - shared, shard: shard)
         if shared == 0 {
-            dropLeafIfEmpty(region.load(field), to)
+            dropLeafIfEmpty(MapWord(region.load(field)), to)
             if reserved == 0 { throw .noSpace }
             return 0
         }
@@ -72,7 +72,8 @@ extension StoreWorker {
     /// Pages that take the place of others, which are charged already.
     ///
     /// - Returns: nil where there is no memory for one.
-    @_noLocks func replacementPages(_ inode: UInt64, at index: UInt64, atMost count: UInt64) -> Run?
+    @_noLocks func replacementPages(_ inode: InodeOffset, at index: UInt64, atMost count: UInt64)
+        -> Run?
     {
         let goal = index > 0 ? previousPage(inode, index) : 0
         guard worker.canRetire(16), let run = worker.allocatePages(atMost: count, goal: goal) else {
@@ -112,9 +113,10 @@ extension StoreWorker {
     /// - Parameter end: at least `start`.
     /// - Precondition: the inode is locked.
     /// - Throws: `ENOSPC` where there is no memory for a copy; `EIO` of a changed image. What was replaced until then reads as before.
-    @_noLocks func ownPages(_ inode: UInt64, from start: UInt64, to end: UInt64) throws(Errno) {
-        let map = region.load(inode + Inode.content)
-        if MapWord.form(map) <= MapWord.blobForm || start >= end { return }
+    @_noLocks func ownPages(_ inode: InodeOffset, from start: UInt64, to end: UInt64) throws(Errno)
+    {
+        let map = MapWord(region.load(inode + Inode.content))
+        if map.form <= MapWord.blobForm || start >= end { return }
         var next = mapNext(map, from: start >> 12)
         while let found = next, found.index << 12 < end {
             let isWritten = found.value & Content.unwritten == 0
@@ -144,7 +146,7 @@ extension StoreWorker {
     /// The same for the page in which a position lies, if it is to be zeroed on one side of it.
     ///
     /// - Throws: `ENOSPC`.
-    @_noLocks func ownPage(_ inode: UInt64, at position: UInt64) throws(Errno) {
+    @_noLocks func ownPage(_ inode: InodeOffset, at position: UInt64) throws(Errno) {
         if position & 4095 != 0 { try ownPages(inode, from: position, to: position + 1) }
     }
 }

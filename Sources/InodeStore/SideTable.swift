@@ -36,15 +36,15 @@ enum Side {
 }
 
 extension StoreWorker {
-    @_noLocks func side(_ inode: UInt64) -> UInt64 {
-        (inode - region_firstChunk) / Inode.bytes * Side.bytes
+    @_noLocks func side(_ inode: InodeOffset) -> UInt64 {
+        (inode.rawValue - region_firstChunk) / Inode.bytes * Side.bytes
     }
 
     // MARK: the lock word
 
     /// Takes an inode's lock. The holder runs on another processor and is brief (at most a copy of
     /// 1 MiB), so the wait is a short spin, then yields.
-    @_noLocks func lock(_ inode: UInt64) {
+    @_noLocks func lock(_ inode: InodeOffset) {
         let word = side(inode) + Side.lock
         if sideTable.exchange(word, expected: 0, desired: 1) { return }
         worker.countLockWait()
@@ -56,7 +56,7 @@ extension StoreWorker {
             || !sideTable.exchange(word, expected: 0, desired: 1)
     }
 
-    @_noLocks func unlock(_ inode: UInt64) {
+    @_noLocks func unlock(_ inode: InodeOffset) {
         sideTable.storeRelease(side(inode) + Side.lock, 0)
     }
 
@@ -64,22 +64,22 @@ extension StoreWorker {
     /// ones and zeros count once and not at all.
     @_noLocks func lockAll(_ set: inout LockSet) {
         set.sort()
-        var last: UInt64 = 0
+        var last = InodeOffset.null
         var index = 0
         while index < 4 {
             let inode = set[index]
-            if inode != 0 && inode != last { lock(inode) }
+            if inode != .null && inode != last { lock(inode) }
             last = inode
             index += 1
         }
     }
 
     @_noLocks func unlockAll(_ set: LockSet) {
-        var last: UInt64 = 0
+        var last = InodeOffset.null
         var index = 0
         while index < 4 {
             let inode = set[index]
-            if inode != 0 && inode != last { unlock(inode) }
+            if inode != .null && inode != last { unlock(inode) }
             last = inode
             index += 1
         }
@@ -87,19 +87,19 @@ extension StoreWorker {
 
     // MARK: attributes of one moment
 
-    @_noLocks func beginUpdate(_ inode: UInt64) {
+    @_noLocks func beginUpdate(_ inode: InodeOffset) {
         let word = side(inode) + Side.sequence
         sideTable.store(word, sideTable.load(word) + 1)
         atomicMemoryFence(ordering: .releasing)
     }
 
-    @_noLocks func endUpdate(_ inode: UInt64) {
+    @_noLocks func endUpdate(_ inode: InodeOffset) {
         let word = side(inode) + Side.sequence
         sideTable.storeRelease(word, sideTable.load(word) + 1)
     }
 
     /// The sequence when no change is under way.
-    @_noLocks func readSequence(_ inode: UInt64) -> UInt64 {
+    @_noLocks func readSequence(_ inode: InodeOffset) -> UInt64 {
         let word = side(inode) + Side.sequence
         var value = sideTable.loadAcquire(word)
         var spins = 0
@@ -112,7 +112,7 @@ extension StoreWorker {
         return value
     }
 
-    @_noLocks func isUnchanged(_ inode: UInt64, since sequence: UInt64) -> Bool {
+    @_noLocks func isUnchanged(_ inode: InodeOffset, since sequence: UInt64) -> Bool {
         atomicMemoryFence(ordering: .acquiring)
         return sideTable.load(side(inode) + Side.sequence) == sequence
     }
@@ -120,7 +120,7 @@ extension StoreWorker {
     // MARK: coming and going
 
     /// Prepares the words of an inode that comes into its slot.
-    @_noLocks func beginSide(_ inode: UInt64) {
+    @_noLocks func beginSide(_ inode: InodeOffset) {
         let side = side(inode)
         sideTable.store(side + Side.lock, 0)
         sideTable.store(side + Side.lookups, 0)
@@ -131,7 +131,7 @@ extension StoreWorker {
     /// Has requests about the inode that was in a slot answered by ESTALE from now on.
     ///
     /// - Precondition: all workers are stopped.
-    func retireTag(_ inode: UInt64) {
+    func retireTag(_ inode: InodeOffset) {
         let word = side(inode) + Side.tag
         let tag = (sideTable.load(word) + 1) & 0xFF_FFFF
         sideTable.store(word, tag)
@@ -150,7 +150,7 @@ extension StoreWorker {
     // MARK: the kernel's references
 
     /// Counts one reference of the kernel; false when the inode is at its end.
-    @_noLocks func retain(_ inode: UInt64) -> Bool {
+    @_noLocks func retain(_ inode: InodeOffset) -> Bool {
         let word = side(inode) + Side.lookups
         var current = sideTable.load(word)
         // A dead word is left as it is: its slot may be a new inode's the next moment.
@@ -162,7 +162,7 @@ extension StoreWorker {
     }
 
     /// Marks the end of an inode that has neither names nor references; true for one caller.
-    @_noLocks func markDead(_ inode: UInt64) -> Bool {
+    @_noLocks func markDead(_ inode: InodeOffset) -> Bool {
         let word = side(inode) + Side.lookups
         // An addition, not a load: a FORGET that comes after it in the word's order sees that the
         // names are gone, and one that came before it has left 0. One of the two ends the inode.
@@ -173,19 +173,22 @@ extension StoreWorker {
 
 /// Up to four inodes to be locked together.
 struct LockSet {
-    private var a: UInt64
-    private var b: UInt64
-    private var c: UInt64
-    private var d: UInt64
+    private var a: InodeOffset
+    private var b: InodeOffset
+    private var c: InodeOffset
+    private var d: InodeOffset
 
-    @_noLocks init(_ a: UInt64, _ b: UInt64 = 0, _ c: UInt64 = 0, _ d: UInt64 = 0) {
+    @_noLocks init(
+        _ a: InodeOffset, _ b: InodeOffset = .null, _ c: InodeOffset = .null,
+        _ d: InodeOffset = .null
+    ) {
         self.a = a
         self.b = b
         self.c = c
         self.d = d
     }
 
-    @_noLocks subscript(_ index: Int) -> UInt64 {
+    @_noLocks subscript(_ index: Int) -> InodeOffset {
         switch index {
         case 0: a
         case 1: b
@@ -196,10 +199,10 @@ struct LockSet {
 
     /// A sorting network of five exchanges.
     @_noLocks mutating func sort() {
-        if a > b { (a, b) = (b, a) }
-        if c > d { (c, d) = (d, c) }
-        if a > c { (a, c) = (c, a) }
-        if b > d { (b, d) = (d, b) }
-        if b > c { (b, c) = (c, b) }
+        if b < a { (a, b) = (b, a) }
+        if d < c { (c, d) = (d, c) }
+        if c < a { (a, c) = (c, a) }
+        if d < b { (b, d) = (d, b) }
+        if c < b { (b, c) = (c, b) }
     }
 }

@@ -18,7 +18,7 @@ package final class SnapshotBase: Sendable {
     /// The path of an image, as the user called it; empty for what is none.
     package let name: String
     /// Inodes in it without names; an image has none.
-    let orphans: [UInt64]
+    let orphans: [InodeOffset]
 
     package var descriptor: Int32 { mapping.descriptor }
     package var bytes: UInt64 { mapping.bytes }
@@ -30,7 +30,7 @@ package final class SnapshotBase: Sendable {
         self.init(mapping: mapping, name: name, orphans: [])
     }
 
-    init(mapping: BaseMapping, name: String = "", orphans: [UInt64]) {
+    init(mapping: BaseMapping, name: String = "", orphans: [InodeOffset]) {
         self.mapping = mapping
         self.name = name
         self.orphans = orphans
@@ -59,7 +59,7 @@ package final class SnapshotBase: Sendable {
     /// Bytes of the copies.
     package let privateBytes: UInt64
     /// Inodes without names that the kernel held.
-    let orphans: [UInt64]
+    let orphans: [InodeOffset]
     /// Content and inodes at that moment.
     package let pagesInUse: UInt64
     package let inodeSpaceInUse: UInt64
@@ -68,7 +68,7 @@ package final class SnapshotBase: Sendable {
     ///
     /// - Precondition: the store is frozen.
     init(
-        _ store: InodeStore, base: SnapshotBase, runs: [PageRun], orphans: [UInt64]
+        _ store: InodeStore, base: SnapshotBase, runs: [PageRun], orphans: [InodeOffset]
     ) throws(Errno) {
         self.base = base
         self.runs = runs
@@ -172,7 +172,8 @@ extension InodeStore {
             assert(arena.unmarkedRuns().isEmpty, "InodeStore: writes without a mark")
             let runs = changedRuns()
             let orphans = orphans(in: runs).union(base.orphans.filter(isOrphan))
-            return try StoreSnapshot(self, base: base, runs: runs, orphans: orphans.sorted())
+            return try StoreSnapshot(
+                self, base: base, runs: runs, orphans: orphans.sorted { $0 < $1 })
         }
         let orphans = orphans()
         let descriptor = try arena.makeBase()
@@ -206,8 +207,8 @@ extension InodeStore {
         return runs
     }
 
-    private func orphans(in runs: [PageRun]) -> Set<UInt64> {
-        var found: Set<UInt64> = []
+    private func orphans(in runs: [PageRun]) -> Set<InodeOffset> {
+        var found: Set<InodeOffset> = []
         for page in inodePages(in: runs) {
             for slot in slots(of: page) where isOrphan(slot) { found.insert(slot) }
         }
@@ -233,11 +234,12 @@ extension InodeStore {
     }
 
     /// Where inodes may be in a page that holds some.
-    func slots(of page: UInt64) -> StrideTo<UInt64> {
+    func slots(of page: UInt64) -> some Sequence<InodeOffset> {
         let start = arena.geometry.chunkStart(arena.geometry.chunk(containing: page))
         let first = start + ChunkKind.inodes.firstUnit << ChunkKind.inodes.unitShift
         return stride(
-            from: max(page, first), to: page + Geometry.pageBytes, by: Int(Inode.bytes))
+            from: max(page, first), to: page + Geometry.pageBytes, by: Int(Inode.bytes)
+        ).lazy.map { InodeOffset($0) }
     }
 
     /// Memory that a snapshot of this moment takes, in bytes. Without a base it takes none for long:

@@ -40,7 +40,7 @@ extension StoreWorker {
             mode: FileMode.directory | 0o700 | region.load32(model + Inode.mode)
                 & FileMode.setGroupID,
             caller: Caller(userID: 0, groupID: region.load32(model + Inode.groupID)), device: 0)
-        region.store(inode + Inode.parent, inode)
+        region.store(inode + Inode.parent, inode.rawValue)
         region.store32(inode + Inode.flags, InodeFlags.staging)
         region.store32(inode + Inode.links, 0)
         _ = retain(inode)
@@ -59,7 +59,7 @@ extension StoreWorker {
     /// Whether the kernel holds references to an inode that has just lost a name.
     ///
     /// - Parameter own: references that are ours.
-    private func needsNotice(_ inode: UInt64, beside own: UInt64) -> Bool {
+    private func needsNotice(_ inode: InodeOffset, beside own: UInt64) -> Bool {
         let lookups = sideTable.load(side(inode) + Side.lookups)
         return lookups > own && lookups & Side.dead == 0
     }

@@ -45,19 +45,19 @@ enum TimesSet {
 
 extension StoreWorker {
     /// Marks a file whose times were set; the lock is held.
-    @_noLocks func markTimesSet(_ inode: UInt64) {
+    @_noLocks func markTimesSet(_ inode: InodeOffset) {
         clearTimesSet(inode)
         region.setBits(inode + Inode.device, UInt64(TimesSet.mark) << 32)
     }
 
     /// The lock is held.
-    @_noLocks func clearTimesSet(_ inode: UInt64) {
+    @_noLocks func clearTimesSet(_ inode: InodeOffset) {
         if region.load32(inode + Inode.timesSet) == 0 { return }
         _ = region.clearBits(inode + Inode.device, UInt64(UInt32.max) << 32)
     }
 
     /// Whether times were set so lately that pages from before may be written back still.
-    @_noLocks private func isMarked(_ inode: UInt64, at now: cmem_time) -> Bool {
+    @_noLocks private func isMarked(_ inode: InodeOffset, at now: cmem_time) -> Bool {
         guard region.load32(inode + Inode.timesSet) & TimesSet.mark != 0 else { return false }
         // Setting times sets the change time, too.
         let set = time(inode, TimeField.change).seconds
@@ -65,7 +65,7 @@ extension StoreWorker {
     }
 
     /// Takes note of pages that the kernel reads, and so did not have.
-    @_noLocks func noteRead(_ inode: UInt64, offset: UInt64, count: UInt64) {
+    @_noLocks func noteRead(_ inode: InodeOffset, offset: UInt64, count: UInt64) {
         guard isMarked(inode, at: cmem_now()), mayNote(inode) else { return }
         let bits = TimesSet.bits(offset: offset, count: count)
         if bits & ~region.load32(inode + Inode.timesSet) == 0 { return }
@@ -75,7 +75,7 @@ extension StoreWorker {
     /// Whether pages that are written back were stored into before the times were set, as far as can
     /// be told; the lock is held.
     @_noLocks func keepsTimes(
-        _ inode: UInt64, offset: UInt64, count: UInt64, now: cmem_time
+        _ inode: InodeOffset, offset: UInt64, count: UInt64, now: cmem_time
     ) -> Bool {
         guard isMarked(inode, at: now) else { return false }
         let bits = TimesSet.bits(offset: offset, count: count)
@@ -83,7 +83,7 @@ extension StoreWorker {
     }
 
     /// Moves the times of a file whose content changes; the lock is held.
-    @_noLocks func moveTimes(_ inode: UInt64, _ now: cmem_time) {
+    @_noLocks func moveTimes(_ inode: InodeOffset, _ now: cmem_time) {
         setTime(inode, TimeField.modification, now)
         setTime(inode, TimeField.change, now)
         clearTimesSet(inode)

@@ -67,7 +67,7 @@ extension StoreWorker {
             count: Int(truncatingIfNeeded: region.load32(xattr + Xattr.valueCount)))
     }
 
-    @_noLocks func findXattr(_ inode: UInt64, _ name: Name) -> UInt64 {
+    @_noLocks func findXattr(_ inode: InodeOffset, _ name: Name) -> UInt64 {
         var at = region.loadAcquire(inode + Inode.xattrs)
         while at != 0 {
             if UInt64(region.load32(at + Xattr.nameCount)) == name.count,
@@ -205,12 +205,12 @@ extension StoreWorker {
         endUpdate(inode)
     }
 
-    @_noLocks private func clearSetGroupID(_ inode: UInt64) {
+    @_noLocks private func clearSetGroupID(_ inode: InodeOffset) {
         changes.store32(
             inode + Inode.mode, region.load32(inode + Inode.mode) & ~FileMode.setGroupID)
     }
 
-    @_noLocks private func checkChangeable(_ inode: UInt64) throws(Errno) {
+    @_noLocks private func checkChangeable(_ inode: InodeOffset) throws(Errno) {
         let flags = region.load32(inode + Inode.flags)
         if flags & (InodeFlags.immutable | InodeFlags.append) != 0 { throw .notPermitted }
     }
@@ -219,7 +219,7 @@ extension StoreWorker {
 
     /// Puts an attribute in the place of the one with its name, or first.
     @_noLocks func putXattr(
-        _ inode: UInt64, _ name: Name, _ value: UnsafeRawBufferPointer, isCharged: Bool
+        _ inode: InodeOffset, _ name: Name, _ value: UnsafeRawBufferPointer, isCharged: Bool
     ) throws(Errno) {
         let xattr = try unsafe makeXattr(name, value, isCharged: isCharged)
         publishXattr(inode, xattr, name, isCharged: isCharged)
@@ -254,7 +254,7 @@ extension StoreWorker {
     }
 
     @_noLocks
-    func publishXattr(_ inode: UInt64, _ xattr: UInt64, _ name: Name, isCharged: Bool) {
+    func publishXattr(_ inode: InodeOffset, _ xattr: UInt64, _ name: Name, isCharged: Bool) {
         let old = findXattr(inode, name)
         if old == 0 {
             region.store(xattr + Xattr.next, region.load(inode + Inode.xattrs))
@@ -266,13 +266,13 @@ extension StoreWorker {
         }
     }
 
-    @_noLocks func dropXattr(_ inode: UInt64, _ xattr: UInt64, isCharged: Bool) {
+    @_noLocks func dropXattr(_ inode: InodeOffset, _ xattr: UInt64, isCharged: Bool) {
         changes.storeRelease(linkTo(inode, xattr), region.load(xattr + Xattr.next))
         releaseXattr(xattr, isCharged: isCharged)
     }
 
     /// The word that leads to an attribute of the list.
-    @_noLocks private func linkTo(_ inode: UInt64, _ xattr: UInt64) -> UInt64 {
+    @_noLocks private func linkTo(_ inode: InodeOffset, _ xattr: UInt64) -> UInt64 {
         var word = inode + Inode.xattrs
         while region.load(word) != xattr { word = region.load(word) + Xattr.next }
         return word
@@ -292,7 +292,7 @@ extension StoreWorker {
     }
 
     /// Inode space that the attributes of an inode hold.
-    @_noLocks func xattrSpace(_ inode: UInt64) -> UInt64 {
+    @_noLocks func xattrSpace(_ inode: InodeOffset) -> UInt64 {
         var sum: UInt64 = 0
         var at = region.load(inode + Inode.xattrs)
         while at != 0 {
@@ -307,7 +307,7 @@ extension StoreWorker {
     /// A write takes the file's capabilities away; the lock is held.
     ///
     /// - Source: security/commoncap.c, `cap_inode_killpriv()`.
-    @_noLocks func dropCapability(_ inode: UInt64) {
+    @_noLocks func dropCapability(_ inode: InodeOffset) {
         let text = KnownName.capability
         let name = unsafe Name(
             UnsafeRawPointer(text.utf8Start), UInt64(text.utf8CodeUnitCount))

@@ -45,7 +45,7 @@ package struct BenchReport: Codable, Sendable, Equatable {
     init(plan: BenchPlan) {
         version = MayflyVersion.text
         kernel = HostFacts.kernel
-        processors = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+        processors = Processors.online
         var average = 0.0
         load = unsafe getloadavg(&average, 1) == 1 ? average : 0
         rounds = plan.rounds

@@ -15,17 +15,12 @@ struct ArtifactsCommand: ParsableCommand {
             one that takes too long
             """)
 
-    @Option(help: "The first seed.") var seed: UInt64 = 1
-    @Option(help: "How many mutated documents and frames.") var count = 100_000
-    @Option(help: "Seconds that one of them may take.") var limit = 5
-
-    func validate() throws {
-        guard count > 0, limit > 0 else { throw ValidationError("give numbers above 0") }
-    }
+    @OptionGroup var options: MutationOptions
 
     func run() throws {
-        let mutations = Mutations(of: "artifacts", seed: seed, count: count, limit: limit)
-        try mutations.run(ArtifactFuzz.init(seed:), step: { $0.step() }) {
+        try options.mutations(of: "artifacts", usual: 100_000).run(
+            ArtifactFuzz.init(seed:), step: { $0.step() }
+        ) {
             ($0.refused, $0.unsound, $0.sound)
         }
     }

@@ -18,18 +18,12 @@ struct ImagesCommand: ParsableCommand {
             or ends by SIGABRT for one that takes too long
             """)
 
-    @Option(help: "The first seed.") var seed: UInt64 = 1
-    @Option(help: "How many mutated images.") var count = 10_000
-    @Option(help: "Seconds that one of them may take.") var limit = 5
-
-    func validate() throws {
-        guard count > 0, limit > 0 else { throw ValidationError("give numbers above 0") }
-    }
+    @OptionGroup var options: MutationOptions
 
     func run() throws {
         var (served, changed, requests) = (0, 0, 0)
-        let mutations = Mutations(of: "images", seed: seed, count: count, limit: limit)
-        try mutations.run(ImageFuzz.init(seed:), step: { $0.step() }) { fuzz in
+        try options.mutations(of: "images").run(ImageFuzz.init(seed:), step: { $0.step() }) {
+            fuzz in
             served += fuzz.served
             changed += fuzz.changed
             requests += fuzz.requests

@@ -14,17 +14,10 @@ struct LayersCommand: ParsableCommand {
             or ends by SIGABRT for one that takes too long
             """)
 
-    @Option(help: "The first seed.") var seed: UInt64 = 1
-    @Option(help: "How many mutated layers.") var count = 10_000
-    @Option(help: "Seconds that one of them may take.") var limit = 5
-
-    func validate() throws {
-        guard count > 0, limit > 0 else { throw ValidationError("give numbers above 0") }
-    }
+    @OptionGroup var options: MutationOptions
 
     func run() throws {
-        let mutations = Mutations(of: "layers", seed: seed, count: count, limit: limit)
-        try mutations.run(LayerFuzz.init(seed:), step: { $0.step() }) {
+        try options.mutations(of: "layers").run(LayerFuzz.init(seed:), step: { $0.step() }) {
             ($0.refused, $0.unsound, $0.sound)
         }
     }

@@ -1,7 +1,27 @@
 // Files that are changed at random and opened, seed by seed, and what becomes of them.
 
+import ArgumentParser
 import Glibc
 import MayflyTestSupport
+
+/// What all commands take that change files at random.
+struct MutationOptions: ParsableArguments {
+    @Option(help: "The first seed.") var seed: UInt64 = 1
+    @Option(help: "How many are changed. (default: 10000; of artifacts, which are small, 100000)")
+    var count: Int?
+    @Option(help: "Seconds that one of them may take.") var limit = 5
+
+    func validate() throws {
+        guard count ?? 1 > 0, limit > 0 else { throw ValidationError("give numbers above 0") }
+    }
+
+    /// - Parameters:
+    ///   - what: what the files are, for people.
+    ///   - usual: how many, where nobody says it.
+    func mutations(of what: String, usual: Int = 10_000) -> Mutations {
+        Mutations(of: what, seed: seed, count: count ?? usual, limit: limit)
+    }
+}
 
 /// One run of a fuzzer that makes and opens files.
 struct Mutations {

@@ -17,7 +17,7 @@ package struct MemoryHeadroom: Sendable {
     ///   - processors: threads that may each have begun a chunk of 2 MiB that is not touched yet.
     package init(
         memory: MachineMemory = .current(), root: String = "",
-        processors: Int = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+        processors: Int = Processors.online
     ) {
         func opened(_ path: String) -> Int32 { unsafe open(root + path, O_RDONLY | O_CLOEXEC) }
         var files = cmem_headroom()

@@ -47,7 +47,7 @@ struct SampleStore {
     }
 
     /// Offset of an inode in the region.
-    func inode(_ node: NodeID) throws -> UInt64 { try worker.inode(node) }
+    func inode(_ node: NodeID) throws -> InodeOffset { try worker.inode(node) }
 }
 
 @Suite struct CheckTests {

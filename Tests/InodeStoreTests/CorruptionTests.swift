@@ -35,14 +35,14 @@ extension SampleStore {
     func add32(_ offset: UInt64, _ amount: UInt32) {
         region.store32(offset, region.load32(offset) &+ amount)
     }
-    func dentry(_ parent: NodeID, _ name: String) throws -> UInt64 {
+    func dentry(_ parent: NodeID, _ name: String) throws -> DentryOffset {
         let directory = try inode(parent)
         return try Name.with(name) { name throws(Errno) in
             worker.findDentry(directory, name, hash: name.hash())
         }
     }
     func content(_ node: NodeID) throws -> UInt64 {
-        MapWord.offset(region.load(try inode(node) + Inode.content))
+        MapWord(region.load(try inode(node) + Inode.content)).offset
     }
     /// Has another file share pages of the large one.
     ///
@@ -52,7 +52,7 @@ extension SampleStore {
             let copy = try worker.makeFile(.root, "copy")
             _ = try worker.copyRange(from: large, at: 12_288, to: copy, at: 12_288, count: 4096)
         }
-        let map = region.load(try inode(large) + Inode.content)
+        let map = MapWord(region.load(try inode(large) + Inode.content))
         return (worker.mapNext(map, from: 3)!.value & (Geometry.chunkBytes - 1)) >> 12
     }
     /// The descriptor of the first chunk of a kind.
@@ -125,7 +125,7 @@ let inodeDamage: [Damage] = [
         $0.add32(try $0.inode($0.directory) + Inode.links, 1)
     },
     Damage("parent", "parent is another") {
-        $0.region.store(try $0.inode($0.directory) + Inode.parent, try $0.inode($0.file))
+        $0.region.store(try $0.inode($0.directory) + Inode.parent, try $0.inode($0.file).rawValue)
     },
     Damage("generation", "generation") {
         $0.region.store32(
@@ -194,7 +194,7 @@ let contentDamage: [Damage] = [
     },
     Damage("map root", "is no place") {
         $0.region.store(
-            try $0.inode($0.large) + Inode.content, MapWord.make(form: 4, detail: 0, offset: 8))
+            try $0.inode($0.large) + Inode.content, MapWord(form: 4, detail: 0, offset: 8).rawValue)
     },
     Damage("two files of one blob", "reached twice") {
         let word = $0.region.load(try $0.inode($0.file) + Inode.content)

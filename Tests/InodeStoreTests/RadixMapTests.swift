@@ -18,7 +18,7 @@ import Testing
         worker.enter()
         let field = try worker.inode(file) + Inode.content
         try body(worker, field)
-        worker.freeMap(worker.region.load(field), valuesArePages: false)
+        worker.freeMap(MapWord(worker.region.load(field)), valuesArePages: false)
         worker.region.store(field, 0)
         worker.leave()
         // Every node has been given back.
@@ -35,7 +35,7 @@ import Testing
         var found: [UInt64: UInt64] = [:]
         var last: UInt64?
         var start: UInt64 = 0
-        while let (index, value) = worker.mapNext(worker.region.load(field), from: start) {
+        while let (index, value) = worker.mapNext(MapWord(worker.region.load(field)), from: start) {
             if let last, index <= last { Issue.record("\(index) after \(last)") }
             (found[index], last, start) = (value, index, index + 1)
         }
@@ -50,10 +50,10 @@ import Testing
 
     @Test(arguments: edges) func oneValueIsFoundFromAnywhere(_ index: UInt64) throws {
         try withMap { worker, field in
-            #expect(worker.mapValue(worker.region.load(field), index) == 0)
+            #expect(worker.mapValue(MapWord(worker.region.load(field)), index) == 0)
             try set(worker, field, index, 77)
-            let map = worker.region.load(field)
-            #expect(worker.mapValue(map, index) == 77 && MapWord.span(map) > index)
+            let map = MapWord(worker.region.load(field))
+            #expect(worker.mapValue(map, index) == 77 && map.span > index)
             for start in Self.edges where start <= index {
                 let next = try #require(worker.mapNext(map, from: start))
                 #expect(next == (index, 77))
@@ -91,18 +91,20 @@ import Testing
                     worker.clearEntry(field, index)
                     expected[index] = nil
                 }
-                #expect(worker.mapValue(worker.region.load(field), index) == expected[index] ?? 0)
+                #expect(
+                    worker.mapValue(MapWord(worker.region.load(field)), index) == expected[index]
+                        ?? 0)
                 if step % 500 == 0 { #expect(all(worker, field) == expected) }
             }
             #expect(all(worker, field) == expected)
             // What was cleared one by one has left no leaf behind: an empty map has its root alone.
             for index in expected.keys { worker.clearEntry(field, index) }
             #expect(all(worker, field) == [:])
-            let map = worker.region.load(field)
-            let isHigh = MapWord.height(map) > 1
+            let map = MapWord(worker.region.load(field))
+            let isHigh = map.height > 1
             #expect(isHigh || seed <= 2)
             for entry in 0..<UInt64(isHigh ? 512 : 0) {
-                #expect(worker.region.load(MapWord.offset(map) + entry * 8) == 0)
+                #expect(worker.region.load(map.offset + entry * 8) == 0)
             }
         }
     }
@@ -133,7 +135,7 @@ import Testing
         }
         #expect(isFull && !expected.isEmpty)
         #expect(all(worker, field) == expected)
-        worker.freeMap(worker.region.load(field), valuesArePages: false)
+        worker.freeMap(MapWord(worker.region.load(field)), valuesArePages: false)
         worker.region.store(field, 0)
     }
 }
@@ -145,14 +147,15 @@ import Testing
             for b in 0..<4 as Range<UInt64> {
                 for c in 0..<4 as Range<UInt64> {
                     for d in 0..<4 as Range<UInt64> {
-                        var set = LockSet(a, b, c, d)
+                        var set = LockSet(
+                            InodeOffset(a), InodeOffset(b), InodeOffset(c), InodeOffset(d))
                         set.sort()
-                        #expect([set[0], set[1], set[2], set[3]] == [a, b, c, d].sorted())
+                        #expect((0..<4).map { set[$0].rawValue } == [a, b, c, d].sorted())
                     }
                 }
             }
         }
-        let one = LockSet(9)
-        #expect([one[0], one[1], one[2], one[3]] == [9, 0, 0, 0])
+        let one = LockSet(InodeOffset(9))
+        #expect((0..<4).map { one[$0].rawValue } == [9, 0, 0, 0])
     }
 }

@@ -1,13 +1,8 @@
 // Many threads on one store: more threads than processors, more shards than threads.
 //
-// Under the thread sanitizer:
-//
-//     TSAN_OPTIONS=suppressions=$PWD/Tests/thread-sanitizer.supp \
-//         swift test --sanitize=thread -Xcc -DCMEM_WATCH --scratch-path .build-tsan \
-//         --filter 'ArenaTests|InodeStoreTests'
-//
-// CMEM_WATCH makes it see the copies, which are C (CMayflyMemory.h); without it, it sees words only.
-// Without the suppressions the tests that tear content by design are skipped.
+// `Tests/Sanitizers/run thread` has the thread sanitizer look. CMEM_WATCH makes it see the copies, which are C
+// (CMayflyMemory.h); without it, it sees words only. Without the suppressions the tests that tear content by
+// design are skipped.
 
 import InodeStore
 import MayflyTestSupport

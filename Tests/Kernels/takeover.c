@@ -407,30 +407,76 @@ static void say_held(const char *key) {
     }
 }
 
-static void no(const char *keys[], int count) {
+// A mount whose server is dead, with a client that is ready, and who serves it next.
+struct scene {
+    int device;
+    pid_t user, next;
+};
+
+// Begins a scene; without one each question is answered with the reason, and this returns 0.
+static int begun(struct scene *scene, int ring, int makes, const char *const keys[], int count) {
+    *scene = (struct scene){-1, 0, 0};
+    scene->device = prepared(ring, makes, &scene->user);
+    if (scene->device >= 0) return 1;
     char text[80];
-    snprintf(text, sizeof text, "no ring (%s)", strerrorname_np(errno));
+    if (ring) snprintf(text, sizeof text, "no ring (%s)", strerrorname_np(errno));
+    else snprintf(text, sizeof text, "%s", strerror(errno));
     for (int i = 0; i < count; i++) line(keys[i], text);
+    return 0;
+}
+
+static void serve_next(struct scene *scene, int ring) {
+    if (ring) all->serving = 0;
+    scene->next = server(scene->device, ring, 1);
+    if (ring) usleep(400000);
+}
+
+static void leave(const struct scene *scene) { finish(scene->device, scene->next, scene->user, 0); }
+
+// Answers the request that the dead server took, by its number: 0 or an errno.
+static int answer_by_number(const struct scene *scene) {
+    struct {
+        struct cfk_out_header head;
+        struct cfk_entry_out entry;
+    } reply;
+    size_t bytes;
+    entry(&reply.entry, &bytes, 3);
+    reply.head = (struct cfk_out_header){sizeof reply, 0, all->unique};
+    return write(scene->device, &reply, sizeof reply) < 0 ? errno : 0;
+}
+
+static const char *waited(_Atomic int *result) {
+    return await(result, PENDING) == PENDING ? "waits for ever" : said(*result);
+}
+
+static void closed_device(void) {
+    const char *keys[] = {"device: held files, descriptor closed"};
+    struct scene scene;
+    if (!begun(&scene, 0, 0, keys, 1)) return;
+    close(scene.device);
+    scene.device = -1;
+    all->go = 1;
+    say_held(keys[0]);
+    leave(&scene);
 }
 
 static void kept_device(void) {
-    pid_t user = 0;
-    int device = prepared(0, 0, &user);
-    if (device < 0) return line("device: held files, next server", strerror(errno));
-    pid_t next = server(device, 0, 1);
+    const char *keys[] = {"device: held files, next server"};
+    struct scene scene;
+    if (!begun(&scene, 0, 0, keys, 1)) return;
+    serve_next(&scene, 0);
     all->go = 1;
-    say_held("device: held files, next server");
-    finish(device, next, user, 0);
+    say_held(keys[0]);
+    leave(&scene);
 }
 
 static void taken_device(void) {
-    pid_t user = 0;
-    int device = prepared(0, 1, &user);
-    if (device < 0) return line("device: taken request, by itself", strerror(errno));
-    pid_t next = server(device, 0, 1);
-    line("device: taken request, by itself",
-         await(&all->made_result, PENDING) == PENDING ? "waits for ever" : said(all->made_result));
-    int error = resend(device);
+    const char *keys[] = {"device: taken request, by itself", "device: taken request, RESEND"};
+    struct scene scene;
+    if (!begun(&scene, 0, 1, keys, 1)) return;
+    serve_next(&scene, 0);
+    line(keys[0], waited(&all->made_result));
+    int error = resend(scene.device);
     char text[120];
     if (error != 0) {
         snprintf(text, sizeof text, "%s", strerrorname_np(error));
@@ -439,56 +485,36 @@ static void taken_device(void) {
         snprintf(text, sizeof text, "comes %d time%s%s, client: %s", all->again, all->again == 1 ? "" : "s",
                  all->marked ? ", marked" : "", said(result));
     }
-    line("device: taken request, RESEND", text);
-    finish(device, next, user, 0);
+    line(keys[1], text);
+    leave(&scene);
 }
 
 static void known_device(void) {
-    pid_t user = 0;
-    int device = prepared(0, 1, &user);
-    if (device < 0) return line("device: taken request, answered by its number", strerror(errno));
-    struct {
-        struct cfk_out_header head;
-        struct cfk_entry_out entry;
-    } reply;
-    size_t bytes;
-    entry(&reply.entry, &bytes, 3);
-    reply.head = (struct cfk_out_header){sizeof reply, 0, all->unique};
-    int error = write(device, &reply, sizeof reply) < 0 ? errno : 0;
+    const char *keys[] = {"device: taken request, answered by its number", "device: the same answer once more"};
+    struct scene scene;
+    if (!begun(&scene, 0, 1, keys, 1)) return;
+    int error = answer_by_number(&scene);
     char text[120];
     if (error != 0) snprintf(text, sizeof text, "%s", strerrorname_np(error));
     else snprintf(text, sizeof text, "client: %s", said(await(&all->made_result, PENDING)));
-    line("device: taken request, answered by its number", text);
+    line(keys[0], text);
     // A second answer must find nothing.
-    error = write(device, &reply, sizeof reply) < 0 ? errno : 0;
-    line("device: the same answer once more", error ? strerrorname_np(error) : "taken");
-    finish(device, user, 0, 0);
-}
-
-static void closed_device(void) {
-    pid_t user = 0;
-    int device = prepared(0, 0, &user);
-    if (device < 0) return line("device: held files, descriptor closed", strerror(errno));
-    close(device);
-    all->go = 1;
-    say_held("device: held files, descriptor closed");
-    finish(-1, user, 0, 0);
+    error = answer_by_number(&scene);
+    line(keys[1], error ? strerrorname_np(error) : "taken");
+    leave(&scene);
 }
 
 static void kept_ring(void) {
     const char *keys[] = {"ring: new request, only /dev/fuse read", "ring: REGISTER by the next server",
                           "ring: held files, next server",
                           "ring: held files, after another request on each processor"};
-    pid_t user = 0;
-    int device = prepared(1, 0, &user);
-    if (device < 0) return no(keys, 4);
-    pid_t reader = server(device, 0, 1);
+    struct scene scene;
+    if (!begun(&scene, 1, 0, keys, 4)) return;
+    pid_t reader = server(scene.device, 0, 1);
     all->go = 1;
-    line(keys[0], await(&all->folder_result, PENDING) == PENDING ? "waits for ever" : said(all->folder_result));
+    line(keys[0], waited(&all->folder_result));
     end(reader);
-    all->serving = 0;
-    pid_t next = server(device, 1, 1);
-    usleep(400000);
+    serve_next(&scene, 1);
     await(&all->serving, 0);
     line(keys[1], all->refused ? strerrorname_np(all->refused) : "accepted");
     say_held(keys[2]);
@@ -510,20 +536,17 @@ static void kept_ring(void) {
     }
     usleep(400000);
     say_held(keys[3]);
-    finish(device, next, user, other);
+    finish(scene.device, scene.next, scene.user, other);
 }
 
 static void fresh_ring(void) {
     const char *keys[] = {"ring: held files, next server registers at once"};
-    pid_t user = 0;
-    int device = prepared(1, 0, &user);
-    if (device < 0) return no(keys, 1);
-    all->serving = 0;
-    pid_t next = server(device, 1, 1);
-    usleep(400000);
+    struct scene scene;
+    if (!begun(&scene, 1, 0, keys, 1)) return;
+    serve_next(&scene, 1);
     all->go = 1;
     say_held(keys[0]);
-    finish(device, next, user, 0);
+    leave(&scene);
 }
 
 // Commits the request that the dead server took, by the number that it had for it.
@@ -545,52 +568,39 @@ static void taken_ring(void) {
     const char *keys[] = {"ring: taken request, by itself", "ring: taken request, RESEND",
                           "ring: taken request, answered on /dev/fuse by its number",
                           "ring: taken request, committed by another process"};
-    pid_t user = 0;
-    int device = prepared(1, 1, &user);
-    if (device < 0) return no(keys, 4);
-    all->serving = 0;
-    pid_t next = server(device, 1, 1);
-    usleep(400000);
-    line(keys[0], await(&all->made_result, PENDING) == PENDING ? "waits for ever" : said(all->made_result));
-    int error = resend(device);
+    struct scene scene;
+    if (!begun(&scene, 1, 1, keys, 4)) return;
+    serve_next(&scene, 1);
+    line(keys[0], waited(&all->made_result));
+    int error = resend(scene.device);
     char text[160];
     snprintf(text, sizeof text, "%s, comes %d times, client: %s",
              error ? strerrorname_np(error) : "the notice is taken", all->again,
              said(await(&all->made_result, PENDING)));
     line(keys[1], text);
-    struct {
-        struct cfk_out_header head;
-        struct cfk_entry_out entry;
-    } reply;
-    size_t bytes;
-    entry(&reply.entry, &bytes, 3);
-    reply.head = (struct cfk_out_header){sizeof reply, 0, all->unique};
-    error = write(device, &reply, sizeof reply) < 0 ? errno : 0;
+    error = answer_by_number(&scene);
     snprintf(text, sizeof text, "%s, client: %s", error ? strerrorname_np(error) : "taken",
              said(await(&all->made_result, PENDING)));
     line(keys[2], text);
-    commit_as_another(device, keys[3]);
-    finish(device, next, user, 0);
+    commit_as_another(scene.device, keys[3]);
+    leave(&scene);
 }
 
 // The same with the buffers at the same addresses in both processes.
 static void taken_shared_ring(void) {
     const char *keys[] = {"ring: the same with its buffers at the same addresses"};
-    pid_t user = 0;
+    struct scene scene;
     common = mmap(NULL, (size_t)queue_count() * sizeof *common, PROT_READ | PROT_WRITE,
                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    int device = prepared(1, 1, &user);
-    if (device < 0) {
-        no(keys, 1);
-    } else {
+    if (begun(&scene, 1, 1, keys, 1)) {
         struct slot *slot = &common[all->qid];
         size_t bytes;
         entry(slot->payload, &bytes, 3);
         struct cfk_out_header head = {(uint32_t)(sizeof head + bytes), 0, all->unique};
         memcpy(&slot->head, &head, sizeof head);
         slot->head.ring_ent_in_out.payload_sz = (uint32_t)bytes;
-        commit_as_another(device, keys[0]);
-        finish(device, user, 0, 0);
+        commit_as_another(scene.device, keys[0]);
+        leave(&scene);
     }
     munmap(common, (size_t)queue_count() * sizeof *common);
     common = NULL;
@@ -599,10 +609,10 @@ static void taken_shared_ring(void) {
 // A second connection that takes the place of a dead one.
 static void replaced(int beneath) {
     const char *key = beneath ? "new connection: beneath the dead mount" : "new connection: over the dead mount";
-    pid_t user = 0;
-    int device = prepared(0, 0, &user);
-    if (device < 0) return line(key, strerror(errno));
-    close(device);
+    struct scene scene;
+    if (!begun(&scene, 0, 0, &key, 1)) return;
+    close(scene.device);
+    pid_t user = scene.user;
     char text[200];
     int error = 0, next = open("/dev/fuse", O_RDWR | O_CLOEXEC);
     char options[128];

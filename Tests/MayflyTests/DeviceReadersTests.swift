@@ -17,12 +17,13 @@ import Testing
         let ends = Atomic<Bool>(false)
     }
 
-    /// A reader that has lost its processor is awake, and so is one that works.
-    @Test func whoIsAwakeIsWaitedFor() throws {
+    /// A reader that has lost its processor is awake, and so is one that works. One that sleeps in another
+    /// call than those that wait for requests has a request.
+    @Test(arguments: [false, true]) func whoHasARequestIsWaitedFor(sleeps: Bool) throws {
         let marks = Marks()
         let other = reader {
-            while !marks.rests.load(ordering: .relaxed) {}
-            while !marks.ends.load(ordering: .relaxed) { usleep(20_000) }
+            while !marks.rests.load(ordering: .relaxed) { if sleeps { usleep(20_000) } }
+            while !marks.ends.load(ordering: .relaxed) { _ = poll(nil, 0, 20) }
         }
         #expect(waits(seconds: 0.05) >= 50_000_000)
         marks.rests.store(true, ordering: .relaxed)

@@ -29,6 +29,13 @@ struct ExampleTests {
 
 /// What users of the libraries read.
 @Suite struct PublicDocumentationTests {
+    @Test func thePictureIsOfTheFigures() throws {
+        let outcome = try ChildProcess.run(
+            ["/usr/bin/env", "python3", "\(ExampleTests.root)/Docs/picture.py", "--check"],
+            seconds: 20)
+        #expect(outcome.status == 0, "\(outcome.report)")
+    }
+
     @Test(.timeLimit(.minutes(2))) func everySymbolHasItAndDocCIsContent() throws {
         let build = BuiltCommand.path.split(separator: "/").dropLast().joined(separator: "/")
         let outcome = try ChildProcess.run(

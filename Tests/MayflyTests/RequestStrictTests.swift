@@ -225,6 +225,8 @@ struct RequestStrictTests {
             #expect(value(text).contains("(byte"), "\(text): \(value(text))")
         }
         #expect(value(#" {"a" : [ -0.5e+3 , "\ud83d\ude00\n\/" , null ] } "#).contains("-0.5e+3"))
+        let text = #"{"b":[-0.5e+3,12345678901234567890,null,true],"a":"\"\\\u0001é/"}"#
+        #expect(try JSONReader.value(of: Array(text.utf8)).encoded == Array(text.utf8))
         #expect(value(#""\u00e9\udbff\udce9""#) == #"text("é\#u{10FCE9}")"#)
     }
 }

@@ -1,7 +1,8 @@
 // One request as the operations see it: pointers to where the kernel put its parts.
 //
 // Nothing is copied. The transport has checked the sizes before it hands a request on: `argument`
-// really has `argumentBytes` bytes and `payload` really has `payloadBytes`.
+// really has `argumentBytes` bytes and `payload` really has `payloadBytes`. They are pointers and no spans:
+// `payload` and `reply` may be the same memory, and a `MutableRawSpan` has its memory to itself.
 
 internal import CFuseDevice
 package import CFuseKernel

@@ -73,9 +73,9 @@ struct RequestBody {
     }
 
     /// The same for an object that was read.
-    init(members: [(name: String, value: JSONValue)], _ fields: [RequestField]) throws(RequestFault)
-    {
-        for (name, value) in members {
+    init(members: [JSONMember], _ fields: [RequestField]) throws(RequestFault) {
+        for member in members {
+            let name = member.name
             guard let field = fields.first(where: { $0.name == name }) else {
                 let names = fields.map(\.name)
                 throw RequestFault(
@@ -84,7 +84,7 @@ struct RequestBody {
                             ? "this takes none" : "known are \(names.joined(separator: ", "))"),
                     field: name, known: names)
             }
-            try take(field, value)
+            try take(field, member.value)
         }
     }
 

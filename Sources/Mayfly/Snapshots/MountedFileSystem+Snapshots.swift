@@ -228,11 +228,17 @@ extension MountedFileSystem {
     /// What programs have stored in mappings is in the kernel's pages until now.
     ///
     /// A log of what was synced knows which files may be mapped: the kernel writes each back before it
-    /// forgets it. Otherwise syncfs(2) asks for all of them. Newer kernels do not wait for that, so this waits until
-    /// the threads that serve have nothing to do.
+    /// forgets it. Otherwise syncfs(2) asks for all of them. Most kernels do not wait for the answers, so this waits
+    /// until the threads that serve have nothing to do.
     ///
-    /// - Source: fs/fs-writeback.c, `sync_inodes_sb()`: SB_I_NO_DATA_INTEGRITY, which FUSE has since Linux 7.0
-    ///   and in 6.18.y.
+    /// Only Linux 6.16, 6.17 and the first of 6.18 wait for the answers themselves. That is not asked for once
+    /// at mount: nothing tells it to user space, distributions take the change back to kernels of other numbers, and
+    /// to try it takes a file in the user's tree and an answer that is held back. Little is lost: a mount at rest
+    /// passes at the first look, which is one read of /proc for each thread.
+    ///
+    /// - Source: fs/fuse/file.c before Linux 6.16, `fuse_writepage_locked()`: a page is done when it is copied to
+    ///   another; fs/fs-writeback.c, `wait_sb_inodes()`: AS_NO_DATA_INTEGRITY, which FUSE has since 6.19, and
+    ///   `sync_inodes_sb()`: SB_I_NO_DATA_INTEGRITY, since 7.0; both went to 6.18.y.
     func writeBack(_ session: FuseSession) {
         if let log = hooks.durability {
             session.forget(log.whileHeld { $0.mappable.keys.sorted() })

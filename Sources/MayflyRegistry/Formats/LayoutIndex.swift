@@ -16,14 +16,17 @@ package struct LayoutIndex: Sendable, Equatable {
 
     /// Of no image.
     package init() {
-        value = .object(["schemaVersion": .integer(2), "mediaType": .text(MediaType.index)])
+        value = .object([
+            JSONMember("schemaVersion", .number("2")),
+            JSONMember("mediaType", .text(MediaType.index)),
+        ])
         manifests = []
     }
 
     /// - Parameter origin: what errors call it.
     package init(_ bytes: [UInt8], from origin: String) throws(MountError) {
-        guard let value = ControlJSON.decoded(JSONValue.self, bytes),
-            case .object = value, let manifests = value["manifests"]?.list
+        guard let value = try? JSONReader.value(of: bytes), case .object = value,
+            let manifests = value["manifests"]?.list
         else {
             throw MountError(.usage, "\(origin) has no index.json of an OCI image layout")
         }
@@ -72,18 +75,23 @@ package struct LayoutIndex: Sendable, Equatable {
             Self.name(of: entry) == tag
                 && (tag != nil || entry["digest"]?.text == manifest.digest.text)
         }
-        var entry: [String: JSONValue] = [
-            "mediaType": .text(manifest.mediaType), "digest": .text(manifest.digest.text),
-            "size": .integer(Int64(clamping: manifest.size)),
-            "artifactType": .text(MediaType.artifact),
+        var entry = [
+            JSONMember("mediaType", .text(manifest.mediaType)),
+            JSONMember("digest", .text(manifest.digest.text)),
+            JSONMember("size", .number("\(manifest.size)")),
+            JSONMember("artifactType", .text(MediaType.artifact)),
         ]
-        if let tag { entry["annotations"] = .object([Self.nameKey: .text(tag)]) }
+        if let tag {
+            entry.append(
+                JSONMember("annotations", .object([JSONMember(Self.nameKey, .text(tag))])))
+        }
         manifests.append(.object(entry))
     }
 
     package var encoded: [UInt8] {
-        guard case .object(var object) = value else { return [] }
-        object["manifests"] = .list(manifests)
-        return ControlJSON.encoded(JSONValue.object(object))
+        guard case .object(var members) = value else { return [] }
+        members.removeAll { $0.name == "manifests" }
+        members.append(JSONMember("manifests", .list(manifests)))
+        return JSONValue.object(members).encoded
     }
 }

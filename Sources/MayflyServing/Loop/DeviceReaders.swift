@@ -7,7 +7,8 @@ internal import Synchronization
 /// What the readers of one /dev/fuse know of each other.
 ///
 /// A FORGET that one of them has read is not in the kernel's queue any more, and may not be done with
-/// yet: its thread may have lost its processor. Whether a thread sleeps is known to the kernel alone.
+/// yet: its thread may have lost its processor. Whether a thread waits for requests is known to the kernel
+/// alone.
 package final class DeviceReaders: Sendable {
     /// Thread numbers; 0 before the thread has begun, negative while it waits for the others.
     private let threads: [Slot]
@@ -44,7 +45,7 @@ package final class DeviceReaders: Sendable {
     private func othersRest(than index: Int) -> Bool {
         threads.indices.allSatisfy { other in
             let thread = threads[other].thread.load(ordering: .acquiring)
-            return other == index || thread <= 0 || csys_is_asleep(thread) != 0
+            return other == index || thread <= 0 || csys_waits_for_requests(thread) != 0
         }
     }
 }

@@ -102,6 +102,6 @@ package struct ServingSight: Sendable {
             let count = Int(running)
         else { return false }
         // The asking thread is one of them.
-        return count - 1 > sysconf(Int32(_SC_NPROCESSORS_ONLN))
+        return count - 1 > Processors.online
     }
 }

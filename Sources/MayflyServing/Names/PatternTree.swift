@@ -79,7 +79,7 @@ package struct PatternTree: Sendable {
     }
 
     private static func hash(_ bytes: [UInt8]) -> UInt64 {
-        unsafe bytes.withUnsafeBytes { unsafe Name($0).hash() }
+        unsafe bytes.withUnsafeBytes { unsafe Name($0).hash().rawValue }
     }
 
     private static func hash(_ pattern: NamePattern) -> UInt64 {
@@ -90,7 +90,8 @@ package struct PatternTree: Sendable {
 
     private static func hash(_ bytes: UnsafeRawBufferPointer, head: Int, tail: Int) -> UInt64 {
         let first = unsafe Name(UnsafeRawBufferPointer(rebasing: bytes.prefix(head))).hash()
-        let last = unsafe Name(UnsafeRawBufferPointer(rebasing: bytes.suffix(tail))).hash()
+            .rawValue
+        let last = unsafe Name(UnsafeRawBufferPointer(rebasing: bytes.suffix(tail))).hash().rawValue
         return first &+ last &* 0x9E37_79B9_7F4A_7C15
     }
 
@@ -110,7 +111,7 @@ package struct PatternTree: Sendable {
     package mutating func advance(_ places: Places, _ name: Name) -> Places {
         step += 1
         var next: Places = []
-        let hash = name.hash()
+        let hash = name.hash().rawValue
         let bytes = unsafe UnsafeRawBufferPointer(start: name.bytes, count: Int(name.count))
         for place in places {
             if nodes[place].isLoop { reach(place, &next) }

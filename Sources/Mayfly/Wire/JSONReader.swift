@@ -1,50 +1,24 @@
-// StrictJSON: a body of a request as it stands, with what a decoder would pass over: names that are given
-// twice, numbers that do not fit, and what comes after the end.
-
-/// A value of JSON.
-///
-/// - Source: RFC 8259.
-indirect enum JSONValue: Sendable {
-    case null
-    case flag(Bool)
-    /// As it is written.
-    case number(String)
-    case text(String)
-    case list([JSONValue])
-    /// In its order; no name comes twice.
-    case object([(name: String, value: JSONValue)])
-
-    /// With its article.
-    var kind: String {
-        switch self {
-        case .null: "null"
-        case .flag: "a truth value"
-        case .number: "a number"
-        case .text: "a text"
-        case .list: "a list"
-        case .object: "an object"
-        }
-    }
-}
+// JSONReader: JSON as it stands, with what a decoder would pass over: names that are given twice, numbers
+// that do not fit, and what comes after the end.
 
 /// Why bytes are no JSON.
-struct JSONFault: Error, Equatable {
+package struct JSONFault: Error, Equatable {
     /// As the end of "the body is no JSON: ".
-    let reason: String
+    package let reason: String
 }
 
 /// Reads JSON from its beginning to its end.
-struct JSONReader {
+package struct JSONReader {
     private let bytes: [UInt8]
     private var at = 0
-    /// Lists and objects within each other; no request has more than two.
+    /// Lists and objects within each other; no request has more than two, and no index more than four.
     private static let deepest = 16
     private static let digits = UInt8(ascii: "0")...UInt8(ascii: "9")
 
     private init(_ bytes: [UInt8]) { self.bytes = bytes }
 
     /// The value that bytes hold, which are nothing else.
-    static func value(of bytes: [UInt8]) throws(JSONFault) -> JSONValue {
+    package static func value(of bytes: [UInt8]) throws(JSONFault) -> JSONValue {
         guard String(validating: bytes, as: UTF8.self) != nil else {
             throw JSONFault(reason: "it is not UTF-8")
         }
@@ -91,10 +65,10 @@ struct JSONReader {
         throw fault("there is no value")
     }
 
-    private mutating func members(_ depth: Int) throws(JSONFault) -> [(
-        name: String, value: JSONValue
-    )] {
-        var members: [(name: String, value: JSONValue)] = []
+    private mutating func members(_ depth: Int) throws(JSONFault) -> [JSONMember] {
+        var members: [JSONMember] = []
+        // By their bytes: two forms of one character are two names.
+        var names: Set<[UInt8]> = []
         _ = take("{")
         skipBlanks()
         if take("}") { return [] }
@@ -102,12 +76,12 @@ struct JSONReader {
             skipBlanks()
             guard next == UInt8(ascii: "\"") else { throw fault("a name is missing") }
             let name = try text()
-            guard !members.contains(where: { $0.name.utf8.elementsEqual(name.utf8) }) else {
+            guard names.insert(Array(name.utf8)).inserted else {
                 throw fault("'\(name)' comes twice")
             }
             skipBlanks()
             guard take(":") else { throw fault("a colon is missing") }
-            members.append((name, try value(depth: depth + 1)))
+            members.append(JSONMember(name, try value(depth: depth + 1)))
             skipBlanks()
             if take("}") { return members }
             guard take(",") else { throw fault("a comma or brace is missing") }
