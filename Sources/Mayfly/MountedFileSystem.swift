@@ -47,6 +47,8 @@ public final class MountedFileSystem: Sendable {
     private let maintenance: Maintenance
     let counters: [RequestCounters]
     private let gate: YieldGate
+    /// Of a mount of an image that is not all here yet.
+    private let late: LateRequests?
     let hooks: RequestHooks
     /// Fault rules as they were added, by number.
     let faultRules = Mutex<[Int: FaultRule]>([:])
@@ -68,6 +70,7 @@ public final class MountedFileSystem: Sendable {
     private struct Threads {
         var serving: [HostThread] = []
         var maintaining: HostThread?
+        var late: HostThread?
     }
 
     /// Mounts; requests are answered when this returns.
@@ -113,7 +116,11 @@ public final class MountedFileSystem: Sendable {
         _ configuration: MountConfiguration, beforeServing: () throws(MountError) -> Void
     ) throws(MountError) {
         var origin = TreeOrigin.empty
-        if let path = configuration.from {
+        if let arriving = configuration.arriving {
+            MemoryHeadroom.watch()
+            let file = try ImageFile(arriving, path: PathBytes(configuration.from ?? ""))
+            origin = .image(try file.guarded(isOnlyRead: false))
+        } else if let path = configuration.from {
             MemoryHeadroom.watch()
             let file = try ImageFile(from: PathBytes(path), within: configuration.unpackingLimits)
             origin = .image(try file.guarded(isOnlyRead: false))
@@ -139,14 +146,17 @@ public final class MountedFileSystem: Sendable {
         // Before the mount is made, so that what cannot be had leaves no mount behind.
         var sessionConfiguration = configuration.session(in: memory)
         // Beside the queues: a reader of /dev/fuse, who looks from outside, and who builds trees.
-        sessionConfiguration.mostQueues = origin.shardCount - 3
+        let arrival = origin.base?.mapping.pages?.arrival
+        // And who answers late what came over /dev/fuse.
+        let extra = arrival == nil ? 0 : 1
+        sessionConfiguration.mostQueues = origin.shardCount - 3 - extra
         if configuration.isRecovery, let file = configuration.survivingMemory {
             sessionConfiguration.replaced = try? SurvivingHeader(reading: file).mount
         }
-        let readers = min(max(2, Self.onlineProcessors), max(1, origin.shardCount - 2))
+        let readers = min(max(2, Self.onlineProcessors), max(1, origin.shardCount - 2 - extra))
         let queues = FuseSession.mostQueues(sessionConfiguration)
         // Two more than serve: for who looks at the tree from outside of it, and who builds trees.
-        let workerCount = max(queues + 1, queues == 0 ? readers : 0) + 2
+        let workerCount = max(queues + 1, queues == 0 ? readers : 0) + 2 + extra
         let pageBytes = SizeText.pageBytes
         let store = try Self.store(
             configuration, origin, limits: limits, memory: memory, workerCount: workerCount)
@@ -167,7 +177,7 @@ public final class MountedFileSystem: Sendable {
         }
         // Where the kernel refuses the ring after all, these are no more than the queues and one.
         let deviceReaders = session.queueCount > 0 ? 1 : readers
-        let servingCount = session.queueCount + deviceReaders
+        let servingCount = session.queueCount + deviceReaders + extra
         let counters: [RequestCounters]
         do throws(Errno) {
             counters = try RequestCounters.make(count: servingCount)
@@ -200,6 +210,14 @@ public final class MountedFileSystem: Sendable {
         gate = YieldGate()
         hooks = RequestHooks(
             answersAll: configuration.answersAll, isDurable: configuration.durability == .fsync)
+        late = arrival.map { arrival in
+            LateRequests(
+                operations: Operations(
+                    worker: store.worker(servingCount - 1),
+                    policy: OperationPolicy(configuration), counters: counters[servingCount - 1]),
+                arrival: arrival, imageName: origin.base?.name ?? "",
+                tells: configuration.arriving != nil)
+        }
         maintenance = Maintenance(
             store: store, imageName: image?.name ?? "", counters: counters, gate: gate,
             sight: ServingSight(
@@ -339,6 +357,9 @@ public final class MountedFileSystem: Sendable {
                     cpu: index, name: "mayfly-ring-\(index)", with: session.queue(at: index)
                 ) { loop.serve($0) })
         }
+        if let late {
+            started.late = try HostThread.start(name: "mayfly-late") { late.run() }
+        }
         let maintenance = maintenance
         started.maintaining = try HostThread.start(name: "mayfly-maintain") {
             maintenance.run()
@@ -354,7 +375,7 @@ public final class MountedFileSystem: Sendable {
                 policy: OperationPolicy(configuration),
                 counters: counters[worker]),
             session: session, readers: readers, reader: reader, gate: gate,
-            bell: maintenance.bell, hooks: hooks)
+            bell: maintenance.bell, hooks: hooks, late: late)
     }
 
     package func setForkHost(_ host: @escaping ForkHost) { forkHost.withLock { $0 = host } }
@@ -409,6 +430,8 @@ public final class MountedFileSystem: Sendable {
             return threads
         }
         for thread in taken.serving { thread.join() }
+        late?.end()
+        taken.late?.join()
         store.arena.noteEnd()
         treeWork.finish()
         maintenance.end()

@@ -124,7 +124,11 @@ enum RunPacking {
                 min(bytes.count, at + 4096 - Int((offset + UInt64(at)) % 4096))
             }
             func isZero(_ at: Int) -> Bool {
-                unsafe bytes[at..<end(at)].allSatisfy { $0 == 0 }
+                guard let base = bytes.baseAddress else { return true }
+                let count = end(at) - at
+                // Each byte is the one before it, and the first one is 0.
+                return unsafe base.load(fromByteOffset: at, as: UInt8.self) == 0
+                    && (count == 1 || memcmp(base + at, base + at + 1, count - 1) == 0)
             }
             if isZero(start) {
                 start = end(start)
