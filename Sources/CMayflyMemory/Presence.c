@@ -36,6 +36,8 @@ struct table {
     uint32_t magic, file_count, run_count, first_count, most_runs, most_firsts;
     uint64_t patience, total;
     _Atomic uint64_t here, progress;
+    // When somebody last found that something lacks.
+    _Atomic uint64_t wanted_at;
     _Atomic uint32_t failing, complete;
     // Written by one thread at a time; an odd number: just now.
     _Atomic uint32_t reason_serial;
@@ -173,6 +175,8 @@ static int look(struct cmem_presence *table, uint32_t number, uint64_t offset, u
             atomic_store_explicit(&run->wanted, 1, memory_order_relaxed);
         code = CMEM_MISSING;
     }
+    if (code)
+        atomic_store_explicit(&table->table->wanted_at, cmem_monotonic_nanoseconds(), memory_order_relaxed);
     return code;
 }
 
@@ -295,13 +299,9 @@ uint32_t cmem_presence_lacking(const struct cmem_presence *table, uint32_t numbe
 }
 
 bool cmem_presence_is_wanted(const struct cmem_presence *table) {
-    for (uint32_t i = 0; i < table->table->run_count; i++) {
-        struct run *run = &table->runs[i];
-        if (atomic_load_explicit(&run->wanted, memory_order_relaxed)
-            && atomic_load_explicit(&run->state, memory_order_relaxed) == LACKS)
-            return true;
-    }
-    return false;
+    // Who waits looks each millisecond.
+    uint64_t last = atomic_load_explicit(&table->table->wanted_at, memory_order_relaxed);
+    return cmem_monotonic_nanoseconds() - last < SECOND / 10;
 }
 
 void cmem_presence_firsts_arrived(struct cmem_presence *table, uint32_t file) {

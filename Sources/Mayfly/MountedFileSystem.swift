@@ -150,6 +150,11 @@ public final class MountedFileSystem: Sendable {
         // And who answers late what came over /dev/fuse.
         let extra = arrival == nil ? 0 : 1
         sessionConfiguration.mostQueues = origin.shardCount - 3 - extra
+        if arrival != nil {
+            // Many shorter entries of the same memory: each request that waits for content keeps one.
+            sessionConfiguration.queueDepth = configuration.queueDepth ?? 64
+            sessionConfiguration.maxPayloadBytes = configuration.maxPayloadBytes ?? 128 << 10
+        }
         if configuration.isRecovery, let file = configuration.survivingMemory {
             sessionConfiguration.replaced = try? SurvivingHeader(reading: file).mount
         }
@@ -210,13 +215,15 @@ public final class MountedFileSystem: Sendable {
         gate = YieldGate()
         hooks = RequestHooks(
             answersAll: configuration.answersAll, isDurable: configuration.durability == .fsync)
+        // A fork has the same image, and the log need not be told twice.
+        let isFirst = if case .image = origin { true } else { false }
         late = arrival.map { arrival in
             LateRequests(
                 operations: Operations(
                     worker: store.worker(servingCount - 1),
                     policy: OperationPolicy(configuration), counters: counters[servingCount - 1]),
                 arrival: arrival, imageName: origin.base?.name ?? "",
-                tells: configuration.arriving != nil)
+                tells: isFirst)
         }
         maintenance = Maintenance(
             store: store, imageName: image?.name ?? "", counters: counters, gate: gate,

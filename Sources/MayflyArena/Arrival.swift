@@ -143,7 +143,7 @@ extension Errno {
     package func lacking(of file: Int) -> Int {
         Int(unsafe cmem_presence_lacking(pointer, UInt32(file)))
     }
-    /// Whether somebody waits for a run that nobody brings.
+    /// Whether somebody waits at this moment.
     package var isWanted: Bool { unsafe cmem_presence_is_wanted(pointer) }
     package func firstsArrived(of file: Int) {
         unsafe cmem_presence_firsts_arrived(pointer, UInt32(file))

@@ -165,7 +165,11 @@ struct MountCommand: ParsableCommand {
                 from, patienceSeconds: patience, say: { if !self.quiet && !self.json { Console.say($0) } })
             {
             case .path(let path): configuration.from = path
-            case .arriving(let image): configuration.arriving = image
+            case .arriving(let image):
+                configuration.arriving = image
+                if !self.quiet && !self.json {
+                    Console.say("\(from) is mounted before all of it is here: content comes as it is read")
+                }
             }
         }
         let ready = foreground ? nil : BackgroundServer.readyDescriptor

@@ -85,7 +85,7 @@ void cmem_presence_give_back(struct cmem_presence *table, int64_t run);
 uint32_t cmem_presence_file(const struct cmem_presence *table, int64_t run);
 // Runs of a file that are not here.
 uint32_t cmem_presence_lacking(const struct cmem_presence *table, uint32_t file);
-// Whether some run is wanted and nobody brings it.
+// Whether somebody waits at this moment.
 bool cmem_presence_is_wanted(const struct cmem_presence *table);
 // Pages that come first of a file are here.
 void cmem_presence_firsts_arrived(struct cmem_presence *table, uint32_t file);

@@ -191,6 +191,7 @@ package struct LazyPull: Sendable {
             let now = progress.carriedBytes
             if now != carried { arrival.noteProgress() }
             carried = now
+            progress.hurry(arrival.isWanted)
             return !Arrival.isGone(server)
         }
         while files.contains(where: { arrival.lacking(of: $0.number) > 0 }) {
@@ -205,7 +206,8 @@ package struct LazyPull: Sendable {
     /// A thread of those that bring runs.
     private static func fetch(_ work: Work) {
         while !work.isOver.load(ordering: .relaxed) {
-            guard let claimed = work.arrival.claim(wantedOnly: false) else {
+            // While somebody waits the link is for what he waits for.
+            guard let claimed = work.arrival.claim(wantedOnly: work.arrival.isWanted) else {
                 usleep(5000)
                 continue
             }
