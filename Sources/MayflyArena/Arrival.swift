@@ -6,7 +6,9 @@ package import SystemPackage
 
 extension Errno {
     /// Of pages of an image that are not here yet. The request is carried out again when they are.
-    package static var missing: Errno { @_noLocks get { Errno(rawValue: Int32(truncatingIfNeeded: CMEM_MISSING)) } }
+    package static var missing: Errno {
+        @_noLocks get { Errno(rawValue: Int32(truncatingIfNeeded: CMEM_MISSING)) }
+    }
 }
 
 /// The table that the process that brings an image shares with the server. Ended by its owner.
@@ -14,7 +16,9 @@ extension Errno {
     // Sendable: the words of the table are atomic, or written before it is shared.
     let pointer: OpaquePointer
 
-    package static func == (one: Arrival, other: Arrival) -> Bool { unsafe one.pointer == other.pointer }
+    package static func == (one: Arrival, other: Arrival) -> Bool {
+        unsafe one.pointer == other.pointer
+    }
 
     /// A file of the image, and what of it is to come.
     package struct File: Sendable {

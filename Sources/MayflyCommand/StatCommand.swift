@@ -78,14 +78,17 @@ struct StatCommand: ParsableCommand {
     }
 
     private static func arrival(_ arrival: MountReport.Arrival) -> String {
-        let here = "\(Numbers.bytes(arrival.hereBytes)) of \(Numbers.bytes(arrival.totalBytes)) are here"
+        let here =
+            "\(Numbers.bytes(arrival.hereBytes)) of \(Numbers.bytes(arrival.totalBytes)) are here"
         switch arrival.state {
         case "complete": return "all of the image is here"
         case "away":
-            return "\(here), and no more comes (\(arrival.reason ?? "nothing is heard")): reading the rest answers EIO; "
+            return
+                "\(here), and no more comes (\(arrival.reason ?? "nothing is heard")): reading the rest answers EIO; "
                 + "it is tried again"
         case "ended":
-            return "\(here), and no more comes, as the process that brought it was killed: mount it anew"
+            return
+                "\(here), and no more comes, as the process that brought it was killed: mount it anew"
         default: return "\(here), and more comes"
         }
     }

@@ -124,7 +124,8 @@ package struct DeviceQueue: ~Copyable {
     package mutating func park() throws(Errno) -> ParkedRequest {
         precondition(hasRequest && expectsReply, "DeviceQueue.park: no such request")
         let copy = try unsafe ParkedRequest(
-            input, bytes: MemoryLayout<cfk_in_header>.size + Int(sizes.argumentBytes)
+            input,
+            bytes: MemoryLayout<cfk_in_header>.size + Int(sizes.argumentBytes)
                 + Int(sizes.payloadBytes), sizes, replyCapacity: replyCapacity, core)
         expectsReply = false
         return copy

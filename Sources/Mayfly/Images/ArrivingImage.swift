@@ -75,7 +75,9 @@ package final class ArrivingImage: Sendable, Equatable {
     }
 
     private func demand(_ run: PageRun, of file: Int, _ path: PathBytes) throws(MountError) {
-        do throws(Errno) { try arrival.demand(run, of: file) } catch { throw Self.absent(path, arrival) }
+        do throws(Errno) { try arrival.demand(run, of: file) } catch {
+            throw Self.absent(path, arrival)
+        }
     }
 
     /// What must be here before there is a mount does not come.
