@@ -19,6 +19,8 @@ struct cmem_guard {
     // Behind the last source the first file ends here; without sources it is read to its own end.
     uint64_t first_bytes;
     struct cmem_source *sources;
+    // NULL where all was here from the beginning.
+    struct cmem_presence *presence;
     struct {
         int file;
         struct stat before;
@@ -47,6 +49,12 @@ struct cmem_guard *cmem_guard_make(const int *files, size_t file_count, uint64_t
     return guard;
 }
 
+void cmem_guard_set_presence(struct cmem_guard *guard, struct cmem_presence *presence) {
+    guard->presence = presence;
+}
+
+struct cmem_presence *cmem_guard_presence(const struct cmem_guard *guard) { return guard->presence; }
+
 void cmem_guard_free(struct cmem_guard *guard) {
     free(guard->sources);
     free(guard);
@@ -74,7 +82,16 @@ bool cmem_guard_is_changed(struct cmem_guard *guard) {
     // What was copied before is not to be looked at after this.
     atomic_thread_fence(memory_order_seq_cst);
     for (size_t i = 0; i < guard->file_count; i++) {
-        if (is_as_before(guard->files[i].file, &guard->files[i].before)) continue;
+        if (__builtin_expect(guard->presence != NULL, 0)
+            && cmem_presence_is_coming(guard->presence, (uint32_t)i)) {
+            // Nobody can open a file that has no name; from then on it is as it was.
+            struct stat named;
+            if (!cmem_presence_named(guard->presence, (uint32_t)i, &named)
+                || is_as_before(guard->files[i].file, &named))
+                continue;
+        } else if (is_as_before(guard->files[i].file, &guard->files[i].before)) {
+            continue;
+        }
         atomic_store_explicit(&guard->changed, true, memory_order_relaxed);
         return true;
     }
@@ -95,8 +112,22 @@ static size_t source_behind(const struct cmem_source *sources, size_t count, uin
     return low;
 }
 
-int cmem_guard_read(const struct cmem_guard *guard, void *target, size_t count, uint64_t offset) {
-    if (guard->source_count == 0) return csys_read_all(guard->files[0].file, target, count, offset);
+// What is done with a piece that lies in one file.
+enum step { READ, AWAIT };
+
+static int step(const struct cmem_guard *guard, enum step step, uint32_t file, void *target, size_t count,
+                uint64_t place) {
+    struct cmem_presence *presence = guard->presence;
+    if (step == AWAIT) return presence ? cmem_presence_await(presence, file, place, count) : 0;
+    if (__builtin_expect(presence != NULL, 0)) {
+        int error = cmem_presence_find(presence, file, place, count);
+        if (error) return error;
+    }
+    return csys_read_all(guard->files[file].file, target, count, place);
+}
+
+static int walk(const struct cmem_guard *guard, enum step what, void *target, size_t count, uint64_t offset) {
+    if (guard->source_count == 0) return step(guard, what, 0, target, count, offset);
     const struct cmem_source *sources = guard->sources;
     size_t at = source_behind(sources, guard->source_count, offset);
     char *to = target;
@@ -109,23 +140,30 @@ int cmem_guard_read(const struct cmem_guard *guard, void *target, size_t count, 
                 end = source->end;
                 at++;
             }
-            error = csys_read_all(guard->files[source->file].file, to, end - offset,
-                                  source->place + (offset - source->start));
+            error = step(guard, what, source->file, to, end - offset, source->place + (offset - source->start));
         } else {
             if (at < guard->source_count && sources[at].start < end) end = sources[at].start;
             if (offset < guard->first_bytes) {
                 if (end > guard->first_bytes) end = guard->first_bytes;
-                error = csys_read_all(guard->files[0].file, to, end - offset, offset);
-            } else {
+                error = step(guard, what, 0, to, end - offset, offset);
+            } else if (what == READ) {
                 memset(to, 0, end - offset);
             }
         }
         if (error) return error;
-        to += end - offset;
+        if (to) to += end - offset;
         count -= end - offset;
         offset = end;
     }
     return 0;
+}
+
+int cmem_guard_read(const struct cmem_guard *guard, void *target, size_t count, uint64_t offset) {
+    return walk(guard, READ, target, count, offset);
+}
+
+int cmem_guard_await(const struct cmem_guard *guard, size_t count, uint64_t offset) {
+    return walk(guard, AWAIT, NULL, count, offset);
 }
 
 // The handler looks at these without a lock. A range is published by its end and withdrawn by it, and

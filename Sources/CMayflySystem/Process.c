@@ -168,6 +168,30 @@ int csys_fork_server(const void *mask, int ready, int ready_target, int kept, in
     return process;
 }
 
+int csys_fork_apart(int kept, int target) {
+    pid_t child = fork();
+    if (child < 0) return -1;
+    if (child == 0) {
+        // Its own child is init's, which waits for it when it ends.
+        pid_t own = fork();
+        if (own != 0) _exit(own < 0 ? 1 : 0);
+        setsid();
+        int nothing = open_nothing();
+        if (nothing < 0 || dup2(kept, target) < 0) _exit(1);
+        // Nobody is to wait for the end of a stream that it holds.
+        if (dup2(nothing, STDIN_FILENO) < 0 || dup2(nothing, STDOUT_FILENO) < 0
+            || dup2(nothing, STDERR_FILENO) < 0)
+            _exit(1);
+        close_range(target + 1, ~0U, 0);
+        return 0;
+    }
+    int status = 0;
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
+    if (status == 0) return 1;
+    errno = EAGAIN;
+    return -1;
+}
+
 int csys_open_process(int process) { return (int)syscall(SYS_pidfd_open, process, 0); }
 
 void csys_leave_terminal(void) {

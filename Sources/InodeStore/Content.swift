@@ -9,7 +9,7 @@
 // its buffer to here, under the inode's lock. A page is filled before its entry is published.
 
 internal import CMayflyMemory
-internal import MayflyArena
+package import MayflyArena
 package import SystemPackage
 
 enum Content {
@@ -26,6 +26,9 @@ enum Content {
 }
 
 extension StoreWorker {
+    /// What has come of the image; nil where all was here from the beginning.
+    package var arrival: Arrival? { store.arena.arrival }
+
     /// Copies content. The one function that does, so that `traffic` tells every copy.
     @_noLocks func copyContent(
         _ target: UnsafeMutableRawPointer, _ source: UnsafeRawPointer, _ bytes: UInt64
@@ -117,7 +120,8 @@ extension StoreWorker {
     /// - Parameter asks: whether for memory, too; without, the budget may be overdrawn.
     /// - Returns: the end of what can be overwritten: `end`, or before it where memory comes to an end.
     /// - Throws: `EIO` where the image is changed and a page at an end, which keeps a part of what it
-    ///   has, cannot be had; `ENOSPC` where there is no memory for the first page.
+    ///   has, cannot be had; `.missing` where a page is not here yet; `ENOSPC` where there is no memory for the
+    ///   first page.
     @_noLocks func fetchRange(
         _ inode: InodeOffset, from start: UInt64, to end: UInt64, asks: Bool = true
     ) throws(Errno) -> UInt64 {
@@ -135,6 +139,9 @@ extension StoreWorker {
                 do throws(Errno) {
                     try store.arena.fetch(extent.memory, bytes)
                 } catch {
+                    // Readers find what was there until they find what is new, so who overwrites all of it waits
+                    // as well.
+                    if error == .missing { throw error }
                     let isHead = keepsHead && at <= start
                     let isTail = keepsTail && at + bytes >= end
                     if isHead || isTail { throw error }

@@ -40,6 +40,11 @@ extension MountConfiguration {
                 )
             }
         }
+        guard arriving == nil || durability == .none else {
+            throw MountError(
+                .usage, code: .conflict,
+                "--lazy and \(setting: .durability) exclude each other: give one")
+        }
         if profile == .build {
             withoutXattrs = true
             if permissionChecks == .automatic, !allowOther { permissionChecks = .never }

@@ -75,6 +75,8 @@ public struct MountConfiguration: Sendable, Equatable {
     /// tree. The root directory is the image's, with its mode and owner. As `PathBytes` has its bytes as
     /// text.
     public var from: String?
+    /// An image of which not all is here yet: what `from` names ("mount --lazy").
+    package var arriving: ArrivingImage?
     /// Content in whole pages, as tmpfs counts it; 0: no limit but memory; nil: half of the
     /// usable memory.
     public var sizeBytes: UInt64?

@@ -137,6 +137,8 @@ extension MountError {
         public static let damagedImage = Code(rawValue: "damaged-image")
         /// The image was changed while it was in use.
         public static let changedImage = Code(rawValue: "changed-image")
+        /// Not all of the image is here yet, and what was asked for takes all of it.
+        public static let notAllHere = Code(rawValue: "not-all-here")
         /// The image that a layer lies on is missing or another.
         public static let noBase = Code(rawValue: "no-base")
     }

@@ -1,4 +1,5 @@
-// The threads that serve a mount: one for each ring queue, the readers of /dev/fuse, and maintenance.
+// The threads that serve a mount: one for each ring queue, the readers of /dev/fuse, maintenance, and one for what
+// waits for an image's content.
 
 internal import FuseTransport
 internal import InodeStore
@@ -11,6 +12,7 @@ extension MountedFileSystem {
     struct Threads {
         var serving: [HostThread] = []
         var maintaining: HostThread?
+        var late: HostThread?
     }
 
     func start(_ session: FuseSession, deviceReaders: Int) throws(Errno) {
@@ -34,6 +36,9 @@ extension MountedFileSystem {
                     cpu: index, name: "mayfly-ring-\(index)", with: session.queue(at: index)
                 ) { loop.serve($0) })
         }
+        if let late {
+            started.late = try HostThread.start(name: "mayfly-late") { late.run() }
+        }
         let maintenance = maintenance
         started.maintaining = try HostThread.start(name: "mayfly-maintain") {
             maintenance.run()
@@ -49,6 +54,6 @@ extension MountedFileSystem {
                 policy: OperationPolicy(configuration),
                 counters: counters[worker]),
             session: session, readers: readers, reader: reader, gate: gate,
-            bell: maintenance.bell, hooks: hooks)
+            bell: maintenance.bell, hooks: hooks, late: late)
     }
 }

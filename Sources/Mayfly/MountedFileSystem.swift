@@ -44,6 +44,8 @@ public final class MountedFileSystem: Sendable {
     let maintenance: Maintenance
     let counters: [RequestCounters]
     let gate: YieldGate
+    /// Of a mount of an image that is not all here yet.
+    let late: LateRequests?
     let hooks: RequestHooks
     /// Fault rules as they were added, by number.
     let faultRules = Mutex<[Int: FaultRule]>([:])
@@ -78,7 +80,11 @@ public final class MountedFileSystem: Sendable {
         _ configuration: MountConfiguration, beforeServing: () throws(MountError) -> Void
     ) throws(MountError) {
         var origin = TreeOrigin.empty
-        if let path = configuration.from {
+        if let arriving = configuration.arriving {
+            MemoryHeadroom.watch()
+            let file = try ImageFile(arriving, path: PathBytes(configuration.from ?? ""))
+            origin = .image(try file.guarded(isOnlyRead: false))
+        } else if let path = configuration.from {
             MemoryHeadroom.watch()
             let file = try ImageFile(from: PathBytes(path), within: configuration.unpackingLimits)
             origin = .image(try file.guarded(isOnlyRead: false))
@@ -104,14 +110,22 @@ public final class MountedFileSystem: Sendable {
         // Before the mount is made, so that what cannot be had leaves no mount behind.
         var sessionConfiguration = configuration.session(in: memory)
         // Beside the queues: a reader of /dev/fuse, who looks from outside, and who builds trees.
-        sessionConfiguration.mostQueues = origin.shardCount - 3
+        let arrival = origin.base?.mapping.pages?.arrival
+        // And who answers late what came over /dev/fuse.
+        let extra = arrival == nil ? 0 : 1
+        sessionConfiguration.mostQueues = origin.shardCount - 3 - extra
+        if arrival != nil {
+            // Many shorter entries of the same memory: each request that waits for content keeps one.
+            sessionConfiguration.queueDepth = configuration.queueDepth ?? 64
+            sessionConfiguration.maxPayloadBytes = configuration.maxPayloadBytes ?? 128 << 10
+        }
         if configuration.isRecovery, let file = configuration.survivingMemory {
             sessionConfiguration.replaced = try? SurvivingHeader(reading: file).mount
         }
-        let readers = min(max(2, Processors.online), max(1, origin.shardCount - 2))
+        let readers = min(max(2, Processors.online), max(1, origin.shardCount - 2 - extra))
         let queues = FuseSession.mostQueues(sessionConfiguration)
         // Two more than serve: for who looks at the tree from outside of it, and who builds trees.
-        let workerCount = max(queues + 1, queues == 0 ? readers : 0) + 2
+        let workerCount = max(queues + 1, queues == 0 ? readers : 0) + 2 + extra
         let pageBytes = SizeText.pageBytes
         let store = try Self.store(
             configuration, origin, limits: limits, memory: memory, workerCount: workerCount)
@@ -132,7 +146,7 @@ public final class MountedFileSystem: Sendable {
         }
         // Where the kernel refuses the ring after all, these are no more than the queues and one.
         let deviceReaders = session.queueCount > 0 ? 1 : readers
-        let servingCount = session.queueCount + deviceReaders
+        let servingCount = session.queueCount + deviceReaders + extra
         let counters: [RequestCounters]
         do throws(Errno) {
             counters = try RequestCounters.make(count: servingCount)
@@ -165,6 +179,16 @@ public final class MountedFileSystem: Sendable {
         gate = YieldGate()
         hooks = RequestHooks(
             answersAll: configuration.answersAll, isDurable: configuration.durability == .fsync)
+        // A fork has the same image, and the log need not be told twice.
+        let isFirst = if case .image = origin { true } else { false }
+        late = arrival.map { arrival in
+            LateRequests(
+                operations: Operations(
+                    worker: store.worker(servingCount - 1),
+                    policy: OperationPolicy(configuration), counters: counters[servingCount - 1]),
+                arrival: arrival, imageName: origin.base?.name ?? "",
+                tells: isFirst)
+        }
         maintenance = Maintenance(
             store: store, imageName: image?.name ?? "", counters: counters, gate: gate,
             sight: ServingSight(
@@ -246,6 +270,8 @@ public final class MountedFileSystem: Sendable {
             return threads
         }
         for thread in taken.serving { thread.join() }
+        late?.end()
+        taken.late?.join()
         store.arena.noteEnd()
         treeWork.finish()
         maintenance.end()

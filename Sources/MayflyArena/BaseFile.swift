@@ -75,6 +75,7 @@ package struct BaseMapping: Sendable {
                 files, files.count, pages.plainEnd, sources, sources.count)
         else { throw .noMemory }
         unsafe pointer = made
+        if let arrival = pages.arrival { unsafe cmem_guard_set_presence(made, arrival.pointer) }
     }
 
     /// Whether a file is not what it was. One system call, until it is not.
@@ -113,7 +114,8 @@ package enum BaseFile {
             guard ftruncate(overlay, off_t(header.imageBytes)) == 0 else {
                 throw .system(Errno(rawValue: errno))
             }
-            let isSmall = header.imageBytes <= smallBytes
+            // What is not here yet is not waited for without need.
+            let isSmall = header.imageBytes <= smallBytes && pages.arrival == nil
             if !isSmall { mapping.guardian = try watching(pages) }
             mapping.isMapped = isOnlyRead && pages.layers.isEmpty
             mapping.overlayRuns = try copy(
@@ -147,6 +149,7 @@ package enum BaseFile {
         var runs: [PageRun] = []
         var chunks = LayerChunks(pages)
         func take(_ run: PageRun) throws(ImageError) {
+            try chunks.demand(run)
             guard cmem_budget_take(Int64(run.count) >> 12) else { throw .system(.noMemory) }
             let end = min(run.upperBound, max(run.lowerBound, pages.plainEnd))
             try check(
@@ -171,15 +174,27 @@ package enum BaseFile {
                     doubt(&descriptors, count: count - chunk)
                     try check(unsafe csys_write_all(overlay, descriptors, Int(chunkBytes), start))
                 }
+                if pages.arrival != nil {
+                    // Side by side: who waits for one after the other waits for each way there and back.
+                    for other in chunk + 1..<min(count, chunk + Geometry.groupChunks)
+                    where isMetadata(descriptors, other) {
+                        let start = geometry.chunkStart(other)
+                        chunks.want(start..<start + chunkBytes)
+                    }
+                }
                 continue
             }
-            let at = Int(chunk % Geometry.groupChunks * Geometry.descriptorBytes / 8)
-            let state = descriptors[at + Int(Descriptor.state / 8)]
-            let kind = descriptors[at + Int(Descriptor.tag / 8)] >> 32
-            let isMetadata = state != Descriptor.pool && kind != ChunkKind.pages.rawValue
-            if all || isMetadata { try take(start..<start + chunkBytes) }
+            if all || isMetadata(descriptors, chunk) { try take(start..<start + chunkBytes) }
         }
         return runs
+    }
+
+    /// Whether a chunk is one of inodes or small units.
+    private static func isMetadata(_ descriptors: [UInt64], _ chunk: UInt64) -> Bool {
+        let at = Int(chunk % Geometry.groupChunks * Geometry.descriptorBytes / 8)
+        let state = descriptors[at + Int(Descriptor.state / 8)]
+        let kind = descriptors[at + Int(Descriptor.tag / 8)] >> 32
+        return state != Descriptor.pool && kind != ChunkKind.pages.rawValue
     }
 
     /// Calls no page clean and no pooled chunk zero: they are the file's.
@@ -216,6 +231,44 @@ package enum BaseFile {
     }
 
     deinit { unsafe buffer.deallocate() }
+
+    /// Has what the files have of a chunk come soon, where it is not here.
+    func want(_ chunk: PageRun) {
+        forEachPlace(of: chunk) { pages.arrival?.want($1, of: $0) }
+    }
+
+    /// Waits for it.
+    func demand(_ chunk: PageRun) throws(ImageError) {
+        guard let arrival = pages.arrival else { return }
+        var places: [(Int, PageRun)] = []
+        forEachPlace(of: chunk) { places.append(($0, $1)) }
+        for (file, place) in places {
+            do throws(Errno) { try arrival.demand(place, of: file) } catch { throw .system(error) }
+        }
+    }
+
+    /// Calls `body` with what is read of each file when a chunk is copied.
+    private func forEachPlace(of chunk: PageRun, _ body: (Int, PageRun) -> Void) {
+        let end = min(chunk.upperBound, pages.plainEnd)
+        if chunk.lowerBound < end { body(0, chunk.lowerBound..<end) }
+        for (index, layer) in pages.layers.enumerated() {
+            let runs = layer.file.runs
+            var low = 0
+            var high = runs.count
+            while low < high {
+                let middle = (low + high) / 2
+                if runs[middle].pages.lowerBound < chunk.lowerBound {
+                    low = middle + 1
+                } else {
+                    high = middle
+                }
+            }
+            while low < runs.count, runs[low].pages.lowerBound < chunk.upperBound {
+                body(index + 1, runs[low].place..<runs[low].place + UInt64(runs[low].pages.count))
+                low += 1
+            }
+        }
+    }
 
     /// Copies one chunk's runs, each compared with its digest; a higher layer's over a lower one's.
     mutating func copy(_ chunk: PageRun, to overlay: Int32) throws(ImageError) {
@@ -261,19 +314,32 @@ extension Arena {
 
     /// Reads content that the file has.
     ///
-    /// - Throws: `EIO` when it is cut.
+    /// - Throws: `EIO` when it is cut; `.missing` where it is not here yet.
     @_noLocks package func readImage(
         _ offset: UInt64, into target: UnsafeMutableRawPointer, _ count: UInt64
     ) throws(Errno) {
-        guard let pointer = unsafe guardPointer,
-            unsafe cmem_guard_read(pointer, target, Int(truncatingIfNeeded: count), offset) == 0
-        else { throw .ioError }
+        guard let pointer = unsafe guardPointer else { throw .ioError }
+        let code = unsafe cmem_guard_read(
+            pointer, target, Int(truncatingIfNeeded: count), offset)
+        if code == 0 { return }
+        throw code == Errno.missing.rawValue ? .missing : .ioError
+    }
+
+    /// What has come of the image; nil where all was here from the beginning.
+    package var arrival: Arrival? {
+        @_noLocks get {
+            guard let pointer = unsafe guardPointer,
+                let table = unsafe cmem_guard_presence(pointer)
+            else { return nil }
+            return unsafe Arrival(table)
+        }
     }
 
     /// Brings pages of content from the file to the region, which has them from then on.
     ///
     /// - Precondition: pages of one run, for which there is memory; their owner's lock is held.
-    /// - Throws: `EIO` where the image is changed; the pages stay the file's.
+    /// - Throws: `EIO` where the image is changed, `.missing` where it is not here yet; the pages stay the
+    ///   file's.
     @_noLocks package func fetch(_ offset: UInt64, _ count: UInt64) throws(Errno) {
         var at = offset & ~(Geometry.pageBytes - 1)
         let end = (offset + count + Geometry.pageBytes - 1) & ~(Geometry.pageBytes - 1)
@@ -336,6 +402,11 @@ extension Arena {
             let start = offset & ~(Geometry.pageBytes - 1)
             let pages = (offset + count - start + Geometry.pageBytes - 1) / Geometry.pageBytes
             guard region.isAffordable(region.cost(start, pages: pages)) else { throw .noMemory }
+            if let pointer = unsafe guardPointer, unsafe cmem_guard_presence(pointer) != nil,
+                unsafe cmem_guard_await(pointer, Int(pages * Geometry.pageBytes), start) != 0
+            {
+                throw .ioError
+            }
             try fetch(offset, count)
         }
     }

@@ -36,6 +36,8 @@ package struct ImagePages: Sendable {
     package let layers: [Layer]
     /// What layers have, the uppermost of each page; ascending.
     let sources: [Source]
+    /// Of an image of which not all is here yet; its files are this one's, the plain image first.
+    package var arrival: Arrival?
 
     /// Of the image as it is with all layers.
     package var bytes: UInt64 { layers.last?.file.imageBytes ?? plainBytes }
@@ -56,6 +58,7 @@ package struct ImagePages: Sendable {
         descriptor = base.descriptor
         digest = base.digest
         plainBytes = base.plainBytes
+        arrival = base.arrival
         layers = base.layers + [layer]
         let number = UInt32(layers.count)
         // What lies behind the image's end is not part of it, whatever is put on it.
@@ -100,6 +103,7 @@ package struct ImagePages: Sendable {
     private init(_ pages: ImagePages, files: [Int32]) {
         descriptor = files[0]
         digest = pages.digest
+        arrival = pages.arrival
         plainBytes = pages.plainBytes
         layers = zip(pages.layers, files.dropFirst()).map {
             Layer(descriptor: $1, file: $0.file)

@@ -85,6 +85,20 @@ struct MountCommand: ParsableCommand {
             """))
     var survive = false
 
+    @Flag(
+        help: """
+            Mount an image of a registry, oci:FOLDER or oci-archive:FILE when its names are here. Content comes when \
+            it is read, and meanwhile in the background, and is put into the store. `mayfly stat` tells how much is here.
+            """)
+    var lazy = false
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            With --lazy: seconds after which reading content that does not come is EIO, 1 to 86400. Default: 30.
+            """, valueName: "seconds"))
+    var lazyTimeout: String?
+
     @Option(help: .hidden)
     var memoryFd: Int32?
 
@@ -133,8 +147,9 @@ struct MountCommand: ParsableCommand {
             let isPossible = held.map(Guardian.canGuard) ?? false
             throw ExitCode(isPossible ? Guardian.canGuardStatus : ExitStatus.usage)
         }
+        let patience = try lazyPatience(configuration)
         if fake { return }
-        if let from = configuration.from {
+        if !lazy, let from = configuration.from {
             configuration.from = try RemoteOrigin.present(
                 from, quiet: quiet || json, say: Console.say)
         }
@@ -143,6 +158,21 @@ struct MountCommand: ParsableCommand {
         {
             if status != 0 { throw ExitCode(status) }
             return
+        }
+        // Of the process that brings the image this one is the server, whose end it sees.
+        if lazy, let from = configuration.from {
+            switch try LazyOrigin.begin(
+                from, patienceSeconds: patience,
+                say: { if !self.quiet && !self.json { Console.say($0) } })
+            {
+            case .path(let path): configuration.from = path
+            case .arriving(let image):
+                configuration.arriving = image
+                if !self.quiet && !self.json {
+                    Console.say(
+                        "\(from) is mounted before all of it is here: content comes as it is read")
+                }
+            }
         }
         let ready = foreground ? nil : BackgroundServer.readyDescriptor
         if configuration.survives, memoryFd == nil {
@@ -165,6 +195,31 @@ struct MountCommand: ParsableCommand {
                 if json { Console.write(ControlJSON.encoded($0, isPretty: true)) }
             },
             say: { if !quiet { Console.say($0) } }, complain: Console.complain)
+    }
+
+    /// - Returns: seconds that a read waits for content that does not come.
+    private func lazyPatience(_ configuration: MountConfiguration) throws(MountError) -> UInt64 {
+        guard lazy else {
+            if lazyTimeout == nil { return 0 }
+            throw MountError(.usage, "--lazy-timeout goes with --lazy: give both")
+        }
+        guard let from = configuration.from, RemoteOrigin.isAddress(from) else {
+            throw MountError(
+                .usage,
+                "--lazy goes with an image that comes from elsewhere: name one with --from oci://HOST/REPOSITORY:TAG, "
+                    + "or leave it out")
+        }
+        guard !configuration.survives, configuration.durability == .none else {
+            throw MountError(
+                .usage, code: .conflict,
+                "--lazy goes without --survive and --durability: leave out the other")
+        }
+        guard let lazyTimeout else { return 30 }
+        guard let seconds = UInt64(lazyTimeout), (1...86400).contains(seconds) else {
+            throw MountError(
+                .usage, "bad --lazy-timeout '\(lazyTimeout)': give seconds from 1 to 86400")
+        }
+        return seconds
     }
 
     private func owners() throws(MountError) -> [MountOwner] {

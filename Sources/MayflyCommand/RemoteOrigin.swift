@@ -56,6 +56,8 @@ enum RemoteOrigin {
         return summary.path
     }
 
+    static func isAddress(_ from: String) -> Bool { ImageReference.isReference(from) }
+
     /// The same, where it must be there.
     static func present(
         _ from: String, quiet: Bool, say: (String) -> Void

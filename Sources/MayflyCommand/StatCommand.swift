@@ -65,6 +65,7 @@ struct StatCommand: ParsableCommand {
                 "image      \(ShellQuote.quoted(image.path))"
                     + (image.isChanged
                         ? ": changed since it was mounted, and read errors follow" : ""))
+            if let arrival = image.arrival { lines.append("content    \(Self.arrival(arrival))") }
         }
         let faults = report.faults
         if faults != MountReport.Faults() {
@@ -74,6 +75,22 @@ struct StatCommand: ParsableCommand {
                     + "\(faults.malformedRequests) requests malformed")
         }
         return lines + [""] + operations(report) + [""] + queues(report)
+    }
+
+    private static func arrival(_ arrival: MountReport.Arrival) -> String {
+        let here =
+            "\(Numbers.bytes(arrival.hereBytes)) of \(Numbers.bytes(arrival.totalBytes)) are here"
+        switch arrival.state {
+        case "complete": return "all of the image is here"
+        case "away":
+            return
+                "\(here), and no more comes (\(arrival.reason ?? "nothing is heard")): reading the rest answers EIO; "
+                + "it is tried again"
+        case "ended":
+            return
+                "\(here), and no more comes, as the process that brought it was killed: mount it anew"
+        default: return "\(here), and more comes"
+        }
     }
 
     private static func survival(_ survival: MountReport.Survival) -> String {

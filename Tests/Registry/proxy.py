@@ -25,6 +25,7 @@ Modes; N is how often, and without it always:
     gone             lack all blobs
     nonsense         answer with what is no HTTP
     refuse [N]       close connections at once
+    rate KIB         send blobs at so many KiB a second, all together
 """
 
 import base64
@@ -40,6 +41,17 @@ import time
 upstream, folder = int(sys.argv[1]), sys.argv[2]
 lock = threading.Lock()
 counts = {}
+pace = threading.Lock()
+free = 0.0
+
+
+def wait_turn(count, kib):
+    """Sleeps until so many bytes may be sent at the rate that all connections share."""
+    global free
+    with pace:
+        begin = max(time.monotonic(), free)
+        free = begin + count / (kib * 1024)
+    time.sleep(max(0, free - time.monotonic()))
 
 
 def mode():
@@ -168,6 +180,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.reply(answer.status, passed + [("Connection", "close")], content[:half])
         if words[0] == "flip" and len(content) > 2000 and is_due(words):
             content = content[:half] + bytes([content[half] ^ 1]) + content[half + 1 :]
+        if words[0] == "rate":
+            self.send_response_only(answer.status)
+            for name, value in passed + [("Content-Length", length)]:
+                self.send_header(name, value)
+            self.end_headers()
+            for at in range(0, len(content), 65536):
+                piece = content[at : at + 65536]
+                wait_turn(len(piece), int(words[1]))
+                # Whoever is to be away is so at once.
+                if mode()[0] == "refuse":
+                    self.note(answer.status, 0, at)
+                    return self.drop()
+                self.wfile.write(piece)
+            return self.note(answer.status, 0, len(content))
         if words[0] == "long":
             content += b"more"
             length = str(len(content))

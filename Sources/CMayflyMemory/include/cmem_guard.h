@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "CMayflyMemory.h"
+#include "cmem_presence.h"
 
 struct cmem_guard;
 
@@ -24,6 +25,16 @@ struct cmem_source {
 struct cmem_guard *cmem_guard_make(const int *files, size_t file_count, uint64_t first_bytes,
                                    const struct cmem_source *sources, size_t source_count);
 
+// Of an image of which not all is here yet: a read of what lacks fails with CMEM_MISSING, and a file is watched from
+// when it has its name. The table's files are the guard's, and it outlives the guard.
+void cmem_guard_set_presence(struct cmem_guard *guard, struct cmem_presence *presence);
+
+// The table; NULL where all was here from the beginning.
+CMEM_NO_LOCKS struct cmem_presence *cmem_guard_presence(const struct cmem_guard *guard);
+
+// Waits for what `cmem_guard_read` would read. Returns 0, or EIO where it does not come.
+int cmem_guard_await(const struct cmem_guard *guard, size_t count, uint64_t offset);
+
 // Ends watching. No region may have the guard any more.
 void cmem_guard_free(struct cmem_guard *guard);
 
@@ -34,7 +45,8 @@ CMEM_NO_LOCKS bool cmem_guard_was_changed(const struct cmem_guard *guard);
 // time of change where neither its mode, its owner nor its links account for that. Notes it. fstat(2) of each.
 CMEM_NO_LOCKS bool cmem_guard_is_changed(struct cmem_guard *guard);
 
-// Reads what the files have: pread(2). Returns 0 or an errno; EIO at the end of the file.
+// Reads what the files have: pread(2). Returns 0 or an errno; EIO at the end of the file, CMEM_MISSING for what
+// is not here yet.
 CMEM_NO_LOCKS int cmem_guard_read(const struct cmem_guard *guard, void *target, size_t count,
                                   uint64_t offset);
 

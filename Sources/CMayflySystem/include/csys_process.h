@@ -37,6 +37,11 @@ struct csys_started csys_start(const char *directory, char *const arguments[],
 // one thread. Returns 0 in the server, its id in the caller, or -1 with errno.
 int csys_fork_server(const void *mask, int ready, int ready_target, int kept, int apart);
 
+// Forks a process that nobody waits for, in a session of its own, without streams, with the descriptor kept as number
+// target and no other above that. The caller has one thread. Returns 0 in the new process, 1 in the caller, or -1
+// with errno.
+int csys_fork_apart(int kept, int target);
+
 // A descriptor of a process, readable when that has ended; -1 with errno when there is none. Source:
 // pidfd_open(2).
 int csys_open_process(int process);

@@ -16,7 +16,7 @@ internal import CFuseDevice
 internal import CFuseKernel
 internal import Glibc
 internal import Synchronization
-internal import SystemPackage
+package import SystemPackage
 
 /// A reader of /dev/fuse. Moved into the thread that serves it.
 @safe
@@ -116,6 +116,19 @@ package struct DeviceQueue: ~Copyable {
         precondition(bytes >= 0 && bytes <= replyCapacity, "DeviceQueue.commit: reply too large")
         if !expectsReply { return }
         reply(error: error, bytes: error == 0 ? bytes : 0)
+    }
+
+    /// Leaves the request without an answer for now, and takes a copy of it.
+    ///
+    /// - Throws: `ENOMEM`; it is to be answered now then.
+    package mutating func park() throws(Errno) -> ParkedRequest {
+        precondition(hasRequest && expectsReply, "DeviceQueue.park: no such request")
+        let copy = try unsafe ParkedRequest(
+            input,
+            bytes: MemoryLayout<cfk_in_header>.size + Int(sizes.argumentBytes)
+                + Int(sizes.payloadBytes), sizes, replyCapacity: replyCapacity, core)
+        expectsReply = false
+        return copy
     }
 
     /// Waits while the ring carries the requests; true when the device can be read.

@@ -40,6 +40,8 @@ package struct RingQueue: ~Copyable {
     var carried = false
     var ended = false
     var registered = false
+    /// Requests that are answered later.
+    var parked = 0
 
     init(parts: RingParts, core: SessionCore) {
         unsafe ring = parts.ring
@@ -76,7 +78,12 @@ package struct RingQueue: ~Copyable {
     @_noLocks
     package func request(_ i: Int) -> FuseRequest {
         precondition(i >= 0 && i < readyCount, "RingQueue.request: no such request")
-        let entry = unsafe Int(ready[i])
+        return request(of: unsafe Int(ready[i]))
+    }
+
+    /// The request in an entry that was parked.
+    @_noLocks
+    package func request(of entry: Int) -> FuseRequest {
         let slot = unsafe slots + entry
         let payload = unsafe entries.payload(entry)
         let room = UInt32(truncatingIfNeeded: entries.payloadCapacity)
@@ -106,12 +113,21 @@ package struct RingQueue: ~Copyable {
             return readyCount
         }
         readyCount = 0
-        let code = unsafe clu_ring_enter(ring, 1)
+        let code =
+            parked == 0
+            ? unsafe clu_ring_enter(ring, 1)
+            : unsafe clu_ring_enter_for(ring, 1, Self.parkedNanoseconds)
         if code < 0, isFatal(code) {
             giveUp()
             return -1
         }
         collect()
+        // Where all entries are parked no completion tells of the end.
+        if parked > 0,
+            unsafe control.pointee.state.load(ordering: .relaxed) == SessionState.ended.word
+        {
+            ended = true
+        }
         if ended {
             unsafe control.pointee.end()
             return -1
@@ -140,6 +156,33 @@ package struct RingQueue: ~Copyable {
         precondition(
             unsafe slots[entry].isWithServer, "RingQueue.commit: committed twice")
         uncommitted -= 1
+        reply(entry, error: error, bytes: error == 0 ? bytes : 0)
+    }
+
+    /// How long a wait takes at most while requests are parked: they are looked at after it.
+    static var parkedNanoseconds: UInt64 { @_noLocks get { 1_000_000 } }
+
+    /// Leaves the i-th request without an answer for now.
+    ///
+    /// - Returns: the entry, which the kernel gives to no other request until `commit(parked:)`.
+    @_noLocks
+    package mutating func park(_ i: Int) -> Int {
+        precondition(i >= 0 && i < readyCount, "RingQueue.park: no such request")
+        uncommitted -= 1
+        parked += 1
+        return unsafe Int(ready[i])
+    }
+
+    /// As `commit(_:error:bytes:)`, of a request that was parked.
+    @_noLocks
+    package mutating func commit(parked entry: Int, error: Int32, bytes: Int) {
+        precondition(
+            entry >= 0 && entry < depth, "RingQueue.commit: no such entry")
+        precondition(unsafe slots[entry].isWithServer, "RingQueue.commit: committed twice")
+        precondition(error >= 0 && error < 512, "RingQueue.commit: error is 0 or an errno")
+        precondition(
+            bytes >= 0 && bytes <= entries.payloadCapacity, "RingQueue.commit: reply too large")
+        parked -= 1
         reply(entry, error: error, bytes: error == 0 ? bytes : 0)
     }
 

@@ -151,6 +151,21 @@ public struct MountReport: Codable, Sendable, Equatable {
         /// Whether its file is another than it was then: content that the mount has not got of its own
         /// answers EIO.
         public var isChanged: Bool
+        /// Of a mount that was made before all of the image was here ("mount --lazy"): how much is.
+        public var arrival: Arrival?
+    }
+
+    /// How much is here of an image that was mounted before all of it was.
+    public struct Arrival: Codable, Sendable, Equatable {
+        /// "coming"; "away": the last request for content has failed, and is made again; "complete"; or "ended": the
+        /// process that brings the image was killed.
+        public var state: String
+        /// Bytes of its files that are here.
+        public var hereBytes: UInt64
+        /// Bytes of its files that were not in the store when it was mounted.
+        public var totalBytes: UInt64
+        /// While it is "away": why.
+        public var reason: String?
     }
 
     /// How a mount outlives its servers ("mount --survive").

@@ -63,10 +63,27 @@ extension MountedFileSystem {
                     rejectedReplies: faults.rejectedReplies,
                     strayCompletions: faults.strayCompletions,
                     malformedRequests: faults.malformedRequests),
-                image: image.map { MountReport.Image(path: $0.name, isChanged: $0.isChanged) },
+                image: image.map {
+                    MountReport.Image(
+                        path: $0.name, isChanged: $0.isChanged, arrival: Self.arrival(of: $0))
+                },
                 options: configuration.optionWords, errors: Self.errors(parts.counters),
                 survival: survival(parts.store))
         }
+    }
+
+    private static func arrival(of image: SnapshotBase) -> MountReport.Arrival? {
+        guard let report = image.mapping.pages?.arrival?.report else { return nil }
+        let state =
+            switch report.state {
+            case .coming: "coming"
+            case .away: "away"
+            case .all: "complete"
+            case .ended: "ended"
+            }
+        return MountReport.Arrival(
+            state: state, hereBytes: report.hereBytes, totalBytes: report.totalBytes,
+            reason: report.reason.isEmpty ? nil : report.reason)
     }
 
     /// The inodes that most of the last requests were about, the hottest first.

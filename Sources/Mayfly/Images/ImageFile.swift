@@ -92,6 +92,18 @@ struct ImageFile: Sendable {
         self.isOwn = isOwn
     }
 
+    /// Opens an image of which not all is here yet.
+    ///
+    /// - Throws: `.mount` where its names and maps do not come.
+    init(_ arriving: ArrivingImage, path: PathBytes) throws(MountError) {
+        try MountError.checkPages()
+        let image = try arriving.pages(path)
+        header = image.header
+        base = SnapshotBase(image: BaseMapping(image.pages), name: path.text)
+        self.path = path
+        isOwn = false
+    }
+
     private init(base: SnapshotBase, header: ImageHeader, path: PathBytes) {
         self.base = base
         self.header = header
@@ -105,7 +117,9 @@ struct ImageFile: Sendable {
     /// - Throws: `.usage` when it is cut meanwhile, `.system` when there is no memory for it.
     func guarded(isOnlyRead: Bool) throws(MountError) -> ImageFile {
         if isOwn { return self }
-        if isLayer && !isOnlyRead { try KnownImages.prove(self) }
+        // What comes is compared before it is used, each run by its digest.
+        let isProved = pages.arrival != nil
+        if isLayer && !isOnlyRead && !isProved { try KnownImages.prove(self) }
         let pages: ImagePages
         do throws(Errno) { pages = try self.pages.duplicated() } catch {
             throw MountError(.system, "\(path) cannot be opened again: raise `ulimit -n`")
@@ -123,7 +137,9 @@ struct ImageFile: Sendable {
                     .system,
                     "\(path) takes a file in memory that is larger than the limit of file sizes: "
                         + "raise `ulimit -f`")
-            case .system(.ioError): throw changed
+            case .system(.ioError):
+                if let arrival = self.pages.arrival { throw ArrivingImage.absent(path, arrival) }
+                throw changed
             case .system(let error):
                 throw MountError(
                     .system,
@@ -134,7 +150,7 @@ struct ImageFile: Sendable {
         let file = ImageFile(
             base: SnapshotBase(image: mapping, name: path.text), header: header, path: path)
         // The guard looks from here on; what was proved is from before.
-        if isLayer && !isOnlyRead, !KnownImages.areKnown(pages) { throw changed }
+        if isLayer && !isOnlyRead && !isProved, !KnownImages.areKnown(pages) { throw changed }
         return file
     }
 
@@ -161,7 +177,7 @@ struct ImageFile: Sendable {
     func checkForServing(_ store: InodeStore) throws(MountError) {
         if isOwn { return }
         let pages = pages
-        if let maps = KnownImages.maps(of: pages) {
+        if pages.arrival == nil, let maps = KnownImages.maps(of: pages) {
             guard store.bring(maps) else { throw base.isChanged ? changed : noMemory }
             return
         }
@@ -169,6 +185,7 @@ struct ImageFile: Sendable {
         if base.isChanged { throw changed }
         if report.lacksMemory { throw noMemory }
         guard let problem = report.problems.first else {
+            if pages.arrival != nil { return }
             return KnownImages.addMaps(store.broughtRuns, of: pages)
         }
         throw MountError(

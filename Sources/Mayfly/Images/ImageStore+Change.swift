@@ -80,6 +80,7 @@ extension ImageStore {
     ///
     /// - Parameters:
     ///   - name: what had it before is given up, when nothing else needs it.
+    ///   - given: a file without a name; nil where one is to be made.
     ///   - fill: writes an image or a layer to an empty file.
     /// - Returns: the image.
     /// - Throws: what `fill` throws; nothing is changed then. `.usage` for a bad name.
@@ -103,14 +104,17 @@ extension ImageStore {
     ///   - fill: writes an image or a layer to an empty file.
     ///   - finish: called with the folder and the digest while names are locked.
     static func place<Result>(
-        replaces: Bool = true, _ fill: (Int32) throws(MountError) -> Void,
+        replaces: Bool = true, in given: Int32? = nil, _ fill: (Int32) throws(MountError) -> Void,
         finish: (PathBytes, ImageDigest) throws(MountError) -> Result
     ) throws(MountError) -> Result {
         let folder = try ready()
         let fresh = folder + PathBytes("/images/.new-\(UInt64.random(in: .min ... .max))")
         // With a name of its own where there are no unnamed files; `sweep` removes it.
-        var descriptor = unsafe (folder + "/images").withCString {
-            unsafe open($0, O_RDWR | CSYS_O_TMPFILE | O_CLOEXEC, mode_t(0o600))
+        var descriptor = given ?? -1
+        if given == nil {
+            descriptor = unsafe (folder + "/images").withCString {
+                unsafe open($0, O_RDWR | CSYS_O_TMPFILE | O_CLOEXEC, mode_t(0o600))
+            }
         }
         let hasName = descriptor < 0
         if hasName {
@@ -120,7 +124,7 @@ extension ImageStore {
         }
         guard descriptor >= 0 else { throw refusal() }
         defer {
-            close(descriptor)
+            if given == nil { close(descriptor) }
             if hasName { _ = unsafe fresh.withCString { unsafe unlink($0) } }
         }
         _ = flock(descriptor, LOCK_SH | LOCK_NB)

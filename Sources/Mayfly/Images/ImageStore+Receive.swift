@@ -33,10 +33,17 @@ extension ImageStore {
     package static func receive(
         _ digest: ImageDigest, from origin: String, _ fill: (Int32) throws(MountError) -> Void
     ) throws(MountError) -> CarriedImage {
+        try receive(digest, from: origin, in: nil, fill)
+    }
+
+    private static func receive(
+        _ digest: ImageDigest, from origin: String, in given: Int32?,
+        _ fill: (Int32) throws(MountError) -> Void
+    ) throws(MountError) -> CarriedImage {
         var damaged = false
         if holds(digest) { damaged = try held(digest) == nil }
         return try place(
-            replaces: damaged,
+            replaces: damaged, in: given,
             { descriptor throws(MountError) in
                 try fill(descriptor)
                 guard ImageChain.digest(of: descriptor) == digest else {
@@ -59,6 +66,37 @@ extension ImageStore {
             })
     }
 
+    /// An empty file without a name, which `receive(_:from:writtenTo:)` puts into the store when it is filled.
+    ///
+    /// - Throws: `.system` where the store's file system has no such files.
+    package static func emptyFile(bytes: UInt64) throws(MountError) -> Int32 {
+        let folder = try ready()
+        let descriptor = unsafe (folder + "/images").withCString {
+            unsafe open($0, O_RDWR | CSYS_O_TMPFILE | O_CLOEXEC, mode_t(0o600))
+        }
+        guard descriptor >= 0, ftruncate(descriptor, off_t(bytes)) == 0 else {
+            let error = Errno(rawValue: errno)
+            if descriptor >= 0 { close(descriptor) }
+            throw MountError(
+                .system,
+                "no file without a name can be made in the store (\(error)): mount without --lazy")
+        }
+        return descriptor
+    }
+
+    /// Puts such a file into the store when it is proved.
+    ///
+    /// - Parameters:
+    ///   - digest: what it must have.
+    ///   - origin: where it comes from, for errors.
+    ///   - descriptor: the file, which stays open.
+    /// - Throws: as the other.
+    package static func receive(
+        _ digest: ImageDigest, from origin: String, writtenTo descriptor: Int32
+    ) throws(MountError) -> CarriedImage {
+        try receive(digest, from: origin, in: descriptor) { _ throws(MountError) in }
+    }
+
     /// Gives an image of the store a name.
     package static func name(
         _ name: PathBytes, _ image: CarriedImage
@@ -78,6 +116,18 @@ extension ImageStore {
     }
 
     // MARK: what has come so far
+
+    /// The parts of a file, for who keeps several.
+    package final class PartsLock: Sendable {
+        package let parts: Parts
+
+        /// Waits until no other process has the folder.
+        ///
+        /// - Parameter waiting: called where that takes time.
+        package init(of digest: ImageDigest, waiting: () -> Void) throws(MountError) {
+            parts = try Parts(of: digest, waiting: waiting)
+        }
+    }
 
     /// A folder for the parts of a file that is received. Only one process has it at a time.
     package struct Parts: ~Copyable {

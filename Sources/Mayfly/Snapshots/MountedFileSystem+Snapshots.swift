@@ -141,7 +141,7 @@ extension MountedFileSystem {
     /// A moment of the mount that is to be written.
     func beginSave() throws(MountError) -> TreeSave {
         let snapshot = try onShelf { shelf, parts throws(MountError) in
-            try take(&shelf, parts, for: "a save")
+            try takeWhole(&shelf, parts, for: "a save")
         }
         do throws(Errno) {
             let store = try InodeStore(
@@ -157,7 +157,7 @@ extension MountedFileSystem {
         _ name: String?
     ) throws(MountError) -> (then: StoreSnapshot, now: StoreSnapshot) {
         try onShelf { shelf, parts throws(MountError) in
-            (try shelf.item(name).snapshot, try take(&shelf, parts, for: "a comparison"))
+            (try shelf.item(name).snapshot, try takeWhole(&shelf, parts, for: "a comparison"))
         }
     }
 
@@ -175,6 +175,24 @@ extension MountedFileSystem {
         do throws(Errno) { return try MemoryClaim(bytes: bytes) } catch {
             throw shortage(what, bytes)
         }
+    }
+
+    /// The same where content is read that a request would wait for.
+    private func takeWhole(
+        _ shelf: inout SnapshotShelf, _ parts: Parts, for what: String
+    ) throws(MountError) -> StoreSnapshot {
+        try checkAllHere(for: what)
+        return try take(&shelf, parts, for: what)
+    }
+
+    /// - Throws: `.busy` as long as not all of the image is here.
+    func checkAllHere(for what: String) throws(MountError) {
+        guard let image, let report = image.mapping.pages?.arrival?.report, report.state != .all
+        else { return }
+        throw MountError(
+            .mount, code: .notAllHere,
+            "\(what) takes all content, and \(report.hereBytes >> 20) of \(report.totalBytes >> 20) MiB of "
+                + "\(image.name) are here: try again when `mayfly stat` says that all is")
     }
 
     /// - Parameter what: what a refusal says that it is for.

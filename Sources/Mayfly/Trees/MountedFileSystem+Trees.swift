@@ -141,6 +141,7 @@ extension MountedFileSystem {
             throw MountError(
                 .usage, "\(source) cannot be copied into itself: name another directory")
         }
+        try checkAllHere(for: "a copy of a tree")
         if let session = whileMounted({ $0.session }) { writeBack(session) }
         var place = try place(for: path)
         let filter = options.filter(isDirectory: true)
@@ -165,6 +166,7 @@ extension MountedFileSystem {
     ) throws(MountError) {
         guard treeWork.begin() else { throw MountError(.mount, "the mount is unmounted") }
         defer { treeWork.end() }
+        try checkAllHere(for: "a copy of a tree")
         if let session = whileMounted({ $0.session }) { writeBack(session) }
         let filter = options.filter(isDirectory: true)
         let (node, isDirectory) = try found(source)

@@ -197,7 +197,9 @@ private struct BlobDownload {
                 }
                 throw client.failure(answer)
             }
-            RetryPlan.wait(milliseconds: wait, goOn: { [progress] in !progress.isStopped })
+            RetryPlan.wait(
+                milliseconds: wait,
+                goOn: { [progress] in !progress.isStopped && !progress.isHurried })
         }
     }
 

@@ -12,6 +12,7 @@ package final class TransferProgress: Sendable {
     private let blobs = Atomic<UInt64>(0)
     private let sentBlobs = Atomic<UInt64>(0)
     private let stopped = Atomic<Bool>(false)
+    private let hurried = Atomic<Bool>(false)
     private let words = Mutex<String>("")
 
     package init() {}
@@ -30,6 +31,9 @@ package final class TransferProgress: Sendable {
     package var text: String { words.withLock { $0 } }
 
     var isStopped: Bool { stopped.load(ordering: .relaxed) }
+    /// Whether the time between two attempts is too long for somebody.
+    var isHurried: Bool { hurried.load(ordering: .relaxed) }
+    func hurry(_ isHurried: Bool) { hurried.store(isHurried, ordering: .relaxed) }
     func stop() { stopped.store(true, ordering: .relaxed) }
     func say(_ text: String) { words.withLock { $0 = text } }
 

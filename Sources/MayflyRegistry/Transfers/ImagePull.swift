@@ -123,7 +123,7 @@ package enum ImagePull {
             files: files, tree: config.tree)
     }
 
-    private static func source(
+    static func source(
         _ reference: ImageReference, _ options: TransferOptions
     ) throws(MountError) -> any ImageSource {
         switch reference {
@@ -133,7 +133,7 @@ package enum ImagePull {
         }
     }
 
-    private static func manifest(
+    static func manifest(
         _ source: any ImageSource, _ progress: TransferProgress
     ) throws(MountError) -> (manifest: ImageManifest, digest: ImageDigest)? {
         guard let bytes = try source.manifest(progress) else { return nil }
@@ -141,7 +141,7 @@ package enum ImagePull {
         return (try ImageManifest(bytes, from: source.name), digest)
     }
 
-    private static func config(
+    static func config(
         _ manifest: ImageManifest, _ source: any ImageSource, _ progress: TransferProgress
     ) throws(MountError) -> ImageConfig {
         guard manifest.config.size <= ImageConfig.mostBytes else {
@@ -177,7 +177,7 @@ package enum ImagePull {
 
     /// A file that the store has by its digest is the same as that of the registry, or the image on it is not what was
     /// pushed: the digest of a plain image finds damage, and nothing that somebody means (Docs/ImageFormat.md).
-    private static func checkSame(
+    static func checkSame(
         _ here: CarriedImage, _ file: FileRuns, _ blobs: [BlobDescriptor], _ origin: String
     ) throws(MountError) {
         guard let own = here.files.last else { return }
@@ -241,7 +241,7 @@ package enum ImagePull {
     }
 
     /// Refuses what cannot fit, before anything is written.
-    private static func checkRoom(
+    static func checkRoom(
         _ file: FileRuns, _ blobs: [BlobDescriptor], in folder: PathBytes
     ) throws(MountError) {
         var status = statvfs()

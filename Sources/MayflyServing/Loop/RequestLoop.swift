@@ -4,6 +4,7 @@ internal import CFuseKernel
 internal import CMayflyMemory
 package import FuseTransport
 internal import InodeStore
+internal import MayflyArena
 internal import SystemPackage
 
 /// Serves one queue until the session ends.
@@ -18,12 +19,15 @@ package struct RequestLoop: Sendable {
     let hooks: RequestHooks
     /// The hooks' own, here so that a look at it needs no reference.
     let isHooked: HookSwitch
+    /// Where requests of /dev/fuse wait for content of the image; nil where all was here from the beginning.
+    let late: LateRequests?
 
     /// - Parameters:
     ///   - readers: who reads /dev/fuse, and `reader` which of them this loop is for, if for one.
+    ///   - late: where requests of /dev/fuse wait for content.
     package init(
         operations: Operations, session: FuseSession, readers: DeviceReaders, reader: Int,
-        gate: YieldGate, bell: MaintenanceBell, hooks: RequestHooks
+        gate: YieldGate, bell: MaintenanceBell, hooks: RequestHooks, late: LateRequests? = nil
     ) {
         self.operations = operations
         self.session = session
@@ -33,6 +37,7 @@ package struct RequestLoop: Sendable {
         self.bell = bell
         self.hooks = hooks
         isHooked = hooks.isOn
+        self.late = late
     }
 
     /// The loop of a ring queue, on the queue's own thread.
@@ -40,15 +45,21 @@ package struct RequestLoop: Sendable {
         operations.counters.thread = cmem_thread()
         var pace = QueuePace(gate)
         do throws(Errno) { try queue.register() } catch { return }
+        var parked = ParkedEntries()
         while true {
             pace.settle()
             let count = queue.wait()
             if count < 0 { return }
+            if !parked.isEmpty { answerParked(&parked, &queue) }
             if count == 0 { continue }
             operations.worker.enter()
             for index in 0..<count {
                 let request = queue.request(index)
                 let reply = answer(request, .ring)
+                if reply.isMissing {
+                    parked.add(queue.park(index))
+                    continue
+                }
                 pace.note(
                     bytes: max(request.payloadBytes, reply.bytes), client: request.pid)
                 queue.commit(index, error: reply.error, bytes: reply.bytes)
@@ -68,9 +79,45 @@ package struct RequestLoop: Sendable {
             if count == 0 { continue }
             operations.worker.enter()
             let reply = answer(queue.request(0), .device)
-            queue.commit(0, error: reply.error, bytes: reply.bytes)
+            if reply.isMissing {
+                park(&queue)
+            } else {
+                queue.commit(0, error: reply.error, bytes: reply.bytes)
+            }
             operations.worker.leave()
             if bell.isAsleep { bell.ring() }
+        }
+    }
+
+    // MARK: requests that wait for content
+
+    /// Answers the parked requests for which it is time, at most once in a while.
+    @inline(never)
+    private func answerParked(_ parked: inout ParkedEntries, _ queue: inout RingQueue) {
+        guard let arrival = operations.worker.arrival, parked.isDue else { return }
+        operations.worker.enter()
+        parked.removeAll { one in
+            let request = queue.request(of: one.entry)
+            var reply = operations.answerAgain(request)
+            if reply.isMissing {
+                guard arrival.isOverdue(since: one.since) else { return false }
+                reply = .failed(.ioError)
+            }
+            if reply.error != 0 { operations.counters.countError(request.opcode, reply.error) }
+            queue.commit(parked: one.entry, error: reply.error, bytes: reply.bytes)
+            return true
+        }
+        operations.worker.leave()
+    }
+
+    /// Leaves the request of a reader to the thread of late requests.
+    @inline(never)
+    private func park(_ queue: inout DeviceQueue) {
+        do throws(Errno) {
+            guard let late else { throw .ioError }
+            late.add(try queue.park())
+        } catch {
+            queue.commit(0, error: Errno.ioError.rawValue, bytes: 0)
         }
     }
 
@@ -83,6 +130,7 @@ package struct RequestLoop: Sendable {
         let isSample = operations.counters.isSampleNext()
         let start = isSample ? cmem_monotonic_nanoseconds() : 0
         let reply = isHooked.isOn ? answerHooked(request, retry) : answerOnce(request, retry)
+        if reply.isMissing { return reply }
         tell(reply, request)
         if reply.error != 0 { operations.counters.countError(request.opcode, reply.error) }
         if isSample {
@@ -124,6 +172,8 @@ package struct RequestLoop: Sendable {
             return Reply(error: error, bytes: 0)
         }
         let reply = answerLogged(request, retry)
+        // It is carried out again without rules: they have looked at it.
+        if reply.isMissing { return reply }
         hooks.faults.after(faulted, request, reply)
         if faulted.effect.powerLoss == .after {
             hooks.faults.failPower(faulted.effect.powerLossSeed)
@@ -221,4 +271,37 @@ package struct RequestLoop: Sendable {
         operations.worker.enter()
         return operations.answer(request)
     }
+}
+
+extension Reply {
+    /// Whether content of the image is not here yet, so that there is no answer.
+    var isMissing: Bool { error == Errno.missing.rawValue }
+}
+
+/// The requests of a ring queue that wait for content, each in its entry.
+private struct ParkedEntries {
+    struct Entry {
+        let entry: Int
+        let since: UInt64
+    }
+
+    private var entries: [Entry] = []
+    private var lastLook: UInt64 = 0
+    var isEmpty: Bool { entries.isEmpty }
+
+    /// Whether they were looked at a while ago: so again from now on.
+    var isDue: Bool {
+        mutating get {
+            let now = cmem_monotonic_nanoseconds()
+            if now < lastLook + 500_000 { return false }
+            lastLook = now
+            return true
+        }
+    }
+
+    mutating func add(_ entry: Int) {
+        entries.append(Entry(entry: entry, since: cmem_monotonic_nanoseconds()))
+    }
+
+    mutating func removeAll(where isDone: (Entry) -> Bool) { entries.removeAll(where: isDone) }
 }

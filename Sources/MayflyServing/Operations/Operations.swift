@@ -106,6 +106,15 @@ package struct Operations: Sendable {
         }
     }
 
+    /// Carries out a request again that was counted before.
+    @_noLocks package func answerAgain(_ request: FuseRequest) -> Reply {
+        do throws(Errno) {
+            return try dispatch(request)
+        } catch {
+            return .failed(error)
+        }
+    }
+
     @_noLocks private func dispatch(_ request: FuseRequest) throws(Errno) -> Reply {
         if cmem_budget_left() < 0 || !worker.canRetire() { try makeSureOfMemory(request) }
         let node = NodeID(rawValue: request.nodeID)
