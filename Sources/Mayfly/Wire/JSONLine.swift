@@ -24,6 +24,16 @@ struct JSONLine {
         isFirst = outer
     }
 
+    /// Appends a text, with its quotes.
+    mutating func append(text: String) {
+        bytes.append(UInt8(ascii: "\""))
+        for byte in text.utf8 { appendEscaped(byte) }
+        bytes.append(UInt8(ascii: "\""))
+    }
+
+    /// Appends digits as they are.
+    mutating func append(number digits: String) { bytes += digits.utf8 }
+
     /// Appends what is no value.
     mutating func append(_ separator: StaticString) {
         unsafe bytes.append(
@@ -55,9 +65,7 @@ struct JSONLine {
     mutating func field(_ name: StaticString, _ value: String?) {
         guard let value else { return }
         begin(name)
-        bytes.append(UInt8(ascii: "\""))
-        for byte in value.utf8 { appendEscaped(byte) }
-        bytes.append(UInt8(ascii: "\""))
+        append(text: value)
     }
 
     mutating func field(_ name: StaticString, _ value: some JSONLineElement) {

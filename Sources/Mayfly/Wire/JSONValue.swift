@@ -40,48 +40,34 @@ package indirect enum JSONValue: Sendable, Equatable {
 
     /// The text of the value, without blanks.
     package var encoded: [UInt8] {
-        var bytes: [UInt8] = []
-        write(to: &bytes)
-        return bytes
+        var line = JSONLine()
+        write(to: &line)
+        return line.bytes
     }
 
-    private func write(to bytes: inout [UInt8]) {
+    private func write(to line: inout JSONLine) {
         switch self {
-        case .null: bytes += Array("null".utf8)
-        case .flag(let flag): bytes += Array((flag ? "true" : "false").utf8)
-        case .number(let digits): bytes += Array(digits.utf8)
-        case .text(let text): Self.write(text, to: &bytes)
+        case .null: line.append("null")
+        case .flag(let flag): line.append(flag ? "true" : "false")
+        case .number(let digits): line.append(number: digits)
+        case .text(let text): line.append(text: text)
         case .list(let values):
-            bytes.append(UInt8(ascii: "["))
+            line.append("[")
             for (index, value) in values.enumerated() {
-                if index > 0 { bytes.append(UInt8(ascii: ",")) }
-                value.write(to: &bytes)
+                if index > 0 { line.append(",") }
+                value.write(to: &line)
             }
-            bytes.append(UInt8(ascii: "]"))
+            line.append("]")
         case .object(let members):
-            bytes.append(UInt8(ascii: "{"))
+            line.append("{")
             for (index, member) in members.enumerated() {
-                if index > 0 { bytes.append(UInt8(ascii: ",")) }
-                Self.write(member.name, to: &bytes)
-                bytes.append(UInt8(ascii: ":"))
-                member.value.write(to: &bytes)
+                if index > 0 { line.append(",") }
+                line.append(text: member.name)
+                line.append(":")
+                member.value.write(to: &line)
             }
-            bytes.append(UInt8(ascii: "}"))
+            line.append("}")
         }
-    }
-
-    private static func write(_ text: String, to bytes: inout [UInt8]) {
-        let digits = Array("0123456789abcdef".utf8)
-        bytes.append(UInt8(ascii: "\""))
-        for byte in text.utf8 {
-            switch byte {
-            case UInt8(ascii: "\""), UInt8(ascii: "\\"): bytes += [UInt8(ascii: "\\"), byte]
-            case 0..<0x20:
-                bytes += Array("\\u00".utf8) + [digits[Int(byte >> 4)], digits[Int(byte & 15)]]
-            default: bytes.append(byte)
-            }
-        }
-        bytes.append(UInt8(ascii: "\""))
     }
 }
 
