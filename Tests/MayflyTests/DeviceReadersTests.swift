@@ -15,6 +15,7 @@ import Testing
     private final class Marks: Sendable {
         let rests = Atomic<Bool>(false)
         let ends = Atomic<Bool>(false)
+        let isOver = Atomic<Bool>(false)
     }
 
     /// A reader that has lost its processor is awake, and so is one that works. One that sleeps in another
@@ -51,10 +52,13 @@ import Testing
                 marks.rests.store(true, ordering: .relaxed)
                 return marks.ends.load(ordering: .relaxed)
             }
+            marks.isOver.store(true, ordering: .relaxed)
         }
         while !marks.rests.load(ordering: .relaxed) { sched_yield() }
         #expect(waits(seconds: 60) < 50_000_000_000)
         marks.ends.store(true, ordering: .relaxed)
+        // The other waits for this one now, which has no request.
+        while !marks.isOver.load(ordering: .relaxed) { _ = poll(nil, 0, 20) }
         try other.join()
     }
 
