@@ -43,7 +43,8 @@ extension MountConfiguration {
         guard arriving == nil || durability == .none else {
             throw MountError(
                 .usage, code: .conflict,
-                "--lazy and \(setting: .durability) exclude each other: give one")
+                "an image that is not all here yet and \(setting: .durability) exclude each other: give one"
+            )
         }
         if profile == .build {
             withoutXattrs = true

@@ -114,7 +114,8 @@ public final class MountedFileSystem: Sendable {
         // And who answers late what came over /dev/fuse.
         let extra = arrival == nil ? 0 : 1
         sessionConfiguration.mostQueues = origin.shardCount - 3 - extra
-        if arrival != nil {
+        let ample = UInt64(FuseSession.mostQueues(sessionConfiguration)) * 10 << 20
+        if arrival != nil, ample <= sessionConfiguration.memoryBudgetBytes {
             // Many shorter entries of the same memory: each request that waits for content keeps one.
             sessionConfiguration.queueDepth = configuration.queueDepth ?? 64
             sessionConfiguration.maxPayloadBytes = configuration.maxPayloadBytes ?? 128 << 10

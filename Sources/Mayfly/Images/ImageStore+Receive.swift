@@ -79,7 +79,8 @@ extension ImageStore {
             if descriptor >= 0 { close(descriptor) }
             throw MountError(
                 .system,
-                "no file without a name can be made in the store (\(error)): mount without --lazy")
+                "no file without a name can be made in the store (\(error)): bring the image there with `mayfly image pull` first"
+            )
         }
         return descriptor
     }
