@@ -191,7 +191,9 @@ public struct MountConfiguration: Sendable, Equatable {
     /// Deviation: for tmpfs 0 is no limit at all; here it is all of the usable memory, and as many
     /// inodes as the machine has pages, so that ENOSPC comes before the OOM killer.
     ///
-    /// - Parameter isEmpty: whether the tree is: one from an image may have many inodes and little content.
+    /// - Parameters:
+    ///   - memory: what may be used.
+    ///   - isEmpty: whether the tree is: one from an image may have many inodes and little content.
     public func limits(
         in memory: SystemMemory, isEmpty: Bool = true
     ) -> (sizeBytes: UInt64, inodes: UInt64) {

@@ -153,8 +153,8 @@ struct TopTerminalTests {
             import subprocess
             other = folder + '/../' + os.path.basename(folder) + '-other'; other = os.path.normpath(other)
             os.mkdir(other)
-            subprocess.run([mayfly, 'mount', other, '--size', '512k'], check=True, capture_output=True)
-            open(other + '/full', 'wb').write(b'x' * (1 << 19))
+            subprocess.run([mayfly, 'mount', other, '--size', '16k'], check=True, capture_output=True)
+            open(other + '/full', 'wb').write(b'x' * (1 << 14))
             top = Top(24, 200, [], LANG='C.UTF-8', TERM='xterm', NO_COLOR='')
             def names(picture): return [line.split()[0] for line in picture if line.startswith('/')]
             def shown(sorted):
@@ -167,7 +167,7 @@ struct TopTerminalTests {
             print(ours(shown('used')) == [folder, other])
             top.type('s'); full = shown('full'); print(ours(full) == [other, folder])
             line, = [line for line in full if line.startswith(other + ' ')]
-            print('━━━━━━━━━━ ' in line, '100' in line, '512 KiB' in line)
+            print('━━━━━━━━━━ ' in line, '100' in line, '16 KiB' in line)
             top.until('\x1b[31m━━━━━━━━━━\x1b[0m')
             top.type('?'); top.until('sorts by another column'); top.type('?'); shown('full')
             top.resize(7, 60); top.forget()
