@@ -38,7 +38,14 @@ int csys_memory_file(const char *name) {
 
 int csys_seal(int descriptor) {
     int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
-    return fcntl(descriptor, F_ADD_SEALS, seals) == 0 ? 0 : errno;
+    // The kernel waits a moment for whoever holds a page, and gives up where reclaim or compaction has it then:
+    // mm/memfd.c, memfd_wait_for_pins().
+    for (int attempt = 0; attempt < 10; attempt++) {
+        if (fcntl(descriptor, F_ADD_SEALS, seals) == 0) return 0;
+        if (errno != EBUSY) break;
+        usleep(10000);
+    }
+    return errno;
 }
 
 int csys_copy_range(int from, int to, uint64_t offset, uint64_t count) {
