@@ -64,7 +64,7 @@ static int begin(struct carc_reader *reader, int is_utf8) {
 #ifndef CARC_LINKED // It takes libxml2, and that ICU: more than all the rest of a static program.
     carc.archive_read_support_format_xar(reader->archive);
 #endif
-    // What is no archive is told at the first entry, by then with its reason.
+    // libarchive finds out at the first entry whether this is an archive at all, and says why not.
     if (carc_source_begin(reader->source, reader->archive) < ARCHIVE_WARN) {
         int is_damaged = carc_source_wrong(reader->source) != NULL;
         fail(reader,
@@ -144,7 +144,7 @@ static int is_converted(int format) {
 static int next_header(struct carc_reader *reader) {
     carc_use_locale(reader->is_utf8);
     int code = carc.archive_read_next_header(reader->archive, &reader->entry);
-    // What is compressed is known by now.
+    // By now libarchive knows how the archive is compressed.
     if (!reader->has_begun && code >= ARCHIVE_WARN && !reader->is_utf8 &&
         is_converted(carc.archive_format(reader->archive)) && carc_source_is_seekable(reader->source)) {
         int is_zip =

@@ -14,11 +14,11 @@ enum { BLOCK = 1 << 20 };
 // Output goes through a buffer of ours, so that headers can be held back and changed.
 struct carc_writer {
     struct archive *archive;
-    // What compresses the output, or NULL.
+    // The archive that compresses the output, or NULL.
     struct archive *compressor;
     struct archive_entry *entry;
     int descriptor;
-    // What waits to be written, and how much was before it.
+    // The bytes that wait to be written, and how many were written before them.
     char *buffer;
     size_t filled;
     uint64_t written;
@@ -33,7 +33,7 @@ struct carc_writer {
     size_t extent_count, extent_room;
 };
 
-// What tar pads an archive to.
+// The record to which tar pads an archive, and the sector to which it pads an entry.
 enum { RECORD = 10240, SECTOR = 512 };
 
 static int put_all(int descriptor, const char *bytes, size_t count) {
@@ -284,6 +284,16 @@ static int put_records(struct carc_writer *writer, struct text *records) {
            put(writer, writer->held + rest, writer->held_length - rest);
 }
 
+// Writes the entry's header with these records in it. The end of the entry before is written as it comes.
+static int write_header(struct carc_writer *writer, struct text *records) {
+    int code = fine(carc.archive_write_finish_entry(writer->archive));
+    writer->held_length = 0;
+    writer->holds = 1;
+    if (code == 0) code = fine(carc.archive_write_header(writer->archive, writer->entry));
+    writer->holds = 0;
+    return code == 0 ? put_records(writer, records) : code;
+}
+
 static int begin_with_map(struct carc_writer *writer) {
     struct text map = {0}, records = {0};
     char *name = NULL;
@@ -307,13 +317,7 @@ static int begin_with_map(struct carc_writer *writer) {
     if (code == 0) {
         carc.archive_entry_copy_pathname(writer->entry, name);
         carc.archive_entry_set_size(writer->entry, (la_int64_t)(map.length + stored));
-        // What ends the entry before is not held.
-        code = fine(carc.archive_write_finish_entry(writer->archive));
-        writer->held_length = 0;
-        writer->holds = 1;
-        if (code == 0) code = fine(carc.archive_write_header(writer->archive, writer->entry));
-        writer->holds = 0;
-        if (code == 0) code = put_records(writer, &records);
+        code = write_header(writer, &records);
         if (code == 0) code = carc_write(writer, map.bytes, map.length);
     }
     free(name);
@@ -347,17 +351,11 @@ static int begin_with_names(struct carc_writer *writer) {
     int code = append_record(&records, "hdrcharset", "BINARY") || append_record(&records, "path", path) ||
                (link && append_record(&records, "linkpath", link));
     if (code == 0) {
-        // What a reader finds that does not know extended headers.
+        // A reader that does not know extended headers finds these names.
         carc.archive_entry_copy_pathname(e, "PaxHeader/name");
         if (is_hard) carc.archive_entry_copy_hardlink(e, "PaxHeader/link");
         if (link && !is_hard) carc.archive_entry_copy_symlink(e, "PaxHeader/link");
-        // What ends the entry before is not held.
-        code = fine(carc.archive_write_finish_entry(writer->archive));
-        writer->held_length = 0;
-        writer->holds = 1;
-        if (code == 0) code = fine(carc.archive_write_header(writer->archive, e));
-        writer->holds = 0;
-        if (code == 0) code = put_records(writer, &records);
+        code = write_header(writer, &records);
     }
     free(records.bytes);
     if (code == 0) return 0;

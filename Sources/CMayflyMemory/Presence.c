@@ -21,19 +21,15 @@ struct run {
     uint32_t nothing;
 };
 
-struct first {
-    uint64_t start, end;
-};
-
 struct file {
-    uint32_t first_run, run_count, first_first, first_count;
+    uint32_t first_run, run_count;
     uint32_t is_here;
-    _Atomic uint32_t firsts_here, is_named;
+    _Atomic uint32_t is_named;
     struct stat named;
 };
 
 struct table {
-    uint32_t magic, file_count, run_count, first_count, most_runs, most_firsts;
+    uint32_t magic, file_count, run_count, most_runs;
     uint64_t patience, total;
     _Atomic uint64_t here, progress;
     // When somebody last found that something lacks.
@@ -49,22 +45,19 @@ struct table {
 struct cmem_presence {
     struct table *table;
     struct run *runs;
-    struct first *firsts;
     size_t bytes;
     int peer;
     _Atomic bool is_over;
 };
 
-static size_t size_of(uint32_t runs, uint32_t firsts) {
-    return sizeof(struct table) + runs * sizeof(struct run) + firsts * sizeof(struct first);
-}
+static size_t size_of(uint32_t runs) { return sizeof(struct table) + runs * sizeof(struct run); }
 
-int cmem_presence_create(uint32_t files, uint32_t runs, uint32_t firsts) {
+int cmem_presence_create(uint32_t files, uint32_t runs) {
     if (files > FILES) {
         errno = EINVAL;
         return -1;
     }
-    size_t bytes = size_of(runs, firsts);
+    size_t bytes = size_of(runs);
     int descriptor = csys_shared_memory("mayfly-presence", bytes);
     if (descriptor < 0) return -1;
     struct table *table = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
@@ -74,7 +67,6 @@ int cmem_presence_create(uint32_t files, uint32_t runs, uint32_t firsts) {
     }
     table->magic = MAGIC;
     table->most_runs = runs;
-    table->most_firsts = firsts;
     table->patience = 30ull * SECOND;
     atomic_store(&table->progress, cmem_monotonic_nanoseconds());
     munmap(table, bytes);
@@ -88,7 +80,7 @@ struct cmem_presence *cmem_presence_map(int descriptor) {
         mmap(NULL, (size_t)status.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
     if (table == MAP_FAILED) return NULL;
     struct cmem_presence *made = NULL;
-    if (table->magic == MAGIC && size_of(table->most_runs, table->most_firsts) == (size_t)status.st_size)
+    if (table->magic == MAGIC && size_of(table->most_runs) == (size_t)status.st_size)
         made = calloc(1, sizeof *made);
     if (!made) {
         munmap(table, (size_t)status.st_size);
@@ -96,7 +88,6 @@ struct cmem_presence *cmem_presence_map(int descriptor) {
     }
     made->table = table;
     made->runs = (struct run *)(table + 1);
-    made->firsts = (struct first *)(made->runs + table->most_runs);
     made->bytes = (size_t)status.st_size;
     made->peer = -1;
     return made;
@@ -112,7 +103,6 @@ void cmem_presence_add_file(struct cmem_presence *table, bool is_here) {
     struct table *t = table->table;
     struct file *file = &t->files[t->file_count++];
     file->first_run = t->run_count;
-    file->first_first = t->first_count;
     file->is_here = is_here;
 }
 
@@ -127,30 +117,7 @@ void cmem_presence_add_run(struct cmem_presence *table, uint64_t offset, uint64_
     t->total += bytes;
 }
 
-void cmem_presence_add_first(struct cmem_presence *table, uint64_t offset, uint64_t bytes) {
-    struct table *t = table->table;
-    if (t->first_count == t->most_firsts) return;
-    table->firsts[t->first_count++] = (struct first){offset, offset + bytes};
-    t->files[t->file_count - 1].first_count++;
-}
-
-// Whether the pages of a range are among those that have come first.
-static bool came_first(const struct cmem_presence *table, const struct file *file, uint64_t start, uint64_t end) {
-    if (!atomic_load_explicit(&((struct file *)file)->firsts_here, memory_order_acquire)) return false;
-    const struct first *firsts = table->firsts + file->first_first;
-    uint32_t low = 0, high = file->first_count;
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-        if (firsts[middle].end <= start) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low < file->first_count && firsts[low].start <= start && firsts[low].end >= end;
-}
-
-static int look(struct cmem_presence *table, uint32_t number, uint64_t offset, uint64_t bytes, bool wants) {
+int cmem_presence_find(struct cmem_presence *table, uint32_t number, uint64_t offset, uint64_t bytes) {
     struct file *file = &table->table->files[number];
     if (file->is_here || bytes == 0) return 0;
     struct run *runs = table->runs + file->first_run;
@@ -169,23 +136,13 @@ static int look(struct cmem_presence *table, uint32_t number, uint64_t offset, u
         struct run *run = &runs[low];
         // Pairs with the release in `cmem_presence_arrived`: the file has the bytes.
         if (atomic_load_explicit(&run->state, memory_order_acquire) == HERE) continue;
-        uint64_t from = run->start > offset ? run->start : offset, to = run->end < end ? run->end : end;
-        if (came_first(table, file, from, to)) continue;
-        if (wants && !atomic_load_explicit(&run->wanted, memory_order_relaxed))
+        if (!atomic_load_explicit(&run->wanted, memory_order_relaxed))
             atomic_store_explicit(&run->wanted, 1, memory_order_relaxed);
         code = CMEM_MISSING;
     }
     if (code)
         atomic_store_explicit(&table->table->wanted_at, cmem_monotonic_nanoseconds(), memory_order_relaxed);
     return code;
-}
-
-int cmem_presence_find(struct cmem_presence *table, uint32_t file, uint64_t offset, uint64_t bytes) {
-    return look(table, file, offset, bytes, true);
-}
-
-void cmem_presence_want(struct cmem_presence *table, uint32_t file, uint64_t offset, uint64_t bytes) {
-    look(table, file, offset, bytes, true);
 }
 
 bool cmem_presence_is_gone(int socket) {
@@ -217,7 +174,7 @@ bool cmem_presence_is_overdue(const struct cmem_presence *table, uint64_t since)
 
 int cmem_presence_await(struct cmem_presence *table, uint32_t file, uint64_t offset, uint64_t bytes) {
     uint64_t since = cmem_monotonic_nanoseconds();
-    while (look(table, file, offset, bytes, true) != 0) {
+    while (cmem_presence_find(table, file, offset, bytes) != 0) {
         if (cmem_presence_is_overdue(table, since)) return EIO;
         cmem_nap(500);
     }
@@ -302,11 +259,6 @@ bool cmem_presence_is_wanted(const struct cmem_presence *table) {
     // Who waits looks each millisecond.
     uint64_t last = atomic_load_explicit(&table->table->wanted_at, memory_order_relaxed);
     return cmem_monotonic_nanoseconds() - last < SECOND / 10;
-}
-
-void cmem_presence_firsts_arrived(struct cmem_presence *table, uint32_t file) {
-    atomic_store_explicit(&table->table->files[file].firsts_here, 1, memory_order_release);
-    cmem_presence_note_progress(table);
 }
 
 void cmem_presence_note_progress(struct cmem_presence *table) {

@@ -26,13 +26,10 @@ extension Errno {
         package var isHere: Bool
         /// Ascending: what comes in one piece each.
         package var runs: [PageRun]
-        /// Ascending: pages that come before the runs in which they lie.
-        package var firsts: [PageRun]
 
-        package init(isHere: Bool, runs: [PageRun] = [], firsts: [PageRun] = []) {
+        package init(isHere: Bool, runs: [PageRun] = []) {
             self.isHere = isHere
             self.runs = runs
-            self.firsts = firsts
         }
     }
 
@@ -56,8 +53,7 @@ extension Errno {
         _ files: [File], patienceNanoseconds: UInt64
     ) throws(Errno) -> (table: Arrival, descriptor: Int32) {
         let descriptor = cmem_presence_create(
-            UInt32(files.count), UInt32(files.reduce(0) { $0 + $1.runs.count }),
-            UInt32(files.reduce(0) { $0 + $1.firsts.count }))
+            UInt32(files.count), UInt32(files.reduce(0) { $0 + $1.runs.count }))
         guard descriptor >= 0 else { throw Errno(rawValue: errno) }
         guard let table = Arrival(mapping: descriptor) else {
             close(descriptor)
@@ -68,9 +64,6 @@ extension Errno {
             unsafe cmem_presence_add_file(table.pointer, file.isHere)
             for run in file.runs {
                 unsafe cmem_presence_add_run(table.pointer, run.lowerBound, UInt64(run.count))
-            }
-            for run in file.firsts {
-                unsafe cmem_presence_add_first(table.pointer, run.lowerBound, UInt64(run.count))
             }
         }
         return (table, descriptor)
@@ -107,7 +100,7 @@ extension Errno {
 
     /// Has a part of a file come soon.
     package func want(_ run: PageRun, of file: Int) {
-        unsafe cmem_presence_want(pointer, UInt32(file), run.lowerBound, UInt64(run.count))
+        unsafe _ = cmem_presence_find(pointer, UInt32(file), run.lowerBound, UInt64(run.count))
     }
 
     /// Takes over the socket at whose other end the process is that brings the image.
@@ -149,9 +142,6 @@ extension Errno {
     }
     /// Whether somebody waits at this moment.
     package var isWanted: Bool { unsafe cmem_presence_is_wanted(pointer) }
-    package func firstsArrived(of file: Int) {
-        unsafe cmem_presence_firsts_arrived(pointer, UInt32(file))
-    }
     package func noteProgress() { unsafe cmem_presence_note_progress(pointer) }
     /// - Parameter reason: nil where requests do not fail any more.
     package func noteFailure(_ reason: String?) {

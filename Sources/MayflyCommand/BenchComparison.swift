@@ -26,52 +26,54 @@ struct BenchComparison {
         self.before = before
     }
 
-    /// What a workload takes in a folder: a ratio to the first folder, or a median.
-    private struct Figure {
-        var range: BenchRange
-        var isRatio: Bool
-    }
-
-    private static func figures(_ report: BenchReport) -> [String: Figure] {
-        var figures: [String: Figure] = [:]
+    /// For each workload and folder, by both names, its ratio to the first folder, or of one folder alone its times.
+    private static func ranges(_ report: BenchReport) -> [String: BenchRange] {
+        var ranges: [String: BenchRange] = [:]
         for row in report.workloads {
-            for cell in row.cells.dropFirst(report.folders.count > 1 ? 1 : 0) {
-                let name = "\(row.workload) \(cell.folder)"
-                if let ratio = cell.ratio {
-                    figures[name] = Figure(range: ratio, isRatio: true)
-                } else if report.folders.count == 1, let median = cell.median,
-                    let least = cell.rounds.min(), let most = cell.rounds.max()
-                {
-                    figures[name] = Figure(
-                        range: BenchRange(minimum: least, median: median, maximum: most),
-                        isRatio: false)
-                }
+            for cell in cells(row, report) {
+                ranges[name(row, cell)] = isCompared(report) ? cell.ratio : range(cell)
             }
         }
-        return figures
+        return ranges
     }
+
+    private static func name(_ row: BenchReport.Row, _ cell: BenchReport.Cell) -> String {
+        "\(row.workload) \(cell.folder)"
+    }
+
+    private static func range(_ cell: BenchReport.Cell) -> BenchRange? {
+        guard let median = cell.median, let least = cell.rounds.min(), let most = cell.rounds.max()
+        else { return nil }
+        return BenchRange(minimum: least, median: median, maximum: most)
+    }
+
+    /// Those that say something: the first folder beside itself does not.
+    private static func cells(
+        _ row: BenchReport.Row, _ report: BenchReport
+    ) -> ArraySlice<BenchReport.Cell> { row.cells.dropFirst(isCompared(report) ? 1 : 0) }
+
+    /// Whether there is a folder that the others are compared with.
+    private static func isCompared(_ report: BenchReport) -> Bool { report.folders.count > 1 }
 
     /// A table of what both reports have.
     func lines(_ now: BenchReport) -> [String] {
-        let (old, new) = (Self.figures(before), Self.figures(now))
+        let isRatio = Self.isCompared(now)
+        let old = isRatio == Self.isCompared(before) ? Self.ranges(before) : [:]
+        let new = Self.ranges(now)
         var table = Table(
             ("WORKLOAD", .left), ("FOLDER", .left), ("THEN", .right), ("NOW", .right),
             ("CHANGE", .right), ("", .left))
-        var isRatio = true
         for row in now.workloads {
-            for cell in row.cells {
-                let name = "\(row.workload) \(cell.folder)"
-                guard let then = old[name], let now = new[name], then.isRatio == now.isRatio,
-                    then.range.median > 0
-                else { continue }
-                isRatio = now.isRatio
+            for cell in Self.cells(row, now) {
+                let name = Self.name(row, cell)
+                guard let then = old[name], let now = new[name], then.median > 0 else { continue }
                 let isApart =
-                    now.range.minimum > then.range.maximum || now.range.maximum < then.range.minimum
+                    now.minimum > then.maximum || now.maximum < then.minimum
                 table.add(
                     row.workload, ShellQuote.quoted(cell.folder),
-                    BenchText.figure(then.range.median),
-                    BenchText.figure(now.range.median),
-                    "x \(BenchText.figure(now.range.median / then.range.median))",
+                    BenchText.figure(then.median),
+                    BenchText.figure(now.median),
+                    "x \(BenchText.figure(now.median / then.median))",
                     isApart ? "*" : "")
             }
         }

@@ -161,17 +161,12 @@ struct MountCommand: ParsableCommand {
         }
         // Of the process that brings the image this one is the server, whose end it sees.
         if lazy, let from = configuration.from {
-            switch try LazyOrigin.begin(
-                from, patienceSeconds: patience,
-                say: { if !self.quiet && !self.json { Console.say($0) } })
-            {
+            func say(_ text: String) { if !self.quiet && !self.json { Console.say(text) } }
+            switch try LazyOrigin.begin(from, patienceSeconds: patience, say: say) {
             case .path(let path): configuration.from = path
             case .arriving(let image):
                 configuration.arriving = image
-                if !self.quiet && !self.json {
-                    Console.say(
-                        "\(from) is mounted before all of it is here: content comes as it is read")
-                }
+                say("\(from) is mounted before all of it is here: content comes as it is read")
             }
         }
         let ready = foreground ? nil : BackgroundServer.readyDescriptor

@@ -26,8 +26,8 @@ enum cmem_presence_state {
     CMEM_PRESENCE_ENDED = 3,
 };
 
-// Makes a table for so many files, runs, and ranges of pages that come first. Returns a descriptor, or -1 with errno.
-int cmem_presence_create(uint32_t files, uint32_t runs, uint32_t firsts);
+// Makes a table for so many files and runs. Returns a descriptor, or -1 with errno.
+int cmem_presence_create(uint32_t files, uint32_t runs);
 
 // Maps a table. NULL where the descriptor is none.
 struct cmem_presence *cmem_presence_map(int descriptor);
@@ -36,17 +36,13 @@ struct cmem_presence *cmem_presence_map(int descriptor);
 void cmem_presence_unmap(struct cmem_presence *table);
 
 // Fills the table, before it is shared. A file is here from the beginning where `is_here` says so; its runs follow
-// each other in ascending order, as do its firsts.
+// each other in ascending order.
 void cmem_presence_add_file(struct cmem_presence *table, bool is_here);
 void cmem_presence_add_run(struct cmem_presence *table, uint64_t offset, uint64_t bytes);
-void cmem_presence_add_first(struct cmem_presence *table, uint64_t offset, uint64_t bytes);
 
 // 0 where all bytes of a range are here, else CMEM_MISSING, and what lacks is wanted from here on.
 CMEM_NO_LOCKS int cmem_presence_find(struct cmem_presence *table, uint32_t file, uint64_t offset,
                                      uint64_t bytes);
-
-// Wants a range and does not look.
-void cmem_presence_want(struct cmem_presence *table, uint32_t file, uint64_t offset, uint64_t bytes);
 
 // Waits for a range. 0, or EIO where it does not come.
 int cmem_presence_await(struct cmem_presence *table, uint32_t file, uint64_t offset, uint64_t bytes);
@@ -87,8 +83,6 @@ uint32_t cmem_presence_file(const struct cmem_presence *table, int64_t run);
 uint32_t cmem_presence_lacking(const struct cmem_presence *table, uint32_t file);
 // Whether somebody waits at this moment.
 bool cmem_presence_is_wanted(const struct cmem_presence *table);
-// Pages that come first of a file are here.
-void cmem_presence_firsts_arrived(struct cmem_presence *table, uint32_t file);
 // Something has come.
 void cmem_presence_note_progress(struct cmem_presence *table);
 // Requests fail for a reason, or NULL: they do not any more.

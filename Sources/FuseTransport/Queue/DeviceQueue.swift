@@ -79,13 +79,8 @@ package struct DeviceQueue: ~Copyable {
     @_noLocks
     package func request(_ i: Int) -> FuseRequest {
         precondition(i == 0 && hasRequest, "DeviceQueue.request: no such request")
-        let argument = unsafe input + MemoryLayout<cfk_in_header>.size
         return unsafe FuseRequest(
-            header: UnsafePointer(input.assumingMemoryBound(to: cfk_in_header.self)),
-            argument: UnsafeRawPointer(argument), argumentBytes: UInt32(sizes.argumentBytes),
-            payload: argument + Int(sizes.argumentBytes), payloadBytes: sizes.payloadBytes,
-            reply: output + MemoryLayout<cfk_out_header>.size,
-            replyCapacity: UInt32(truncatingIfNeeded: replyCapacity))
+            message: input, sizes, output: output, replyCapacity: replyCapacity)
     }
 
     /// Waits for a request.
@@ -183,15 +178,8 @@ package struct DeviceQueue: ~Copyable {
     @_noLocks
     private mutating func reply(error: Int32, bytes: Int) {
         expectsReply = false
-        let length = MemoryLayout<cfk_out_header>.size &+ bytes
-        unsafe output.assumingMemoryBound(to: cfk_out_header.self).pointee = cfk_out_header(
-            len: UInt32(truncatingIfNeeded: length), error: 0 &- error, unique: unique)
         if trace { cfd_trace_reply(unique, error == 0 ? Int64(bytes) : Int64(-error)) }
-        let count = unsafe cfd_write(control.pointee.device, output, length)
-        // ENOENT: the request was aborted meanwhile. Others are a reply of a wrong size.
-        if count < 0, -count != Int(Errno.noSuchFileOrDirectory.rawValue) {
-            unsafe _ = control.pointee.rejectedReplies.add(1, ordering: .relaxed)
-        }
+        unsafe control.pointee.write(output, unique: unique, error: error, bytes: bytes)
     }
 
     /// read(2) has failed. ENOENT: a request was aborted while it was copied.

@@ -42,24 +42,12 @@ package final class ParkedRequest: @unchecked Sendable {
 
     /// The request, as long as this is there.
     package var request: FuseRequest {
-        let argument = unsafe memory + MemoryLayout<cfk_in_header>.size
-        return unsafe FuseRequest(
-            header: UnsafePointer(memory.assumingMemoryBound(to: cfk_in_header.self)),
-            argument: UnsafeRawPointer(argument), argumentBytes: UInt32(sizes.argumentBytes),
-            payload: argument + Int(sizes.argumentBytes), payloadBytes: sizes.payloadBytes,
-            reply: room + MemoryLayout<cfk_out_header>.size,
-            replyCapacity: UInt32(truncatingIfNeeded: replyCapacity))
+        unsafe FuseRequest(message: memory, sizes, output: room, replyCapacity: replyCapacity)
     }
 
     /// Answers it.
     package func commit(error: Int32, bytes: Int) {
-        let length = MemoryLayout<cfk_out_header>.size + (error == 0 ? bytes : 0)
-        unsafe room.assumingMemoryBound(to: cfk_out_header.self).pointee = cfk_out_header(
-            len: UInt32(truncatingIfNeeded: length), error: 0 - error, unique: unique)
-        let count = unsafe cfd_write(core.control.pointee.device, room, length)
-        // ENOENT: the request was aborted meanwhile.
-        if count < 0, -count != Int(Errno.noSuchFileOrDirectory.rawValue) {
-            unsafe _ = core.control.pointee.rejectedReplies.add(1, ordering: .relaxed)
-        }
+        unsafe core.control.pointee.write(
+            room, unique: unique, error: error, bytes: error == 0 ? bytes : 0)
     }
 }

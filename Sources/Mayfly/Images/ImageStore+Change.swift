@@ -80,7 +80,6 @@ extension ImageStore {
     ///
     /// - Parameters:
     ///   - name: what had it before is given up, when nothing else needs it.
-    ///   - given: a file without a name; nil where one is to be made.
     ///   - fill: writes an image or a layer to an empty file.
     /// - Returns: the image.
     /// - Throws: what `fill` throws; nothing is changed then. `.usage` for a bad name.
@@ -97,10 +96,19 @@ extension ImageStore {
             })
     }
 
+    /// A file for an image, which nobody else can open: open(2), O_TMPFILE. -1 with errno where the store's file
+    /// system has none.
+    static func unnamedFile(in folder: PathBytes) -> Int32 {
+        unsafe (folder + "/images").withCString {
+            unsafe open($0, O_RDWR | CSYS_O_TMPFILE | O_CLOEXEC, mode_t(0o600))
+        }
+    }
+
     /// Has an image written that is to be in the store, by its digest.
     ///
     /// - Parameters:
     ///   - replaces: whether it takes the place of one of the same digest, which may be damaged.
+    ///   - given: a file without a name, which stays open; nil where one is to be made.
     ///   - fill: writes an image or a layer to an empty file.
     ///   - finish: called with the folder and the digest while names are locked.
     static func place<Result>(
@@ -110,12 +118,7 @@ extension ImageStore {
         let folder = try ready()
         let fresh = folder + PathBytes("/images/.new-\(UInt64.random(in: .min ... .max))")
         // With a name of its own where there are no unnamed files; `sweep` removes it.
-        var descriptor = given ?? -1
-        if given == nil {
-            descriptor = unsafe (folder + "/images").withCString {
-                unsafe open($0, O_RDWR | CSYS_O_TMPFILE | O_CLOEXEC, mode_t(0o600))
-            }
-        }
+        var descriptor = given ?? unnamedFile(in: folder)
         let hasName = descriptor < 0
         if hasName {
             descriptor = unsafe fresh.withCString {

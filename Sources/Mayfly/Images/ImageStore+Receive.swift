@@ -70,10 +70,7 @@ extension ImageStore {
     ///
     /// - Throws: `.system` where the store's file system has no such files.
     package static func emptyFile(bytes: UInt64) throws(MountError) -> Int32 {
-        let folder = try ready()
-        let descriptor = unsafe (folder + "/images").withCString {
-            unsafe open($0, O_RDWR | CSYS_O_TMPFILE | O_CLOEXEC, mode_t(0o600))
-        }
+        let descriptor = unnamedFile(in: try ready())
         guard descriptor >= 0, ftruncate(descriptor, off_t(bytes)) == 0 else {
             let error = Errno(rawValue: errno)
             if descriptor >= 0 { close(descriptor) }

@@ -53,7 +53,7 @@ struct TopCommand: ParsableCommand {
         let view = try view()
         let terminal = once ? nil : Terminal()
         defer { terminal?.restore() }
-        let style = TopStyle { name in unsafe getenv(name).map { unsafe String(cString: $0) } }
+        let style = TopStyle { ProcessArguments.variable($0)?.text }
         // Nobody is to look at an empty screen for a whole interval.
         var pause = terminal == nil ? seconds : min(seconds, Self.firstSeconds)
         var showsHelp = false

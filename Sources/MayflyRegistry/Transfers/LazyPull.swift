@@ -60,16 +60,14 @@ package struct LazyPull: Sendable {
 
     private let source: any ImageSource
     private let options: TransferOptions
-    private let progress = TransferProgress()
-    private let config: ImageConfig
+    private let progress: TransferProgress
     private let name: PathBytes
+    /// Keeps the descriptors open of what the store has.
     private let held: [CarriedImage]
     private let files: [Lacking]
     /// Keeps the folders of parts locked.
     private let locks: [ImageStore.PartsLock]
     private let arrival: Arrival
-    private let table: Int32
-    private let opened: [Int32]
 
     /// Learns what the image is, and makes files for what the store lacks.
     ///
@@ -126,10 +124,10 @@ package struct LazyPull: Sendable {
             return (nil, .path(try ImageStore.path(of: image)))
         }
         let parts = config.files.enumerated().map { number, file in
-            Arrival.File(
-                isHere: !files.contains { $0.number == number },
-                runs: files.contains { $0.number == number }
-                    ? file.runs.map { $0.offset..<$0.offset + $0.bytes } : [])
+            let isComing = files.contains { $0.number == number }
+            return Arrival.File(
+                isHere: !isComing,
+                runs: isComing ? file.runs.map { $0.offset..<$0.offset + $0.bytes } : [])
         }
         let made: (table: Arrival, descriptor: Int32)
         do throws(Errno) {
@@ -148,26 +146,9 @@ package struct LazyPull: Sendable {
             }
         }
         let pull = LazyPull(
-            source: source, options: options, config: config, name: name, held: held, files: files,
-            locks: locks, arrival: made.table, table: made.descriptor, opened: opened)
+            source: source, options: options, progress: progress, name: name, held: held,
+            files: files, locks: locks, arrival: made.table)
         return (pull, .coming(table: made.descriptor, files: opened))
-    }
-
-    private init(
-        source: any ImageSource, options: TransferOptions, config: ImageConfig, name: PathBytes,
-        held: [CarriedImage], files: [Lacking], locks: [ImageStore.PartsLock], arrival: Arrival,
-        table: Int32, opened: [Int32]
-    ) {
-        self.source = source
-        self.options = options
-        self.config = config
-        self.name = name
-        self.held = held
-        self.files = files
-        self.locks = locks
-        self.arrival = arrival
-        self.table = table
-        self.opened = opened
     }
 
     /// Brings everything. Returns when all is here and has its name, or when nobody waits any more.

@@ -69,15 +69,9 @@ package final class LateRequests: Sendable {
     /// Answers a request if it is time.
     private func answer(_ one: Waiting) -> Bool {
         operations.worker.enter()
-        var reply = operations.answerAgain(one.parked.request)
+        let reply = operations.answerLate(one.parked.request, since: one.since, arrival)
         operations.worker.leave()
-        if reply.error == Errno.missing.rawValue {
-            guard arrival.isOverdue(since: one.since) else { return false }
-            reply = .failed(.ioError)
-        }
-        if reply.error != 0 {
-            operations.counters.countError(one.parked.request.opcode, reply.error)
-        }
+        guard let reply else { return false }
         one.parked.commit(error: reply.error, bytes: reply.bytes)
         return true
     }
@@ -104,5 +98,21 @@ package final class LateRequests: Sendable {
                     + "reading what is not answers EIO; mount it anew")
         case .all: unsafe csys_log("all of \(imageName) is here")
         }
+    }
+}
+
+extension Operations {
+    /// The reply to a request that waits for content.
+    ///
+    /// - Parameter since: when it began to wait.
+    /// - Returns: nil where it goes on waiting; EIO where it has waited enough.
+    func answerLate(_ request: FuseRequest, since: UInt64, _ arrival: Arrival) -> Reply? {
+        var reply = answerAgain(request)
+        if reply.isMissing {
+            guard arrival.isOverdue(since: since) else { return nil }
+            reply = .failed(.ioError)
+        }
+        if reply.error != 0 { counters.countError(request.opcode, reply.error) }
+        return reply
     }
 }

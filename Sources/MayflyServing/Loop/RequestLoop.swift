@@ -98,12 +98,9 @@ package struct RequestLoop: Sendable {
         operations.worker.enter()
         parked.removeAll { one in
             let request = queue.request(of: one.entry)
-            var reply = operations.answerAgain(request)
-            if reply.isMissing {
-                guard arrival.isOverdue(since: one.since) else { return false }
-                reply = .failed(.ioError)
+            guard let reply = operations.answerLate(request, since: one.since, arrival) else {
+                return false
             }
-            if reply.error != 0 { operations.counters.countError(request.opcode, reply.error) }
             queue.commit(parked: one.entry, error: reply.error, bytes: reply.bytes)
             return true
         }

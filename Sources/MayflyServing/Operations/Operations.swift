@@ -106,7 +106,7 @@ package struct Operations: Sendable {
         }
     }
 
-    /// Carries out a request again that was counted before.
+    /// Carries out a request again that was counted before: see `answerLate`.
     @_noLocks package func answerAgain(_ request: FuseRequest) -> Reply {
         do throws(Errno) {
             return try dispatch(request)
